@@ -17,6 +17,7 @@ mod interrupt;
 mod json;
 mod limits;
 mod output;
+mod sql;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
