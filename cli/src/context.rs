@@ -10,7 +10,7 @@ use redex::{ChannelInfo, LogOptions, LogView, Store, StoreReader};
 use crate::arguments::Common;
 use crate::exit::{Code, Failure};
 use crate::interrupt::Interrupts;
-use crate::output::{Format, Rows};
+use crate::output::{Cell, Format, Rows};
 
 /// What every command works with: the directory, how to talk to the caller, and the doors.
 pub(crate) struct Context {
@@ -64,6 +64,22 @@ impl Context {
     /// Begins results with these columns.
     pub(crate) fn rows(&self, columns: &[&str]) -> io::Result<Rows<io::Stdout>> {
         Rows::begin(self.output_format(), columns)
+    }
+
+    /// Writes a single result: one row, but in a table a line for each field.
+    pub(crate) fn record(&self, fields: &[(&str, Cell<'_>)]) -> io::Result<()> {
+        let columns: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+        if self.output_format() != Format::Table {
+            let cells: Vec<Cell<'_>> = fields.iter().map(|(_, cell)| cell.clone()).collect();
+            let mut rows = self.rows(&columns)?;
+            rows.row(&cells)?;
+            return rows.finish();
+        }
+        let mut rows = self.rows(&["field", "value"])?;
+        for (name, cell) in fields {
+            rows.row(&[Cell::Text((*name).into()), cell.clone()])?;
+        }
+        rows.finish()
     }
 
     /// The format of results: as asked for, else a table on a terminal and ndjson elsewhere.

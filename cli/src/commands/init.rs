@@ -11,7 +11,10 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let log = store.main().reader();
     let (id, origin) = (log.id(), log.origin());
     store.close()?;
-    let mut rows = context.rows(&["directory", "log", "origin"])?;
-    rows.row(&[Cell::display(context.directory.display()), Cell::display(id), Cell::display(origin)])?;
-    Ok(rows.finish()?)
+    context.record(&[
+        ("directory", Cell::display(context.directory.display())),
+        ("log", Cell::display(id)),
+        ("origin", Cell::display(origin)),
+    ])?;
+    Ok(())
 }

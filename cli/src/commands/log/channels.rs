@@ -6,15 +6,16 @@ use crate::output::Cell;
 
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let store = context.open_reader()?;
+    let log = store.main();
     let mut rows = context.rows(&["channel", "events", "first_seq", "next_seq", "created_at", "log"])?;
-    for channel in store.main().view().channels()? {
+    for channel in log.view().channels()? {
         rows.row(&[
             Cell::display(&channel.name),
             Cell::Number(channel.next_seq.0.saturating_sub(channel.first_seq.0)),
             Cell::Number(channel.first_seq.0),
             Cell::Number(channel.next_seq.0),
             Cell::display(channel.created_at),
-            Cell::Text(channel.log.into()),
+            Cell::Text(log.name().into()),
         ])?;
     }
     Ok(rows.finish()?)

@@ -1,6 +1,7 @@
 //! `net-db log info`
 
-use redex::{LogView, Selection};
+use base::Position;
+use redex::Owner;
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -11,39 +12,23 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let log = store.main();
     let view = log.view();
     let segments = view.segments();
+    let written = view.position() > Position::ZERO;
     let owner = store.owner();
-    let mut rows = context.rows(&[
-        "log",
-        "id",
-        "origin",
-        "position",
-        "channels",
-        "segments",
-        "bytes",
-        "incarnations",
-        "last_recorded_at",
-        "writer",
+    context.record(&[
+        ("log", Cell::Text(log.name().into())),
+        ("id", Cell::display(log.id())),
+        ("origin", Cell::display(log.origin())),
+        ("position", Cell::Number(view.position().0)),
+        ("channels", Cell::Number(view.channels()?.len() as u64)),
+        ("segments", Cell::Number(segments.len() as u64)),
+        ("bytes", Cell::Number(segments.iter().map(|segment| segment.bytes).sum())),
+        ("incarnations", Cell::Number(view.incarnations().len() as u64)),
+        ("last_recorded_at", Cell::time(written.then(|| view.last_recorded_at()))),
+        ("writer", owner.map_or(Cell::Null, owner_text)),
     ])?;
-    rows.row(&[
-        Cell::Text(log.name().into()),
-        Cell::display(log.id()),
-        Cell::display(log.origin()),
-        Cell::Number(view.position().0),
-        Cell::Number(view.channels()?.len() as u64),
-        Cell::Number(segments.len() as u64),
-        Cell::Number(segments.iter().map(|segment| segment.bytes).sum()),
-        Cell::Number(view.incarnations()?.len() as u64),
-        last_recorded_at(&view)?,
-        owner.map_or(Cell::Null, |owner| {
-            Cell::display(format_args!("process {} on {}", owner.pid, owner.host))
-        }),
-    ])?;
-    Ok(rows.finish()?)
+    Ok(())
 }
 
-fn last_recorded_at(view: &LogView) -> Result<Cell<'static>, Failure> {
-    let newest = Selection { last: Some(1), skip_holes: true, ..Selection::default() };
-    let chunk = view.scan(&newest)?.next_chunk()?;
-    let time = chunk.as_ref().and_then(|chunk| chunk.events().last().map(|event| event.recorded_at));
-    Ok(Cell::time(time))
+fn owner_text(owner: Owner) -> Cell<'static> {
+    Cell::display(format_args!("process {} on {}", owner.pid, owner.host))
 }
