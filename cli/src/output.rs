@@ -86,6 +86,11 @@ impl<W: Write> Rows<W> {
         }
     }
 
+    /// Sets these results apart from those before them; for tables.
+    pub(crate) fn blank_line(&mut self) -> io::Result<()> {
+        self.out.write_all(b"\n")
+    }
+
     /// Makes all rows so far appear.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         if let Encoder::Table(table) = &mut self.encoder {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use base::Timestamp;
+use serde_json::Value;
 
 use crate::json;
 
@@ -53,6 +54,16 @@ impl<'a> Cell<'a> {
             Self::Text(text) => json::push_string(out, text),
             Self::Json(text) => out.extend(text.bytes().map(line_break_to_space)),
             Self::Number(_) => out.extend_from_slice(self.as_text().as_bytes()),
+        }
+    }
+
+    /// The value inside another one.
+    pub(crate) fn to_value(&self) -> Value {
+        match self {
+            Self::Absent | Self::Null => Value::Null,
+            Self::Number(number) => Value::from(*number),
+            Self::Text(text) => Value::from(&**text),
+            Self::Json(text) => serde_json::from_str(text).unwrap_or(Value::Null),
         }
     }
 

@@ -170,7 +170,7 @@ fn verify_names_each_fault_and_exits_with_5() {
 fn newest_segment(place: &Place) -> std::path::PathBuf {
     let directory = place.data().join("logs/main");
     let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "log"));
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "seg"));
     files.sort();
     files.pop().unwrap()
 }

@@ -2,8 +2,7 @@
 
 use std::io::{self, Read as _};
 
-use redex::limits::EVENT_BYTES_MAX;
-use redex::{AppendRequest, Appended, ChannelEvents, Condition, EventInput, Idempotency};
+use redex::{AppendRequest, Appended, ChannelEvents, Condition, EVENT_BYTES_MAX, EventInput, Idempotency};
 
 use crate::arguments::AppendArguments;
 use crate::context::Context;

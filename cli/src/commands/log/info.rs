@@ -1,7 +1,7 @@
 //! `net-db log info`
 
 use base::Position;
-use redex::Owner;
+use redex::{Owner, read_owner};
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -13,7 +13,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let view = log.view();
     let segments = view.segments();
     let written = view.position() > Position::ZERO;
-    let owner = store.owner();
+    let owner = read_owner(&*context.doors.disk, &context.directory);
     context.record(&[
         ("log", Cell::Text(log.name().into())),
         ("id", Cell::display(log.id())),
