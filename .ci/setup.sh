@@ -33,7 +33,7 @@ need_cargo() {
         PATH="$cargo_home/bin:$PATH"
         export PATH
     fi
-    command -v cargo >/dev/null 2>&1 || die "cargo is missing; install Rust from https://rustup.rs, then run this again"
+    command -v cargo >/dev/null 2>&1 || die "cargo is missing; install Rust with rustup, then run this again"
     local wanted found
     wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
     found=$(rustc --version | cut -d ' ' -f 2)
