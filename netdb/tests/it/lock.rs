@@ -21,6 +21,19 @@ fn the_lock_holds_one_of_each_family() {
     assert!(found.is_empty(), "Cargo.lock:\n{}", found.join("\n"));
 }
 
+#[test]
+fn each_direct_dependency_is_explained() {
+    let explained = workspace::read("docs/dependencies.md");
+    let members = workspace::members();
+    let is_ours = |name: &str| name.starts_with("netdb") || members.iter().any(|member| member == name);
+    let missing: Vec<String> = members
+        .iter()
+        .flat_map(|member| workspace::dependencies(&workspace::read(&format!("{member}/Cargo.toml"))))
+        .filter(|name| !is_ours(name) && !explained.contains(&format!("| `{name}` |")))
+        .collect();
+    assert!(missing.is_empty(), "docs/dependencies.md has no reason for {missing:?}");
+}
+
 fn faults(lock: &str) -> Vec<String> {
     let packages = packages(lock);
     let versions = |name: &str| -> Vec<&str> {

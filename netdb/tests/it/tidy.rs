@@ -27,6 +27,29 @@ fn the_tree_is_tidy() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+#[test]
+fn links_in_documents_lead_to_files() {
+    let root = workspace::root();
+    let mut found = Vec::new();
+    for file in workspace::files().iter().filter(|file| file.path.ends_with(".md")) {
+        let folder = root.join(&file.path).parent().expect("a file lies in a folder").to_path_buf();
+        let broken = links(&file.text).into_iter().filter(|link| !folder.join(link).exists());
+        found.extend(broken.map(|link| format!("{}: nothing at `{link}`", file.path)));
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The targets of a document's links into the tree, without their anchors.
+fn links(text: &str) -> Vec<&str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', '#']).next())
+        .filter(|target| {
+            !target.is_empty() && !target.contains("://") && !target.contains(char::is_whitespace)
+        })
+        .collect()
+}
+
 fn faults(file: &SourceFile) -> Vec<String> {
     let mut found = Vec::new();
     if file.is_rust() {
@@ -187,6 +210,12 @@ fn tidy_lines_pass() {
     for sample in samples {
         assert_eq!(faults(&rust(sample)), [""; 0], "{sample}");
     }
+}
+
+#[test]
+fn links_are_found_without_anchors_and_addresses() {
+    let text = "[a](b/c.md#d) and [e](#f), [g](https://example.org) or [h](i)";
+    assert_eq!(links(text), ["b/c.md", "i"]);
 }
 
 #[test]
