@@ -62,10 +62,9 @@ impl Signal {
     fn wait_at_most(&self, limit: Option<Duration>) -> bool {
         let guard = self.lock();
         let mut guard = match limit {
-            None => self
-                .condition
-                .wait_while(guard, |raised| !*raised)
-                .unwrap_or_else(PoisonError::into_inner),
+            None => {
+                self.condition.wait_while(guard, |raised| !*raised).unwrap_or_else(PoisonError::into_inner)
+            }
             Some(limit) => {
                 self.condition
                     .wait_timeout_while(guard, limit, |raised| !*raised)

@@ -5,9 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod contents;
+mod locks;
 mod memory;
 mod simulated;
 mod system;
+mod tree;
 
 pub use memory::MemoryDisk;
 pub use simulated::{CrashImage, Fault, Operation, OperationKind, SimulatedDisk, Snapshot};
@@ -188,3 +191,11 @@ fn temporary_path(path: &Path) -> PathBuf {
     name.push(".tmp");
     path.with_file_name(name)
 }
+
+/// The error of a write through a file that was opened for reading: `EBADF`.
+fn bad_descriptor() -> io::Error {
+    io::Error::from_raw_os_error(9)
+}
+
+#[cfg(test)]
+mod tests;

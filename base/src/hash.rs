@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A BLAKE3 hash: 32 bytes, shown as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Hash([u8; 32]);
 
 impl Hash {
@@ -43,5 +43,26 @@ impl fmt::Display for Hash {
 impl fmt::Debug for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Hash({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_blake3_without_a_key() {
+        let expected = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(Hash::of(b"").to_string(), expected);
+        assert_eq!(format!("{:?}", Hash::of(b"")), format!("Hash({expected})"));
+        assert_ne!(Hash::of(b"a"), Hash::of(b"b"));
+    }
+
+    #[test]
+    fn hashes_round_trip_through_their_bytes() {
+        let hash = Hash::of(b"event");
+        assert_eq!(Hash::from_bytes(*hash.as_bytes()), hash);
+        assert_eq!(Hash::from(blake3::hash(b"event")), hash);
+        assert_eq!(Hash::ZERO.to_string(), "0".repeat(64));
     }
 }

@@ -178,3 +178,133 @@ impl fmt::Debug for Identity {
         write!(f, "Identity(origin {})", self.origin())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::temporary::TemporaryDirectory;
+    use crate::{CrashImage, MemoryDisk, SeededRandom, SimulatedDisk, SystemDisk};
+
+    const PATH: &str = "identity.key";
+
+    fn path() -> &'static Path {
+        Path::new(PATH)
+    }
+
+    #[test]
+    fn a_key_file_belongs_to_its_owner_alone() {
+        let directory = TemporaryDirectory::new();
+        let path = directory.path().join(PATH);
+        let identity = Identity::create(&SystemDisk, &path, &SeededRandom::new(1)).unwrap();
+        let metadata = path.metadata().unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        assert_eq!(metadata.len(), 32);
+        assert_eq!(Identity::open(&SystemDisk, &path).unwrap().public_key(), identity.public_key());
+    }
+
+    #[test]
+    fn a_created_key_survives_every_crash() {
+        let disk = SimulatedDisk::new();
+        let identity = Identity::create(&disk, path(), &SeededRandom::new(1)).unwrap();
+        let left = disk.snapshot().image(&CrashImage::None);
+        assert_eq!(Identity::open(&left, path()).unwrap().origin(), identity.origin());
+    }
+
+    /// Half a key would lock its owner out for ever.
+    #[test]
+    fn a_crash_while_a_key_is_created_leaves_it_whole_or_not_at_all() {
+        let disk = SimulatedDisk::new();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        disk.on_operation(Some(Box::new(move |_, snapshot| sender.send(snapshot).unwrap())));
+        let identity = Identity::create(&disk, path(), &SeededRandom::new(1)).unwrap();
+        disk.on_operation(None);
+        let snapshots: Vec<_> = receiver.iter().collect();
+        assert_eq!(snapshots.len(), 5, "create, write, sync, rename, sync of the directory");
+        for (snapshot, seed) in
+            snapshots.iter().flat_map(|snapshot| (0..50).map(move |seed| (snapshot, seed)))
+        {
+            let left = snapshot.image(&CrashImage::Sectors { seed });
+            match Identity::open(&left, path()) {
+                Ok(opened) => assert_eq!(opened.origin(), identity.origin()),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound),
+            }
+        }
+    }
+
+    #[test]
+    fn an_existing_key_is_never_replaced() {
+        let disk = MemoryDisk::new();
+        let first = Identity::create(&disk, path(), &SeededRandom::new(1)).unwrap();
+        let error = Identity::create(&disk, path(), &SeededRandom::new(2)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert_eq!(Identity::open(&disk, path()).unwrap().origin(), first.origin());
+    }
+
+    #[test]
+    fn a_missing_key_is_not_found() {
+        let error = Identity::open(&MemoryDisk::new(), path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.to_string().contains(PATH), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_another_length_is_no_key() {
+        let disk = SimulatedDisk::new();
+        for (bytes, reported) in [(0, 0), (31, 31), (33, 33), (5000, 33)] {
+            disk.write(PATH, &vec![7; bytes]);
+            let error = Identity::open(&disk, path()).unwrap_err();
+            assert!(matches!(error, IdentityError::Length { bytes, .. } if bytes == reported), "{error}");
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+        }
+    }
+
+    #[test]
+    fn neither_errors_nor_debug_show_the_seed() {
+        let seed = [0xa7; IDENTITY_BYTES];
+        let disk = SimulatedDisk::new();
+        disk.write(PATH, &[seed.as_slice(), &[0xa7]].concat());
+        let error = Identity::open(&disk, path()).unwrap_err();
+        let identity = Identity::from_seed(&seed);
+        for text in [format!("{identity:?} {identity:#?}"), format!("{error} {error:?}")] {
+            assert!(!text.to_lowercase().contains("a7a7"), "{text}");
+            assert!(!text.contains("167, 167"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_signature_is_valid_for_its_message_and_key_only() {
+        let (one, other) = (Identity::from_seed(&[1; 32]), Identity::from_seed(&[2; 32]));
+        let signature = one.sign(b"message");
+        assert!(one.public_key().verifies(b"message", &signature));
+        assert!(!one.public_key().verifies(b"massage", &signature));
+        assert!(!other.public_key().verifies(b"message", &signature));
+        let mut bytes = *signature.as_bytes();
+        bytes[10] ^= 1;
+        assert!(!one.public_key().verifies(b"message", &Signature::from_bytes(bytes)));
+    }
+
+    /// RFC 8032, section 7.1, test 1.
+    #[test]
+    fn signatures_are_those_of_the_standard() {
+        let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60".parse::<OriginId>();
+        let identity = Identity::from_seed(seed.unwrap().as_bytes());
+        let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+        assert_eq!(identity.public_key().to_string(), key);
+        let signature = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155\
+                         5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
+        assert_eq!(format!("{:?}", identity.sign(b"")), format!("Signature({signature})"));
+    }
+
+    /// With the neutral element as key, the neutral element and zero sign everything, unless refused.
+    #[test]
+    fn weak_keys_verify_nothing() {
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        let key = PublicKey::from_bytes(neutral);
+        assert!(!key.verifies(b"message", &Signature::from_bytes(signature)));
+    }
+}

@@ -218,3 +218,69 @@ impl fmt::Display for Slot {
         write!(f, "{}.{}.{}", self.term, self.node, self.index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Classify, ErrorKind, SeededRandom};
+
+    #[test]
+    fn ids_round_trip_through_their_text() {
+        let id = LogId::random(&SeededRandom::new(1));
+        let text = id.to_string();
+        assert_eq!(text.len(), 2 * LogId::BYTES);
+        assert_eq!(text.parse(), Ok(id));
+        assert_eq!(text.to_uppercase().parse(), Ok(id));
+        assert_eq!(format!("{id:?}"), format!("LogId({text})"));
+        assert_eq!(LogId::from_bytes([0xab; 16]).to_string(), "ab".repeat(16));
+        assert_eq!("0f".repeat(32).parse(), Ok(OriginId::from_bytes([0x0f; 32])));
+    }
+
+    #[test]
+    fn a_text_that_is_not_an_id_is_refused_with_what_was_expected() {
+        for text in ["", "ab", &"ab".repeat(17), &"+b".repeat(16), &"ag".repeat(16), &"\u{e4}".repeat(16)] {
+            let error = text.parse::<LogId>().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("`{text}` is not a log id: expected 32 hexadecimal digits")
+            );
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+        }
+    }
+
+    #[test]
+    fn ids_are_drawn_from_the_given_randomness() {
+        let (log, incarnation) = (LogId::random, IncarnationId::random);
+        assert_eq!(log(&SeededRandom::new(1)), log(&SeededRandom::new(1)));
+        assert_ne!(log(&SeededRandom::new(1)), log(&SeededRandom::new(2)));
+        assert_ne!(incarnation(&SeededRandom::new(1)), IncarnationId::NONE);
+    }
+
+    #[test]
+    fn an_origin_is_the_hash_of_its_key() {
+        let key = PublicKey::from_bytes([7; 32]);
+        assert_eq!(OriginId::of_key(&key).as_bytes(), Hash::of(&[7; 32]).as_bytes());
+    }
+
+    #[test]
+    fn numbers_stop_at_the_largest() {
+        assert_eq!(Seq(7).next(), Seq(8));
+        assert_eq!(Seq(u64::MAX).next(), Seq(u64::MAX));
+        assert_eq!(Index(u64::MAX - 1).plus(5), Index(u64::MAX));
+        assert_eq!(Index(u64::MAX).position_after(), Position(u64::MAX));
+    }
+
+    #[test]
+    fn a_position_includes_what_lies_below_it() {
+        assert!(!Position::ZERO.includes(Index::ZERO));
+        assert!(Position(5).includes(Index(4)));
+        assert!(!Position(5).includes(Index(5)));
+        assert_eq!(Position(5).next_index(), Index(5));
+        assert!(Index(5).position_after().includes(Index(5)));
+    }
+
+    #[test]
+    fn a_slot_is_shown_as_term_node_and_index() {
+        assert_eq!(Slot { term: Term(1), node: NodeId(2), index: Index(3) }.to_string(), "1.2.3");
+    }
+}

@@ -8,25 +8,28 @@
 mod channel;
 mod clock;
 mod disk;
+mod doors;
 mod error;
 mod hash;
-mod ids;
 mod identity;
+mod ids;
 mod limits;
 mod random;
+#[cfg(test)]
+mod temporary;
 mod time;
 
 pub use channel::{ChannelName, ChannelNameError};
 pub use clock::{Clock, ManualClock, Signal, SystemClock};
 pub use disk::{
-    CrashImage, Disk, DiskFile, DiskLock, Fault, MemoryDisk, OpenMode, Operation,
-    OperationKind, SimulatedDisk, Snapshot, SystemDisk, create_atomically, read_exact_at, read_to_end,
-    write_all_at,
+    CrashImage, Disk, DiskFile, DiskLock, Fault, MemoryDisk, OpenMode, Operation, OperationKind,
+    SimulatedDisk, Snapshot, SystemDisk, create_atomically, read_exact_at, read_to_end, write_all_at,
 };
+pub use doors::Doors;
 pub use error::{Classify, ErrorKind};
 pub use hash::Hash;
-pub use ids::{IncarnationId, Index, LogId, NodeId, OriginId, Position, Seq, Slot, Term};
 pub use identity::{Identity, IdentityError, PublicKey, Signature};
+pub use ids::{IncarnationId, Index, LogId, NodeId, OriginId, Position, Seq, Slot, Term};
 pub use limits::{CHANNEL_NAME_BYTES_MAX, IDENTITY_BYTES};
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use time::{Timestamp, TimestampError};

@@ -18,6 +18,7 @@ pub trait Random: Send + Sync + std::fmt::Debug {
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
     fn fill(&self, buffer: &mut [u8]) {
         getrandom::fill(buffer).expect("the operating system provides random bytes once it has booted");
     }

@@ -14,7 +14,9 @@ pub struct Timestamp(i64);
 
 /// A text that is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a time in RFC 3339 between the years 1678 and 2262: write it like `2026-01-31T08:15:00Z`")]
+#[error(
+    "`{text}` is not a time in RFC 3339 between the years 1678 and 2262: write it like `2026-01-31T08:15:00Z`"
+)]
 pub struct TimestampError {
     text: String,
 }

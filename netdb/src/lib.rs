@@ -1,1 +1,1 @@
-//! stub
+//! Work in progress.

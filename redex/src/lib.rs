@@ -1,1 +1,55 @@
-//! stub
+//! The log: channels of events in one order, hash-linked, signed by who put them in order, and durable when
+//! acknowledged.
+//!
+//! A [`Store`] is a node's directory with its key and its logs. A [`Log`] takes appends and gives out
+//! [`Ticket`]s; whoever waits for one commits for everybody. A [`LogReader`] gives [`LogView`]s pinned at one
+//! position, which are scanned, and [`Tail`]s, which follow. [`verify`] checks every hash, link and signature.
+//!
+//! It knows nothing about folds, SQL, networks or what payloads mean. The bytes are in `FORMAT.md`, the
+//! reasons in `DESIGN.md`.
+
+mod cache;
+mod chain;
+mod chunk;
+mod codec;
+mod config;
+mod error;
+mod event;
+mod follower;
+mod frames;
+mod hashing;
+mod index;
+mod limits;
+mod log;
+mod log_writer;
+mod outcome;
+mod reader;
+mod replay;
+mod request;
+mod root;
+mod scan;
+mod segments;
+mod selection;
+mod state;
+mod store;
+mod tail;
+mod typed;
+mod verify;
+mod writer;
+
+pub use chunk::Chunk;
+pub use config::{ChannelConfig, FlusherMode, LogOptions};
+pub use error::{AppendError, Corruption, OpenError, Owner, ReadError};
+pub use event::{BlobReference, Event, EventInput, EventRef, Headers};
+pub use limits::{ENTRY_BYTES_MAX, EVENT_BYTES_MAX, KEY_BYTES_MAX, KEY_WINDOW, KIND_BYTES_MAX};
+pub use log::{Acknowledged, Log, ProducerState, QuarantinedRange, RecoveryReport, Ticket};
+pub use log_writer::LogWriter;
+pub use outcome::{Ack, Appended, At, ChannelRange, Expect, Outcome, Rejection};
+pub use reader::{Beyond, ChannelInfo, IncarnationInfo, LogReader, LogView, SegmentInfo};
+pub use request::{AppendRequest, ChannelEvents, Condition, Idempotency};
+pub use scan::{Scan, ScanStatistics};
+pub use selection::{Bounds, Channels, Selection};
+pub use store::{Store, StoreReader, read_owner};
+pub use tail::Tail;
+pub use typed::{Encoding, TypedChannel, TypedTail};
+pub use verify::{Fault, IncarnationReport, TornTail, VerifyOptions, VerifyReport, verify};

@@ -1,0 +1,156 @@
+//! The events that a scan found in one entry.
+
+use std::ops::Range;
+
+use base::{ChannelName, IncarnationId, Index, Seq, Timestamp};
+use bytes::Bytes;
+
+use crate::codec::block::BlockItem;
+use crate::codec::{Cursor, Malformed, entry, event};
+use crate::{EventRef, Selection};
+
+/// The selected events of one entry; shares the bytes that they were read in.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    index: Index,
+    incarnation: IncarnationId,
+    recorded_at: Timestamp,
+    /// The body of the entry.
+    body: Bytes,
+    blocks: Vec<BlockItem>,
+    picked: Vec<Picked>,
+}
+
+/// Where a selected event stands.
+#[derive(Debug, Clone, Copy)]
+struct Picked {
+    block: u32,
+    offset: u32,
+    seq: u64,
+    ordinal: u32,
+}
+
+impl Chunk {
+    /// Picks the selected events of an entry's body.
+    pub(crate) fn pick(body: Bytes, selection: &Selection) -> Result<Self, Malformed> {
+        let parts = entry::decode(&body)?;
+        let mut offset = parts.blocks_at;
+        let (index, incarnation) = (parts.head.slot.index, parts.head.incarnation);
+        let recorded_at = parts.head.recorded_at;
+        let blocks = parts.head.blocks;
+        let mut picked = Vec::new();
+        let entry_wanted = selection.indexes.contains(index.0) && selection.recorded.contains(recorded_at);
+        for (place, item) in blocks.iter().enumerate() {
+            let range = offset..offset + item.bytes;
+            offset = range.end;
+            if entry_wanted && selection.wants(&item.channel) {
+                pick_block(&body, place, item, range, selection, &mut picked)?;
+            }
+        }
+        if blocks.len() > 1 {
+            picked.sort_unstable_by_key(|picked| picked.ordinal);
+        }
+        if selection.reverse {
+            picked.reverse();
+        }
+        Ok(Self { index, incarnation, recorded_at, body, blocks, picked })
+    }
+
+    /// Returns the index of the entry.
+    pub fn index(&self) -> Index {
+        self.index
+    }
+
+    /// Returns how many events were selected.
+    pub fn len(&self) -> usize {
+        self.picked.len()
+    }
+
+    /// Tells whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.picked.is_empty()
+    }
+
+    /// Returns the bytes that the events borrow from; `Bytes::slice_ref` of a payload shares them.
+    pub fn bytes(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Returns the events, in the order of the scan.
+    pub fn events(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
+        self.picked.iter().map(|picked| {
+            let mut cursor = Cursor::new(&self.body[picked.offset as usize..]);
+            let record = event::decode(&mut cursor).expect("the event was decoded when it was picked");
+            EventRef {
+                channel: &self.blocks[picked.block as usize].channel,
+                seq: base::Seq(picked.seq),
+                index: self.index,
+                ordinal: record.ordinal,
+                incarnation: self.incarnation,
+                recorded_at: self.recorded_at,
+                time: record.time,
+                kind: record.kind,
+                key: record.key,
+                headers: record.headers,
+                payload: record.payload,
+            }
+        })
+    }
+
+    /// Returns when the sequencer put the entry in order.
+    pub fn recorded_at(&self) -> Timestamp {
+        self.recorded_at
+    }
+
+    /// Returns the first number that the entry gives to a channel.
+    pub(crate) fn first_seq_of(&self, channel: &ChannelName) -> Option<Seq> {
+        self.blocks.iter().find(|item| item.channel == *channel).map(|item| item.first_seq)
+    }
+
+    /// Tells whether the entry, and so every earlier one, lies before what is selected.
+    pub(crate) fn is_before(&self, selection: &Selection) -> bool {
+        let by_seq = selection.only_channel().zip(selection.seqs.from);
+        by_seq.is_some_and(|(channel, from)| self.first_seq_of(channel).is_some_and(|seq| seq.0 <= from))
+            || selection.indexes.from.is_some_and(|from| self.index.0 <= from)
+            || selection.recorded.from.is_some_and(|from| self.recorded_at < from)
+    }
+
+    /// Drops all but the first `count` events.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.picked.truncate(count);
+    }
+
+    /// Turns the order of the events round.
+    pub(crate) fn reverse(&mut self) {
+        self.picked.reverse();
+    }
+}
+
+fn pick_block(
+    body: &[u8],
+    place: usize,
+    item: &BlockItem,
+    range: Range<usize>,
+    selection: &Selection,
+    picked: &mut Vec<Picked>,
+) -> Result<(), Malformed> {
+    let end = range.end;
+    let mut cursor = Cursor::new(&body[range]);
+    for nth in 0..item.events {
+        let offset = end - cursor.remaining();
+        let record = event::decode(&mut cursor)?;
+        let seq = item.first_seq.0 + u64::from(nth);
+        let kind_wanted =
+            selection.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| kind == record.kind));
+        let key_wanted = selection
+            .keys
+            .as_ref()
+            .is_none_or(|keys| keys.iter().any(|key| Some(key.as_str()) == record.key));
+        if selection.seqs.contains(seq) && kind_wanted && key_wanted {
+            let block = u32::try_from(place).map_err(|_| Malformed::new("block count"))?;
+            let offset = u32::try_from(offset).map_err(|_| Malformed::new("entry length"))?;
+            picked.push(Picked { block, offset, seq, ordinal: record.ordinal });
+        }
+    }
+    cursor.finish("block length")
+}

@@ -1,0 +1,23 @@
+//! The bytes on disk, one file per structure; `FORMAT.md` is their document.
+//!
+//! Decoders take bytes from anywhere and never panic: every length is checked before it is used.
+
+pub(crate) mod append;
+pub(crate) mod block;
+pub(crate) mod control;
+pub(crate) mod entry;
+pub(crate) mod escape;
+pub(crate) mod event;
+pub(crate) mod footer;
+pub(crate) mod frame;
+pub(crate) mod segment_header;
+pub(crate) mod state;
+pub(crate) mod superblock;
+pub(crate) mod visible;
+
+mod cursor;
+
+pub(crate) use cursor::{Cursor, Malformed, Put};
+
+/// The version of every structure in this directory; any other is refused by name.
+pub(crate) const FORMAT_VERSION: u16 = 0;

@@ -1,0 +1,49 @@
+//! The list of an entry's channel blocks. The entry hash covers the list, and through it the blocks.
+//!
+//! ```text
+//! for each block:
+//!   u16  bytes of the channel name, name
+//!   u64  sequence number of the first event
+//!   u32  events          u32  bytes of the block
+//!   u8   flags, 0 (1 is reserved: events committed to one by one)
+//!   [32] hash of the block's bytes
+//! ```
+
+use base::{ChannelName, Hash, Seq};
+
+use super::{Cursor, Malformed, Put};
+
+/// One item of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BlockItem {
+    pub channel: ChannelName,
+    pub first_seq: Seq,
+    pub events: u32,
+    pub bytes: usize,
+    pub hash: Hash,
+}
+
+pub(crate) fn encode(out: &mut Vec<u8>, item: &BlockItem) {
+    out.put_text16(item.channel.as_str());
+    out.put_u64(item.first_seq.0);
+    out.put_u32(item.events);
+    out.put_length(item.bytes);
+    out.put_u8(0);
+    out.put(item.hash.as_bytes());
+}
+
+pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<BlockItem, Malformed> {
+    let channel =
+        ChannelName::new(cursor.text16("channel name")?).map_err(|_| Malformed::new("channel name"))?;
+    let first_seq = Seq(cursor.u64("first sequence number")?);
+    let events = cursor.u32("block events")?;
+    let bytes = cursor.length("block length")?;
+    if cursor.u8("block flags")? != 0 {
+        return Err(Malformed::new("block flags"));
+    }
+    let hash = Hash::from_bytes(cursor.array("block hash")?);
+    if first_seq.0.checked_add(u64::from(events)).is_none() {
+        return Err(Malformed::new("first sequence number"));
+    }
+    Ok(BlockItem { channel, first_seq, events, bytes, hash })
+}

@@ -1,0 +1,204 @@
+//! Control records: what an entry says about its log rather than in a channel.
+//!
+//! ```text
+//!   u16 type: 1 incarnation, 2 channel created, 3 hole
+//!       (reserved: 4 moved, 5 trim, 6 redaction, 7 anchor, 8 successor key)
+//!   u16 reserved, 0
+//!   u32 bytes of what follows
+//! incarnation:      [16] id, [32] public key, [16] parent id, u64 last signed position, [32] hash there
+//! channel created:  u16 + name, u64 base sequence number, configuration
+//! configuration:    u8 flags: 1 content type (2 is reserved: erasable); u8 + content type
+//! hole:             u64 first index, u64 next index, u64 bytes lost,
+//!                   u32 channels, each (u16 + name, u64 next sequence number)
+//! ```
+
+use base::{ChannelName, Hash, IncarnationId, Index, Position, PublicKey, Seq};
+
+use super::{Cursor, Malformed, Put};
+use crate::ChannelConfig;
+
+const INCARNATION: u16 = 1;
+const CHANNEL_CREATED: u16 = 2;
+const HOLE: u16 = 3;
+const FLAG_CONTENT_TYPE: u8 = 1;
+
+/// The beginning of an incarnation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IncarnationRecord {
+    pub id: IncarnationId,
+    pub public_key: PublicKey,
+    pub parent: IncarnationId,
+    /// The position behind the last signed entry that was found, and that entry's hash.
+    pub last_signed: Position,
+    pub last_signed_hash: Hash,
+}
+
+/// Entries that were lost to corruption.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HoleRecord {
+    pub first: Index,
+    pub next: Index,
+    pub bytes: u64,
+    /// Where the sequence numbers of channels go on.
+    pub channels: Vec<(ChannelName, Seq)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Control {
+    Incarnation(IncarnationRecord),
+    ChannelCreated { name: ChannelName, base: Seq, config: ChannelConfig },
+    Hole(HoleRecord),
+}
+
+pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
+    let code = match control {
+        Control::Incarnation(_) => INCARNATION,
+        Control::ChannelCreated { .. } => CHANNEL_CREATED,
+        Control::Hole(_) => HOLE,
+    };
+    out.put_u16(code);
+    out.put_u16(0);
+    let length_at = out.len();
+    out.put_u32(0);
+    match control {
+        Control::Incarnation(record) => encode_incarnation(out, record),
+        Control::ChannelCreated { name, base, config } => {
+            out.put_text16(name.as_str());
+            out.put_u64(base.0);
+            encode_config(out, config);
+        }
+        Control::Hole(hole) => encode_hole(out, hole),
+    }
+    let length = u32::try_from(out.len() - length_at - 4).expect("control records are far below 4 GiB");
+    out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+fn encode_incarnation(out: &mut Vec<u8>, record: &IncarnationRecord) {
+    out.put(record.id.as_bytes());
+    out.put(record.public_key.as_bytes());
+    out.put(record.parent.as_bytes());
+    out.put_u64(record.last_signed.0);
+    out.put(record.last_signed_hash.as_bytes());
+}
+
+pub(crate) fn encode_hole(out: &mut Vec<u8>, hole: &HoleRecord) {
+    out.put_u64(hole.first.0);
+    out.put_u64(hole.next.0);
+    out.put_u64(hole.bytes);
+    out.put_length(hole.channels.len());
+    for (name, next) in &hole.channels {
+        out.put_text16(name.as_str());
+        out.put_u64(next.0);
+    }
+}
+
+pub(crate) fn encode_config(out: &mut Vec<u8>, config: &ChannelConfig) {
+    match &config.content_type {
+        None => out.put_u8(0),
+        Some(content_type) => {
+            out.put_u8(FLAG_CONTENT_TYPE);
+            out.put_u8(u8::try_from(content_type.len()).expect("content types are limited to 255 bytes"));
+            out.put(content_type.as_bytes());
+        }
+    }
+}
+
+pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Control, Malformed> {
+    let code = cursor.u16("control type")?;
+    if cursor.u16("reserved bits")? != 0 {
+        return Err(Malformed::new("reserved bits"));
+    }
+    let length = cursor.length("control length")?;
+    let mut body = Cursor::new(cursor.take(length, "control length")?);
+    let control = match code {
+        INCARNATION => Control::Incarnation(decode_incarnation(&mut body)?),
+        CHANNEL_CREATED => {
+            let name = decode_name(&mut body)?;
+            let base = Seq(body.u64("base sequence number")?);
+            Control::ChannelCreated { name, base, config: decode_config(&mut body)? }
+        }
+        HOLE => Control::Hole(decode_hole(&mut body)?),
+        _ => return Err(Malformed::new("control type")),
+    };
+    body.finish("control length")?;
+    Ok(control)
+}
+
+pub(crate) fn decode_name(cursor: &mut Cursor<'_>) -> Result<ChannelName, Malformed> {
+    ChannelName::new(cursor.text16("channel name")?).map_err(|_| Malformed::new("channel name"))
+}
+
+fn decode_incarnation(body: &mut Cursor<'_>) -> Result<IncarnationRecord, Malformed> {
+    Ok(IncarnationRecord {
+        id: IncarnationId::from_bytes(body.array("incarnation id")?),
+        public_key: PublicKey::from_bytes(body.array("public key")?),
+        parent: IncarnationId::from_bytes(body.array("parent incarnation")?),
+        last_signed: Position(body.u64("last signed position")?),
+        last_signed_hash: Hash::from_bytes(body.array("last signed hash")?),
+    })
+}
+
+pub(crate) fn decode_hole(body: &mut Cursor<'_>) -> Result<HoleRecord, Malformed> {
+    let first = Index(body.u64("hole start")?);
+    let next = Index(body.u64("hole end")?);
+    let bytes = body.u64("hole length")?;
+    let count = body.u32("hole channels")?;
+    let channels = (0..count)
+        .map(|_| Ok((decode_name(body)?, Seq(body.u64("hole sequence number")?))))
+        .collect::<Result<_, _>>()?;
+    if next < first {
+        return Err(Malformed::new("hole end"));
+    }
+    Ok(HoleRecord { first, next, bytes, channels })
+}
+
+pub(crate) fn decode_config(cursor: &mut Cursor<'_>) -> Result<ChannelConfig, Malformed> {
+    let content_type = match cursor.u8("configuration flags")? {
+        0 => None,
+        FLAG_CONTENT_TYPE => {
+            let length = usize::from(cursor.u8("content type")?);
+            Some(cursor.text(length, "content type")?.to_owned())
+        }
+        _ => return Err(Malformed::new("configuration flags")),
+    };
+    Ok(ChannelConfig { content_type })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<Control> {
+        let name = ChannelName::new("a/b").unwrap();
+        let incarnation = IncarnationRecord {
+            id: IncarnationId::from_bytes([1; 16]),
+            public_key: PublicKey::from_bytes([2; 32]),
+            parent: IncarnationId::from_bytes([3; 16]),
+            last_signed: Position(4),
+            last_signed_hash: Hash::of(b"5"),
+        };
+        let config = ChannelConfig { content_type: Some("application/json".to_owned()) };
+        let hole =
+            HoleRecord { first: Index(3), next: Index(5), bytes: 99, channels: vec![(name.clone(), Seq(7))] };
+        vec![
+            Control::Incarnation(incarnation),
+            Control::ChannelCreated { name: name.clone(), base: Seq(0), config },
+            Control::ChannelCreated { name, base: Seq(5), config: ChannelConfig::default() },
+            Control::Hole(hole),
+        ]
+    }
+
+    #[test]
+    fn records_round_trip_and_truncated_ones_are_refused() {
+        for control in samples() {
+            let mut out = Vec::new();
+            encode(&mut out, &control);
+            let mut cursor = Cursor::new(&out);
+            assert_eq!(decode(&mut cursor).unwrap(), control);
+            cursor.finish("rest").unwrap();
+            for length in 0..out.len() {
+                assert!(decode(&mut Cursor::new(&out[..length])).is_err(), "{length}");
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! One event inside a channel block. Its sequence number is the block's first plus its place in the block.
+//!
+//! ```text
+//!   0  u32  bytes of this record, these four included
+//!   4  u32  ordinal in the entry
+//!   8  u8   flags: 1 key, 2 time, 4 headers, 8 blobs
+//!   9  u8   bytes of the kind
+//!  10  u16  bytes of the key, 0 without one
+//!  12  u32  bytes of the payload
+//!   +  i64  time, if any
+//!   +  kind, key
+//!   +  u16  headers, each (u16 bytes of the name, u32 bytes of the value, name, value), if any
+//!   +  u16  blob references, each (32 bytes hash, u64 bytes), if any
+//!   +  payload
+//! ```
+
+use std::fmt;
+
+use base::{Hash, Timestamp};
+
+use super::{Cursor, Malformed, Put};
+use crate::EventInput;
+use crate::event::BlobReference;
+
+const FLAG_KEY: u8 = 1;
+const FLAG_TIME: u8 = 2;
+const FLAG_HEADERS: u8 = 4;
+const FLAG_BLOBS: u8 = 8;
+const FIXED_BYTES: usize = 16;
+const BLOB_BYTES: usize = 40;
+
+/// Bytes of the smallest event record.
+pub(crate) const EVENT_BYTES_MIN: usize = FIXED_BYTES;
+
+/// Returns the bytes of an event's record; saturates instead of overflowing.
+pub(crate) fn encoded_bytes(event: &EventInput<'_>) -> usize {
+    let headers = event.headers.iter().fold(0usize, |sum, (name, value)| {
+        sum.saturating_add(6).saturating_add(name.len()).saturating_add(value.len())
+    });
+    FIXED_BYTES
+        .saturating_add(if event.time.is_some() { 8 } else { 0 })
+        .saturating_add(event.kind.len())
+        .saturating_add(event.key.map_or(0, str::len))
+        .saturating_add(if event.headers.is_empty() { 0 } else { 2 })
+        .saturating_add(headers)
+        .saturating_add(if event.blobs.is_empty() { 0 } else { 2 + BLOB_BYTES * event.blobs.len() })
+        .saturating_add(event.payload.len())
+}
+
+/// Appends an event's record. The event's lengths were checked when it came in.
+pub(crate) fn encode(out: &mut Vec<u8>, ordinal: u32, event: &EventInput<'_>) {
+    let flag = |present: bool, flag: u8| if present { flag } else { 0 };
+    out.put_length(encoded_bytes(event));
+    out.put_u32(ordinal);
+    out.put_u8(
+        flag(event.key.is_some(), FLAG_KEY)
+            | flag(event.time.is_some(), FLAG_TIME)
+            | flag(!event.headers.is_empty(), FLAG_HEADERS)
+            | flag(!event.blobs.is_empty(), FLAG_BLOBS),
+    );
+    out.put_u8(u8::try_from(event.kind.len()).expect("kinds are limited to 255 bytes"));
+    out.put_u16(u16::try_from(event.key.map_or(0, str::len)).expect("keys are limited to 65,535 bytes"));
+    out.put_length(event.payload.len());
+    if let Some(time) = event.time {
+        out.put_i64(time.as_nanos());
+    }
+    out.put(event.kind.as_bytes());
+    out.put(event.key.unwrap_or_default().as_bytes());
+    if !event.headers.is_empty() {
+        out.put_u16(u16::try_from(event.headers.len()).expect("headers are limited to 65,535"));
+        for (name, value) in event.headers {
+            out.put_u16(u16::try_from(name.len()).expect("header names are limited to 65,535 bytes"));
+            out.put_length(value.len());
+            out.put(name.as_bytes());
+            out.put(value);
+        }
+    }
+    if !event.blobs.is_empty() {
+        out.put_u16(u16::try_from(event.blobs.len()).expect("blob references are limited to 65,535"));
+        for blob in event.blobs {
+            out.put(blob.hash.as_bytes());
+            out.put_u64(blob.bytes);
+        }
+    }
+    out.put(event.payload);
+}
+
+/// A decoded event record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventRecord<'a> {
+    pub ordinal: u32,
+    pub time: Option<Timestamp>,
+    pub kind: &'a str,
+    pub key: Option<&'a str>,
+    pub headers: Headers<'a>,
+    pub payload: &'a [u8],
+}
+
+/// Takes one event record off a block. Texts inside headers are checked here, so that reading them cannot fail.
+pub(crate) fn decode<'a>(block: &mut Cursor<'a>) -> Result<EventRecord<'a>, Malformed> {
+    let bytes = block.length("event length")?;
+    let rest = bytes.checked_sub(4).ok_or(Malformed::new("event length"))?;
+    let mut cursor = Cursor::new(block.take(rest, "event length")?);
+    let ordinal = cursor.u32("event ordinal")?;
+    let flags = cursor.u8("event flags")?;
+    if flags & !(FLAG_KEY | FLAG_TIME | FLAG_HEADERS | FLAG_BLOBS) != 0 {
+        return Err(Malformed::new("event flags"));
+    }
+    let kind_bytes = usize::from(cursor.u8("kind length")?);
+    let key_bytes = usize::from(cursor.u16("key length")?);
+    let payload_bytes = cursor.length("payload length")?;
+    let time = match flags & FLAG_TIME {
+        0 => None,
+        _ => Some(Timestamp::from_nanos(cursor.i64("event time")?)),
+    };
+    let kind = cursor.text(kind_bytes, "kind")?;
+    let key = cursor.text(key_bytes, "key")?;
+    if flags & FLAG_KEY == 0 && !key.is_empty() {
+        return Err(Malformed::new("key length"));
+    }
+    let headers = if flags & FLAG_HEADERS == 0 { Headers::default() } else { decode_headers(&mut cursor)? };
+    if flags & FLAG_BLOBS != 0 {
+        decode_blobs(&mut cursor)?;
+    }
+    let payload = cursor.take(payload_bytes, "payload")?;
+    cursor.finish("event length")?;
+    let key = (flags & FLAG_KEY != 0).then_some(key);
+    Ok(EventRecord { ordinal, time, kind, key, headers, payload })
+}
+
+fn decode_headers<'a>(cursor: &mut Cursor<'a>) -> Result<Headers<'a>, Malformed> {
+    let count = usize::from(cursor.u16("header count")?);
+    let before = cursor.clone();
+    for _ in 0..count {
+        decode_header(cursor)?;
+    }
+    let bytes = before.remaining() - cursor.remaining();
+    let bytes = before.clone().take(bytes, "headers")?;
+    Ok(Headers { count, bytes })
+}
+
+fn decode_header<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a str, &'a [u8]), Malformed> {
+    let name_bytes = usize::from(cursor.u16("header name length")?);
+    let value_bytes = cursor.length("header value length")?;
+    let name = cursor.text(name_bytes, "header name")?;
+    Ok((name, cursor.take(value_bytes, "header value")?))
+}
+
+fn decode_blobs(cursor: &mut Cursor<'_>) -> Result<Vec<BlobReference>, Malformed> {
+    let count = usize::from(cursor.u16("blob count")?);
+    (0..count)
+        .map(|_| {
+            let hash = Hash::from_bytes(cursor.array("blob hash")?);
+            Ok(BlobReference { hash, bytes: cursor.u64("blob length")? })
+        })
+        .collect()
+}
+
+/// The headers of an event, in the order in which they were given; names may repeat.
+#[derive(Clone, Copy, Default)]
+pub struct Headers<'a> {
+    count: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Returns names and values in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        let mut cursor = Cursor::new(self.bytes);
+        (0..self.count).map_while(move |_| decode_header(&mut cursor).ok())
+    }
+
+    /// Returns the first value under `name`.
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        let blobs = [BlobReference { hash: Hash::of(b"x"), bytes: 5 }];
+        let event = EventInput::new("order.placed", b"{}")
+            .with_key("k")
+            .with_headers(&[("a", b"1"), ("a", b""), ("b", b"\xFF\0")])
+            .with_time(Timestamp::from_nanos(-5))
+            .with_blobs(&blobs);
+        let mut out = Vec::new();
+        encode(&mut out, 7, &event);
+        assert_eq!(out.len(), encoded_bytes(&event));
+        out
+    }
+
+    #[test]
+    fn a_full_event_round_trips() {
+        let bytes = sample();
+        let mut cursor = Cursor::new(&bytes);
+        let event = decode(&mut cursor).unwrap();
+        cursor.finish("rest").unwrap();
+        assert_eq!((event.ordinal, event.kind, event.key), (7, "order.placed", Some("k")));
+        assert_eq!(event.time, Some(Timestamp::from_nanos(-5)));
+        assert_eq!(event.payload, b"{}");
+        let headers: Vec<_> = event.headers.iter().collect();
+        assert_eq!(headers, [("a", &b"1"[..]), ("a", b""), ("b", b"\xFF\0")]);
+        assert_eq!(event.headers.get("b"), Some(&b"\xFF\0"[..]));
+    }
+
+    #[test]
+    fn an_empty_key_is_not_a_missing_key() {
+        for key in [None, Some("")] {
+            let mut out = Vec::new();
+            encode(&mut out, 0, &EventInput { key, ..EventInput::new("k", b"") });
+            assert_eq!(decode(&mut Cursor::new(&out)).unwrap().key, key);
+        }
+    }
+
+    #[test]
+    fn truncated_events_are_refused() {
+        let bytes = sample();
+        for length in 0..bytes.len() {
+            assert!(decode(&mut Cursor::new(&bytes[..length])).is_err(), "{length}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The frame: what lies between a segment's header and its end.
+//!
+//! ```text
+//!   0  u32  begin mark
+//!   4  u8   kind            5  u8  flags          6  u16 reserved, 0
+//!   8  u32  stored bytes   12  u32 body bytes
+//!  16  [8]  first half of the log id
+//!  24  u64  segment number
+//!  32  u64  offset of this frame in its file
+//!  40  u64  synced through: the position known synced when this frame was written
+//!  48  u64  index: of the entry; in other frames, of the next entry
+//!  56  u32  CRC of bytes 0..56
+//!  60  u32  second mark
+//!  64  the stored body, zero-padded to 8 bytes
+//!   +  u32  CRC of the stored body and its padding
+//!   +  u32  end mark
+//! ```
+//!
+//! Frames start at multiples of 8, so that neither mark, nor header CRC and second mark, ever straddle a
+//! sector: the part of each sector that belongs to a frame is never all zero once it was written.
+
+use base::{Index, LogId, Position};
+
+use super::escape::{escape, is_needed, unescape};
+use super::{Cursor, Malformed, Put};
+use crate::limits::{ENTRY_BYTES_MAX, SECTOR_BYTES, STATE_BYTES_MAX};
+
+pub(crate) const BEGIN_MARK: u32 = 0xB7E1_5CA3;
+const SECOND_MARK: u32 = 0x6D2B_79F5;
+const END_MARK: u32 = 0x9E37_C1B5;
+const FLAG_ESCAPED: u8 = 1;
+
+/// Bytes of a frame's header.
+pub(crate) const HEADER_BYTES: usize = 64;
+/// Bytes behind a frame's body.
+pub(crate) const TRAILER_BYTES: usize = 8;
+/// Bytes of the smallest frame.
+pub(crate) const FRAME_BYTES_MIN: u64 = (HEADER_BYTES + TRAILER_BYTES) as u64;
+/// What frames are aligned to.
+pub(crate) const ALIGNMENT: u64 = 8;
+
+/// What a frame holds. Only entries take an index and enter the log root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    Entry,
+    State,
+    Footer,
+    Close,
+    Hole,
+    Vote,
+    Marker,
+}
+
+impl FrameKind {
+    const ALL: [(u8, Self); 7] = [
+        (1, Self::Entry),
+        (2, Self::State),
+        (3, Self::Footer),
+        (4, Self::Close),
+        (5, Self::Hole),
+        (6, Self::Vote),
+        (7, Self::Marker),
+    ];
+
+    fn code(self) -> u8 {
+        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or(0, |(code, _)| *code)
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == code).map(|(_, kind)| *kind)
+    }
+
+    fn body_bytes_max(self) -> usize {
+        if self == Self::State { STATE_BYTES_MAX } else { ENTRY_BYTES_MAX + (1 << 20) }
+    }
+}
+
+/// Where a frame stands; repeated in its header, so that a misplaced frame testifies to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub log: LogId,
+    pub segment: u64,
+    pub offset: u64,
+}
+
+/// A frame's decoded header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub kind: FrameKind,
+    pub escaped: bool,
+    pub stored_bytes: usize,
+    pub body_bytes: usize,
+    pub synced_through: Position,
+    pub index: Index,
+}
+
+impl FrameHeader {
+    /// Returns the bytes from the begin mark to behind the end mark.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        HEADER_BYTES + self.stored_bytes.next_multiple_of(8) + TRAILER_BYTES
+    }
+}
+
+/// Appends a frame that will stand at `place`.
+pub(crate) fn encode(
+    out: &mut Vec<u8>,
+    place: Place,
+    kind: FrameKind,
+    index: Index,
+    synced_through: Position,
+    body: &[u8],
+) {
+    let escaped = is_needed(body, place.offset + HEADER_BYTES as u64).then(|| escape(body));
+    let stored = escaped.as_deref().unwrap_or(body);
+    out.reserve(HEADER_BYTES + TRAILER_BYTES + 8 + stored.len());
+    let begin = out.len();
+    out.put_u32(BEGIN_MARK);
+    out.put_u8(kind.code());
+    out.put_u8(if escaped.is_some() { FLAG_ESCAPED } else { 0 });
+    out.put_u16(0);
+    out.put_length(stored.len());
+    out.put_length(body.len());
+    out.put(&place.log.as_bytes()[..8]);
+    out.put_u64(place.segment);
+    out.put_u64(place.offset);
+    out.put_u64(synced_through.0);
+    out.put_u64(index.0);
+    let crc = crc32fast::hash(&out[begin..]);
+    out.put_u32(crc);
+    out.put_u32(SECOND_MARK);
+    let body_begin = out.len();
+    out.put(stored);
+    let padded = body_begin + stored.len().next_multiple_of(8);
+    out.resize(padded, 0);
+    let crc = crc32fast::hash(&out[body_begin..]);
+    out.put_u32(crc);
+    out.put_u32(END_MARK);
+}
+
+/// Decodes the header of a frame that should stand at `place`.
+pub(crate) fn decode_header(bytes: &[u8], place: Place) -> Result<FrameHeader, Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    let header = cursor.take(HEADER_BYTES, "frame header")?;
+    let mut cursor = Cursor::new(header);
+    if cursor.u32("begin mark")? != BEGIN_MARK {
+        return Err(Malformed::new("begin mark"));
+    }
+    let kind = cursor.u8("frame kind")?;
+    let flags = cursor.u8("frame flags")?;
+    let reserved = cursor.u16("reserved bits")?;
+    let stored_bytes = cursor.length("stored length")?;
+    let body_bytes = cursor.length("body length")?;
+    let log: [u8; 8] = cursor.array("log id")?;
+    let segment = cursor.u64("segment number")?;
+    let offset = cursor.u64("frame offset")?;
+    let synced_through = Position(cursor.u64("synced through")?);
+    let index = Index(cursor.u64("index")?);
+    if cursor.u32("header checksum")? != crc32fast::hash(&header[..56]) {
+        return Err(Malformed::new("header checksum"));
+    }
+    if cursor.u32("second mark")? != SECOND_MARK {
+        return Err(Malformed::new("second mark"));
+    }
+    if log != place.log.as_bytes()[..8] || segment != place.segment || offset != place.offset {
+        return Err(Malformed::new("frame place"));
+    }
+    let kind = FrameKind::from_code(kind).ok_or(Malformed::new("frame kind"))?;
+    if flags & !FLAG_ESCAPED != 0 || reserved != 0 {
+        return Err(Malformed::new("reserved bits"));
+    }
+    if body_bytes > kind.body_bytes_max() || stored_bytes > kind.body_bytes_max() / 255 * 256 + 256 {
+        return Err(Malformed::new("frame length"));
+    }
+    let escaped = flags & FLAG_ESCAPED != 0;
+    Ok(FrameHeader { kind, escaped, stored_bytes, body_bytes, synced_through, index })
+}
+
+/// Checks the trailer of a frame of which `frame` holds all bytes, and returns its stored body.
+pub(crate) fn check_body<'a>(frame: &'a [u8], header: &FrameHeader) -> Result<&'a [u8], Malformed> {
+    let padded = header.stored_bytes.next_multiple_of(8);
+    let mut cursor = Cursor::new(frame);
+    cursor.take(HEADER_BYTES, "frame header")?;
+    let body = cursor.take(padded, "frame body")?;
+    let crc = cursor.u32("body checksum")?;
+    if cursor.u32("end mark")? != END_MARK {
+        return Err(Malformed::new("end mark"));
+    }
+    if crc != crc32fast::hash(body) {
+        return Err(Malformed::new("body checksum"));
+    }
+    Ok(&body[..header.stored_bytes])
+}
+
+/// Undoes the escaping of a stored body, where there is any.
+pub(crate) fn unescaped<'a>(
+    stored: &'a [u8],
+    header: &FrameHeader,
+) -> Result<std::borrow::Cow<'a, [u8]>, Malformed> {
+    let body = if header.escaped { unescape(stored)?.into() } else { std::borrow::Cow::Borrowed(stored) };
+    if body.len() == header.body_bytes { Ok(body) } else { Err(Malformed::new("body length")) }
+}
+
+/// Tells whether the frame that should stand at `offset` was only partly written: its end mark, or its part of
+/// some sector, reads as zeros. `bytes` starts at `offset` and reaches to the end of the file; what is beyond
+/// counts as zeros.
+pub(crate) fn is_incomplete(bytes: &[u8], place: Place) -> bool {
+    let begin = place.offset;
+    let sector = SECTOR_BYTES as u64;
+    let part_is_zero = |from: u64, to: u64| {
+        let clip = |at: u64| usize::try_from(at - begin).map_or(bytes.len(), |at| at.min(bytes.len()));
+        bytes[clip(from)..clip(to)].iter().all(|byte| *byte == 0)
+    };
+    let first_end = (begin / sector + 1) * sector;
+    let header_end = begin + HEADER_BYTES as u64;
+    let Ok(header) = decode_header(bytes, place) else {
+        // Without a header the frame's extent is unknown, so only the sectors that hold the header can tell.
+        let second = first_end < header_end && part_is_zero(first_end, first_end + sector);
+        return part_is_zero(begin, first_end) || second;
+    };
+    let end = begin + header.frame_bytes() as u64;
+    let mut from = begin;
+    while from < end {
+        let to = ((from / sector + 1) * sector).min(end);
+        if part_is_zero(from, to) {
+            return true;
+        }
+        from = to;
+    }
+    part_is_zero(end - 4, end)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! The body of a state frame: log state and chain as they were when the segment began.
+//!
+//! ```text
+//! u16 format version, u16 reserved 0, u32 bytes of local state (0; reserved: vote, committed, purge marker)
+//! u64 next index, u64 term, [32] hash of the last entry, i64 last recorded at,
+//! u64 last signed position, [32] hash there, u64 leaves of the log root, its peaks, each [32]
+//! u32 channels, each: u16 + name, u64 base, u64 next, i64 created at, u64 created index, configuration
+//! u32 producers, each: u16 + id, u64 number, [32] digest, place
+//! u32 keys from the oldest, each: u16 + key, [32] digest, place
+//! u32 incarnations, each: [16] id, [32] key, [16] parent, u64 last signed position, [32] hash there,
+//!     u64 first index, u64 term, i64 began at, [32] parent hash
+//! u32 holes, each: u32 bytes, hole as in control records
+//! place: u64 index, u16 ranges, each (u16 + channel name, u64 first, u64 count)
+//! ```
+
+use base::{Hash, IncarnationId, Index, Position, PublicKey, Seq, Term, Timestamp};
+
+use super::control::{
+    IncarnationRecord, decode_config, decode_hole, decode_name, encode_config, encode_hole,
+};
+use super::{Cursor, FORMAT_VERSION, Malformed, Put};
+use crate::chain::Chain;
+use crate::codec::append::Repeat;
+use crate::root::LogRoot;
+use crate::state::{ChannelState, IncarnationState, LogState};
+use crate::{At, ChannelRange};
+
+pub(crate) fn encode(state: &LogState, chain: &Chain) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.put_u16(FORMAT_VERSION);
+    out.put_u16(0);
+    out.put_u32(0);
+    out.put_u64(state.next_index.0);
+    out.put_u64(chain.term.0);
+    out.put(chain.last_hash.as_bytes());
+    out.put_i64(state.last_recorded_at.as_nanos());
+    out.put_u64(chain.last_signed.0);
+    out.put(chain.last_signed_hash.as_bytes());
+    out.put_u64(chain.root.position().0);
+    chain.root.peaks().iter().for_each(|peak| out.put(peak.as_bytes()));
+    out.put_length(state.channels().len());
+    for channel in state.channels() {
+        encode_channel(&mut out, channel);
+    }
+    out.put_length(state.producers().len());
+    for (id, producer) in state.producers() {
+        out.put_text16(id);
+        out.put_u64(producer.number);
+        out.put(producer.digest.as_bytes());
+        encode_place(&mut out, &producer.at);
+    }
+    out.put_length(state.keys().len());
+    for (key, remembered) in state.keys() {
+        out.put_text16(key);
+        out.put(remembered.digest.as_bytes());
+        encode_place(&mut out, &remembered.at);
+    }
+    out.put_length(state.incarnations.len());
+    for incarnation in &state.incarnations {
+        encode_incarnation(&mut out, incarnation);
+    }
+    out.put_length(state.holes.len());
+    for hole in &state.holes {
+        let mut bytes = Vec::new();
+        encode_hole(&mut bytes, hole);
+        out.put_length(bytes.len());
+        out.put(&bytes);
+    }
+    out
+}
+
+fn encode_channel(out: &mut Vec<u8>, channel: &ChannelState) {
+    out.put_text16(channel.name.as_str());
+    out.put_u64(channel.base.0);
+    out.put_u64(channel.next.0);
+    out.put_i64(channel.created_at.as_nanos());
+    out.put_u64(channel.created_index.0);
+    encode_config(out, &channel.config);
+}
+
+fn encode_place(out: &mut Vec<u8>, at: &At) {
+    out.put_u64(at.index.0);
+    out.put_u16(u16::try_from(at.ranges().len()).expect("an entry has far fewer blocks"));
+    for range in at.ranges() {
+        out.put_text16(range.channel.as_str());
+        out.put_u64(range.first.0);
+        out.put_u64(range.count);
+    }
+}
+
+fn encode_incarnation(out: &mut Vec<u8>, incarnation: &IncarnationState) {
+    let record = &incarnation.record;
+    out.put(record.id.as_bytes());
+    out.put(record.public_key.as_bytes());
+    out.put(record.parent.as_bytes());
+    out.put_u64(record.last_signed.0);
+    out.put(record.last_signed_hash.as_bytes());
+    out.put_u64(incarnation.first_index.0);
+    out.put_u64(incarnation.term.0);
+    out.put_i64(incarnation.began_at.as_nanos());
+    out.put(incarnation.parent_hash.as_bytes());
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> Result<(LogState, Chain), Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    if cursor.u16("format version")? != FORMAT_VERSION {
+        return Err(Malformed::new("format version"));
+    }
+    if cursor.u16("reserved bits")? != 0 || cursor.u32("local state")? != 0 {
+        return Err(Malformed::new("reserved bits"));
+    }
+    let mut state = LogState::default();
+    state.next_index = Index(cursor.u64("next index")?);
+    let term = Term(cursor.u64("term")?);
+    let last_hash = Hash::from_bytes(cursor.array("last hash")?);
+    state.last_recorded_at = Timestamp::from_nanos(cursor.i64("last recorded at")?);
+    let last_signed = Position(cursor.u64("last signed position")?);
+    let last_signed_hash = Hash::from_bytes(cursor.array("last signed hash")?);
+    let leaves = cursor.u64("log root leaves")?;
+    let peaks = (0..leaves.count_ones())
+        .map(|_| Ok(Hash::from_bytes(cursor.array("log root peak")?)))
+        .collect::<Result<_, Malformed>>()?;
+    let root = LogRoot::from_parts(leaves, peaks).ok_or(Malformed::new("log root"))?;
+    let chain = Chain { term, last_hash, last_signed, last_signed_hash, root };
+    for _ in 0..cursor.u32("channels")? {
+        state.insert_channel(decode_channel(&mut cursor)?);
+    }
+    for _ in 0..cursor.u32("producers")? {
+        let id = Box::from(cursor.text16("producer id")?);
+        let number = cursor.u64("producer number")?;
+        let digest = Hash::from_bytes(cursor.array("digest")?);
+        state.remember(&Repeat::Producer { id, number }, digest, decode_place(&mut cursor)?);
+    }
+    for _ in 0..cursor.u32("keys")? {
+        let key = Box::from(cursor.text16("key")?);
+        let digest = Hash::from_bytes(cursor.array("digest")?);
+        state.remember(&Repeat::Key(key), digest, decode_place(&mut cursor)?);
+    }
+    for _ in 0..cursor.u32("incarnations")? {
+        state.incarnations.push(decode_incarnation(&mut cursor)?);
+    }
+    for _ in 0..cursor.u32("holes")? {
+        let length = cursor.length("hole length")?;
+        let mut hole = Cursor::new(cursor.take(length, "hole length")?);
+        state.holes.push(decode_hole(&mut hole)?);
+        hole.finish("hole length")?;
+    }
+    cursor.finish("state length")?;
+    Ok((state, chain))
+}
+
+fn decode_channel(cursor: &mut Cursor<'_>) -> Result<ChannelState, Malformed> {
+    Ok(ChannelState {
+        name: decode_name(cursor)?,
+        base: Seq(cursor.u64("base sequence number")?),
+        next: Seq(cursor.u64("next sequence number")?),
+        created_at: Timestamp::from_nanos(cursor.i64("created at")?),
+        created_index: Index(cursor.u64("created index")?),
+        config: decode_config(cursor)?,
+    })
+}
+
+fn decode_place(cursor: &mut Cursor<'_>) -> Result<At, Malformed> {
+    let index = Index(cursor.u64("place index")?);
+    let ranges = (0..cursor.u16("place ranges")?)
+        .map(|_| {
+            let channel = decode_name(cursor)?;
+            let first = Seq(cursor.u64("range start")?);
+            Ok(ChannelRange { channel, first, count: cursor.u64("range count")? })
+        })
+        .collect::<Result<_, Malformed>>()?;
+    Ok(At::many(index, ranges))
+}
+
+fn decode_incarnation(cursor: &mut Cursor<'_>) -> Result<IncarnationState, Malformed> {
+    let record = IncarnationRecord {
+        id: IncarnationId::from_bytes(cursor.array("incarnation id")?),
+        public_key: PublicKey::from_bytes(cursor.array("public key")?),
+        parent: IncarnationId::from_bytes(cursor.array("parent incarnation")?),
+        last_signed: Position(cursor.u64("last signed position")?),
+        last_signed_hash: Hash::from_bytes(cursor.array("last signed hash")?),
+    };
+    Ok(IncarnationState {
+        record,
+        first_index: Index(cursor.u64("first index")?),
+        term: Term(cursor.u64("term")?),
+        began_at: Timestamp::from_nanos(cursor.i64("began at")?),
+        parent_hash: Hash::from_bytes(cursor.array("parent hash")?),
+    })
+}

@@ -1,0 +1,115 @@
+//! What can be set about a log and about a channel.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{CONTENT_TYPE_BYTES_MAX, ENTRY_BYTES_MAX};
+
+/// The configuration that a channel is created with; it never changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct ChannelConfig {
+    /// The form of the payloads, such as `application/json`; at most 255 bytes. Information for readers: the
+    /// log does not look into payloads. Default: unset.
+    pub content_type: Option<String>,
+}
+
+impl ChannelConfig {
+    /// Makes a configuration that names the form of the payloads.
+    pub fn with_content_type(content_type: &str) -> Self {
+        Self { content_type: Some(content_type.to_owned()) }
+    }
+
+    pub(crate) fn fault(&self) -> Option<String> {
+        let bytes = self.content_type.as_ref().map_or(0, String::len);
+        (bytes > CONTENT_TYPE_BYTES_MAX)
+            .then(|| format!("content-type has {bytes} bytes: at most {CONTENT_TYPE_BYTES_MAX} are allowed"))
+    }
+}
+
+/// Who runs the flusher of a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FlusherMode {
+    /// A thread, started when it is first needed.
+    #[default]
+    Thread,
+    /// The caller, through [`Log::flush_step`](crate::Log::flush_step): for simulation.
+    Manual,
+}
+
+/// What can be set about a log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct LogOptions {
+    /// Bytes at which a segment is sealed. Default 64 MiB. More: fewer files, longer scans of the newest
+    /// segment at open. Less: more files, each with a copy of the log state.
+    pub segment_bytes: u64,
+    /// Bytes that may be staged before an append has to write. Default 32 MiB. More: longer bursts without
+    /// waiting, more memory. Less: earlier back-pressure.
+    pub staged_bytes_max: u64,
+    /// Longest time that bytes stay unsynced. Default 100 ms. More: fewer syncs of unwaited appends. Less: a
+    /// smaller window that a power failure can take.
+    pub sync_within: Duration,
+    /// Longest time between signatures while appends are written without a sync. Default 5 ms. More: less
+    /// signing, longer unsigned tails behind a crash. Less: the reverse.
+    pub sign_within: Duration,
+    /// Largest leap of the wall clock, against the monotonic one, that appends go on over. Default 24 h, since
+    /// a suspended machine leaps by as long as it slept.
+    pub clock_leap_max: Duration,
+    /// Bytes of index blocks and frames that reads keep in memory. Default 64 MiB.
+    pub cache_bytes: u64,
+    /// Who runs the flusher. Not a setting of a file.
+    #[serde(skip)]
+    pub flusher: FlusherMode,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            staged_bytes_max: 32 << 20,
+            sync_within: Duration::from_millis(100),
+            sign_within: Duration::from_millis(5),
+            clock_leap_max: Duration::from_secs(24 * 60 * 60),
+            cache_bytes: 64 << 20,
+            flusher: FlusherMode::Thread,
+        }
+    }
+}
+
+impl LogOptions {
+    /// Returns every fault, each naming its key.
+    pub fn validate(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.segment_bytes < 64 << 10 {
+            faults.push(format!("segment-bytes is {}: at least 64 KiB are needed", self.segment_bytes));
+        }
+        if self.staged_bytes_max == 0 || self.staged_bytes_max > 64 * ENTRY_BYTES_MAX as u64 {
+            faults.push(format!("staged-bytes-max is {}: give 1 byte to 2 GiB", self.staged_bytes_max));
+        }
+        if self.sync_within.is_zero() {
+            faults.push("sync-within is zero: give a duration, or wait for each append".to_owned());
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_faults_are_reported_at_once() {
+        let options = LogOptions {
+            segment_bytes: 1,
+            staged_bytes_max: 0,
+            sync_within: Duration::ZERO,
+            ..LogOptions::default()
+        };
+        assert_eq!(options.validate().len(), 3);
+        assert!(LogOptions::default().validate().is_empty());
+    }
+}

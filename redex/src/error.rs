@@ -1,0 +1,276 @@
+//! The errors of this crate, one enum for each family of operations.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base::{ChannelName, Classify, ErrorKind, IdentityError, Index, OriginId, Position, Timestamp};
+
+use crate::outcome::Rejection;
+
+/// Damaged bytes: where, what was expected, and what was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` at offset {offset}: expected {expected}, found {found}", file.display())]
+pub struct Corruption {
+    /// The damaged file.
+    pub file: PathBuf,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+    /// What should be there.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+}
+
+/// Why an append did not happen, or not surely.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// Something of the append is too long.
+    #[error(
+        "{what} is too large: {bytes}, at most {max} allowed; store large values elsewhere and refer to them"
+    )]
+    TooLarge {
+        /// What is too long.
+        what: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Something of the append must not be empty.
+    #[error("{what} is empty: give one")]
+    Empty {
+        /// What is empty.
+        what: &'static str,
+    },
+    /// A channel configuration is not valid.
+    #[error("configuration of channel `{channel}`: {fault}")]
+    Config {
+        /// The channel.
+        channel: ChannelName,
+        /// What is wrong.
+        fault: String,
+    },
+    /// A typed value could not be encoded.
+    #[error("encode a value for channel `{channel}`: {cause}")]
+    Encode {
+        /// The channel.
+        channel: ChannelName,
+        /// What the encoder said.
+        cause: String,
+    },
+    /// The append is surely not in the log.
+    #[error("{reason}")]
+    Rejected {
+        /// Why.
+        reason: Rejection,
+        /// The position that the decision was made at.
+        position: Position,
+    },
+    /// The append may or may not be in the log.
+    #[error("outcome unknown: {cause}; reopen the log and append again with the same key")]
+    Unknown {
+        /// What happened.
+        cause: String,
+    },
+    /// An earlier failure made it unknown what the disk holds.
+    #[error("the log takes no appends since {cause}; reopen it, which verifies its end")]
+    Poisoned {
+        /// The failure.
+        cause: String,
+    },
+    /// The log was closed.
+    #[error("the log is closed: open it again")]
+    Closed,
+}
+
+impl Classify for AppendError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TooLarge { .. } | Self::Empty { .. } | Self::Config { .. } | Self::Encode { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::Rejected { reason, .. } => reason.kind(),
+            Self::Unknown { .. } | Self::Poisoned { .. } => ErrorKind::Unavailable,
+            Self::Closed => ErrorKind::Closed,
+        }
+    }
+}
+
+impl Classify for Rejection {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::ConditionFailed { .. }
+            | Self::ConfigMismatch { .. }
+            | Self::KeyReused { .. }
+            | Self::StaleProducer { .. } => ErrorKind::Conflict,
+            Self::ClockLeap { .. } | Self::DiskFull | Self::WriteFailed { .. } => ErrorKind::Unavailable,
+        }
+    }
+}
+
+/// Why a log or a node's directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another writer holds the directory.
+    #[error("`{}` is locked by another writer{}: stop it, or read beside it", dir.display(), owner_text(owner))]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+        /// Who says to hold it.
+        owner: Option<Owner>,
+    },
+    /// The directory holds data already.
+    #[error("`{}` is initialised already: open it instead", dir.display())]
+    Exists {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There is no data in the directory.
+    #[error("`{}` holds no data: create it by `net-db init` or by writing to it", dir.display())]
+    NotInitialised {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There are logs but no key.
+    #[error("`{}` is missing though there are logs: restore it from a backup", path.display())]
+    IdentityMissing {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// The key does not belong to the log.
+    #[error(
+        "identity file `{}` belongs to origin {found}, but the log was begun by {expected}: restore the right file",
+        path.display()
+    )]
+    IdentityMismatch {
+        /// The key's file.
+        path: PathBuf,
+        /// The log's origin.
+        expected: OriginId,
+        /// The key's origin.
+        found: OriginId,
+    },
+    /// The key's file cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A file is of another format version, or not ours.
+    #[error(transparent)]
+    Corrupt(#[from] Corruption),
+    /// The clock is behind the log.
+    #[error("the clock shows {now}, but the log was last written at {last}: set the clock right")]
+    ClockBehind {
+        /// What the clock shows.
+        now: Timestamp,
+        /// The time of the newest entry.
+        last: Timestamp,
+    },
+    /// Settings are out of range.
+    #[error("settings: {}", faults.join("; "))]
+    Options {
+        /// Every fault, naming its key.
+        faults: Vec<String>,
+    },
+    /// The operating system refused.
+    #[error("open `{}`: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+fn owner_text(owner: &Option<Owner>) -> String {
+    owner.as_ref().map_or_else(String::new, |owner| format!(" (process {} on {})", owner.pid, owner.host))
+}
+
+/// Who says to hold a lock; information only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The process.
+    pub pid: u32,
+    /// The host.
+    pub host: String,
+}
+
+impl OpenError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+}
+
+impl Classify for OpenError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Locked { .. } | Self::ClockBehind { .. } => ErrorKind::Unavailable,
+            Self::Exists { .. } => ErrorKind::Conflict,
+            Self::NotInitialised { .. } => ErrorKind::NotFound,
+            Self::IdentityMissing { .. } | Self::IdentityMismatch { .. } => ErrorKind::Denied,
+            Self::Identity(error) => error.kind(),
+            Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::Options { .. } => ErrorKind::Invalid,
+            Self::Io { source, .. } => Classify::kind(source),
+        }
+    }
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The range crosses entries that were lost to corruption.
+    #[error("entries {first} to {last} were lost to corruption: skip holes to read on, or restore a backup")]
+    Hole {
+        /// The first lost entry.
+        first: Index,
+        /// The last lost entry.
+        last: Index,
+    },
+    /// Stored bytes are damaged.
+    #[error("{0}: run `net-db log verify`")]
+    Corrupt(Corruption),
+    /// A typed value could not be decoded.
+    #[error("decode event {seq} of channel `{channel}`: {cause}")]
+    Decode {
+        /// The channel.
+        channel: ChannelName,
+        /// The event.
+        seq: base::Seq,
+        /// What the decoder said.
+        cause: String,
+    },
+    /// The operating system refused.
+    #[error("read `{}`: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl ReadError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+}
+
+impl From<Corruption> for ReadError {
+    fn from(corruption: Corruption) -> Self {
+        Self::Corrupt(corruption)
+    }
+}
+
+impl Classify for ReadError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Hole { .. } | Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::Decode { .. } => ErrorKind::Invalid,
+            Self::Io { source, .. } => Classify::kind(source),
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! A log open for writing: the sequencer.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base::{ChannelName, Doors, Index, Position, Timestamp};
+
+use crate::error::AppendError;
+use crate::reader::{LogReader, Published};
+use crate::request::RequestSize;
+use crate::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, LogOptions, Rejection};
+
+mod committer;
+mod flusher;
+mod open;
+mod progress;
+mod quarantine;
+mod stage;
+mod ticket;
+
+pub(crate) use open::OpenedLog;
+pub use open::{QuarantinedRange, RecoveryReport};
+pub(crate) use open::{Site, open, read_superblock};
+pub use ticket::{Acknowledged, Ticket};
+
+use committer::{Committer, Stopped};
+use flusher::Flusher;
+use progress::{Need, Progress};
+use stage::{Shut, Stage};
+
+/// A log open for writing. Cloning shares it; it stays open until closed, or until the last clone is dropped,
+/// which closes it too.
+#[derive(Debug, Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+    reader: LogReader,
+}
+
+/// A producer's last append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProducerState {
+    /// Its number.
+    pub number: u64,
+    /// What it stands for.
+    pub digest: base::Hash,
+    /// The index of its entry.
+    pub index: Index,
+}
+
+/// What handles, tickets and the flusher of one log share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    doors: Doors,
+    options: LogOptions,
+    committer: Mutex<Committer>,
+    stage: Mutex<Stage>,
+    progress: Progress,
+    flusher: Flusher,
+    /// When bytes that nobody waits for must be synced, by the monotonic clock.
+    deadline: Mutex<Option<Duration>>,
+    clock_check: ClockCheck,
+    published: Arc<Published>,
+}
+
+/// Compares the wall clock with the monotonic one since the log was opened.
+#[derive(Debug)]
+struct ClockCheck {
+    wall: Timestamp,
+    monotonic: Duration,
+    leap_max: Duration,
+}
+
+impl ClockCheck {
+    fn now(&self, doors: &Doors) -> Result<Timestamp, Rejection> {
+        let now = doors.clock.now();
+        let expected = self.wall.plus(doors.clock.monotonic().saturating_sub(self.monotonic));
+        let leap = now.since(expected).max(expected.since(now));
+        if leap > self.leap_max { Err(Rejection::ClockLeap { now, expected }) } else { Ok(now) }
+    }
+}
+
+impl Log {
+    /// Appends events to one channel, atomically; the channel is created when it does not exist.
+    ///
+    /// *Durability*: none yet; wait for the ticket.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::TooLarge`] when a limit is passed, [`AppendError::Closed`] and
+    /// [`AppendError::Poisoned`]. What depends on the log's content is an outcome of the ticket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let store = redex::Store::open("data".as_ref(), &base::Doors::memory(), &redex::LogOptions::default())?;
+    /// let orders = base::ChannelName::new("orders")?;
+    /// let ticket = store.main().append(&orders, &[redex::EventInput::new("order.placed", b"{}")])?;
+    /// let appended = ticket.wait(redex::Ack::Durable).into_result()?;
+    /// assert_eq!(appended.at.first_seq(), Some(base::Seq(0)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn append(&self, channel: &ChannelName, events: &[EventInput<'_>]) -> Result<Ticket, AppendError> {
+        self.submit(&AppendRequest {
+            parts: &[ChannelEvents { channel, events }],
+            ..AppendRequest::default()
+        })
+    }
+
+    /// Appends to any number of channels, atomically and under conditions.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    pub fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
+        let size = request.check()?;
+        self.shared.make_room(size);
+        let mut stage = self.shared.stage();
+        stage.check_open()?;
+        let staged = stage.submit(request, size, || self.shared.now());
+        let need = Need { epoch: stage.epoch, position: staged.relies_on };
+        drop(stage);
+        Ok(Ticket::new(Arc::clone(&self.shared), need, staged.outcome))
+    }
+
+    /// Creates a channel with a configuration, which never changes. That the channel exists with the same one
+    /// gives `AlreadyAppended`, with another one [`Rejection::ConfigMismatch`].
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append), and [`AppendError::Config`] for a configuration out of limits.
+    pub fn create_channel(
+        &self,
+        channel: &ChannelName,
+        config: &ChannelConfig,
+    ) -> Result<Ticket, AppendError> {
+        if let Some(fault) = config.fault() {
+            return Err(AppendError::Config { channel: channel.clone(), fault });
+        }
+        let mut stage = self.shared.stage();
+        stage.check_open()?;
+        let staged = stage.create_channel(channel, config, || self.shared.now());
+        let need = Need { epoch: stage.epoch, position: staged.relies_on };
+        drop(stage);
+        Ok(Ticket::new(Arc::clone(&self.shared), need, staged.outcome))
+    }
+
+    /// Returns a producer's last append, staged ones included; `None` for an unknown producer.
+    pub fn producer(&self, id: &str) -> Option<ProducerState> {
+        self.shared.stage().state.producer(id).map(|known| ProducerState {
+            number: known.number,
+            digest: known.digest,
+            index: known.at.index,
+        })
+    }
+
+    /// Makes everything appended so far durable, and returns the position reached.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Rejected`] when staged appends could not be written, [`AppendError::Unknown`] when the
+    /// sync failed.
+    pub fn sync(&self) -> Result<Position, AppendError> {
+        let stage = self.shared.stage();
+        stage.check_open()?;
+        let need = Need { epoch: stage.epoch, position: stage.state.position() };
+        drop(stage);
+        self.shared.wait(need, Ack::Durable);
+        match self.shared.progress.lock().verdict(need, Ack::Durable) {
+            Some(progress::Verdict::Failed(reason)) => {
+                Err(AppendError::Rejected { reason, position: need.position })
+            }
+            Some(progress::Verdict::Unknown(cause)) => Err(AppendError::Unknown { cause }),
+            _ => Ok(need.position),
+        }
+    }
+
+    /// Returns the reading side.
+    pub fn reader(&self) -> &LogReader {
+        &self.reader
+    }
+
+    /// Lets the flusher act once, and returns when it wants to act again, by the monotonic clock; for logs
+    /// opened with [`FlusherMode::Manual`](crate::FlusherMode::Manual).
+    pub fn flush_step(&self) -> Option<Duration> {
+        self.shared.flush_step()
+    }
+
+    /// Makes everything durable, writes the record of a clean close, and takes no more appends. Repeating it
+    /// does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Rejected`] when staged appends could not be written; [`AppendError::Unknown`] when the
+    /// disk failed. The log is closed either way.
+    pub fn close(&self) -> Result<(), AppendError> {
+        let closed = self.shared.close();
+        self.shared.flusher.join();
+        closed
+    }
+}
+
+impl Shared {
+    pub(crate) fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn committer(&self) -> MutexGuard<'_, Committer> {
+        self.committer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn deadline(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Result<Timestamp, Rejection> {
+        self.clock_check.now(&self.doors)
+    }
+
+    pub(crate) fn is_shut(&self) -> bool {
+        self.stage().shut.is_some()
+    }
+
+    /// Writes what is staged when there is no room for more.
+    fn make_room(&self, size: RequestSize) {
+        let staged = self.stage().bytes;
+        if staged > 0 && staged + size.bytes as u64 > self.options.staged_bytes_max {
+            self.round(Ack::Written);
+        }
+    }
+
+    /// Blocks until something is settled about `need`; commits if nobody else does.
+    fn wait(&self, need: Need, ack: Ack) {
+        let mut progress = self.progress.lock();
+        loop {
+            if progress.verdict(need, ack).is_some() {
+                return;
+            }
+            progress.want(need, ack);
+            if progress.committing {
+                progress = self.progress.wait(progress);
+                continue;
+            }
+            drop(progress);
+            self.round(ack);
+            progress = self.progress.lock();
+        }
+    }
+
+    /// Commits what is staged, for everybody. Returns without doing anything when somebody else commits.
+    fn round(&self, ack: Ack) {
+        {
+            let mut progress = self.progress.lock();
+            if progress.committing || progress.poison().is_some() {
+                return;
+            }
+            progress.committing = true;
+        }
+        let mut committer = self.committer();
+        let sync = ack == Ack::Durable || self.progress.lock().wants_durable();
+        let entries = self.take_staged(&committer, sync);
+        let stopped = self.commit(&mut committer, entries, sync);
+        if let Err(stopped) = stopped {
+            self.stopped(&committer, stopped);
+        }
+        drop(committer);
+        self.progress.update(|progress| progress.committing = false);
+    }
+
+    fn take_staged(&self, committer: &Committer, sync: bool) -> Vec<stage::OpenEntry> {
+        let mut stage = self.stage();
+        let mut entries = stage.take();
+        if sync && entries.is_empty() && committer.needs_signature() {
+            entries.push(stage.empty_entry(self.doors.clock.now()));
+        }
+        entries
+    }
+
+    fn commit(
+        &self,
+        committer: &mut Committer,
+        entries: Vec<stage::OpenEntry>,
+        sync: bool,
+    ) -> Result<(), Stopped> {
+        let unsynced = !entries.is_empty() || committer.synced < committer.state.position();
+        if !entries.is_empty() {
+            committer.write(entries, sync)?;
+        }
+        let written = committer.state.position();
+        if !sync {
+            self.progress.update(|progress| {
+                progress.written = written;
+                progress.durable = progress.durable.max(committer.synced);
+            });
+            if unsynced {
+                self.arm();
+            }
+            return Ok(());
+        }
+        if unsynced {
+            // What was staged meanwhile is for the next round; what is written now becomes durable with it.
+            self.progress.update(|progress| progress.written = written);
+            committer.sync()?;
+            committer.tell_readers(true);
+            *self.deadline() = None;
+        }
+        self.publish(committer);
+        self.progress.update(|progress| progress.durable = committer.synced);
+        self.published.wake();
+        Ok(())
+    }
+
+    /// Lets readers see what is durable.
+    fn publish(&self, committer: &mut Committer) {
+        let touched = std::mem::take(&mut committer.touched);
+        let state = &committer.state;
+        self.published.update(|visible| {
+            visible.position = committer.synced;
+            if !touched.is_empty() {
+                let channels = Arc::make_mut(&mut visible.channels);
+                for slot in touched {
+                    let channel = state.channel(slot);
+                    match channels.get_mut(&channel.name) {
+                        Some(known) => known.next = channel.next,
+                        None => {
+                            channels.insert(channel.name.clone(), channel.clone());
+                        }
+                    }
+                }
+            }
+            if visible.incarnations.len() != state.incarnations.len() {
+                visible.incarnations = state.incarnations.clone().into();
+            }
+            visible.last_recorded_at = state.last_recorded_at;
+        });
+    }
+
+    /// Takes back what could not be written, or shuts the log when that is not possible.
+    fn stopped(&self, committer: &Committer, stopped: Stopped) {
+        let mut stage = self.stage();
+        match stopped {
+            Stopped::Write(cause) => {
+                tracing::warn!(%cause, "write failed, staged appends rejected");
+                let epoch = stage.epoch;
+                stage.reset(committer.state.clone());
+                drop(stage);
+                self.progress.update(|progress| progress.written = committer.state.position());
+                let reason = match cause.kind() {
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                        Rejection::DiskFull
+                    }
+                    _ => Rejection::WriteFailed { cause: cause.to_string() },
+                };
+                self.progress.fail(epoch, reason);
+                self.arm();
+            }
+            Stopped::Broken(cause) => {
+                tracing::error!(%cause, "the log takes no more appends until reopened");
+                stage.shut.get_or_insert(Shut::Poisoned(cause.clone()));
+                drop(stage);
+                self.progress.poison(&cause);
+                self.published.wake();
+            }
+        }
+    }
+
+    /// Notes that bytes were left unsynced, so that the flusher syncs them in time.
+    fn arm(&self) {
+        let mut deadline = self.deadline();
+        if deadline.is_none() {
+            *deadline = Some(self.doors.clock.monotonic() + self.options.sync_within);
+        }
+    }
+
+    /// Acts once: commits for those who await, syncs what was left unsynced for too long. Returns when to act
+    /// again.
+    pub(crate) fn flush_step(&self) -> Option<Duration> {
+        let (awaited, durable_awaited) = {
+            let progress = self.progress.lock();
+            (progress.has_wakers(), progress.wants_durable())
+        };
+        if awaited {
+            self.round(if durable_awaited { Ack::Durable } else { Ack::Written });
+        }
+        let now = self.doors.clock.monotonic();
+        let due = self.deadline().is_some_and(|deadline| deadline <= now);
+        if due {
+            *self.deadline() = None;
+            self.round(Ack::Durable);
+        }
+        match self.progress.lock().has_wakers() && !self.is_shut() {
+            true => Some(now),
+            false => *self.deadline(),
+        }
+    }
+
+    /// Makes sure that an append whose ticket was dropped becomes durable.
+    fn left_unsynced(self: &Arc<Self>, position: Position) {
+        let settled = {
+            let progress = self.progress.lock();
+            progress.durable >= position || progress.poison().is_some()
+        };
+        if settled || self.deadline().is_some() {
+            return;
+        }
+        self.arm();
+        self.flusher.wake(self);
+    }
+
+    /// Has the flusher commit for a future that was just polled.
+    fn request_flush(self: &Arc<Self>) {
+        self.flusher.wake(self);
+    }
+
+    fn close(&self) -> Result<(), AppendError> {
+        let need = {
+            let mut stage = self.stage();
+            match &stage.shut {
+                Some(Shut::Closed) => return Ok(()),
+                Some(Shut::Poisoned(cause)) => return Err(AppendError::Poisoned { cause: cause.clone() }),
+                None => stage.shut = Some(Shut::Closed),
+            }
+            Need { epoch: stage.epoch, position: stage.state.position() }
+        };
+        self.wait(need, Ack::Durable);
+        let verdict = self.progress.lock().verdict(need, Ack::Durable);
+        let mut committer = self.committer();
+        let ended = match verdict {
+            Some(progress::Verdict::Unknown(cause)) => return Err(AppendError::Unknown { cause }),
+            Some(progress::Verdict::Failed(reason)) => {
+                Err(AppendError::Rejected { reason, position: need.position })
+            }
+            _ => Ok(()),
+        };
+        let closed = self.commit(&mut committer, Vec::new(), true).and_then(|()| committer.close());
+        self.published.close();
+        if let Err(Stopped::Write(cause)) = closed {
+            return Err(AppendError::Unknown { cause: cause.to_string() });
+        }
+        if let Err(Stopped::Broken(cause)) = closed {
+            return Err(AppendError::Unknown { cause });
+        }
+        ended
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "log not closed cleanly");
+        }
+    }
+}

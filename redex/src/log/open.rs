@@ -1,0 +1,489 @@
+//! Opening a log for writing: what a crash or damage left is put in order first.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use base::{Disk, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Position, Timestamp};
+
+use super::committer::{Committer, Incarnation, create_segment};
+use super::flusher::Flusher;
+use super::progress::Progress;
+use super::quarantine::quarantine;
+use super::stage::Stage;
+use super::{ClockCheck, Log, Shared};
+use crate::LogOptions;
+use crate::chain::Chain;
+use crate::codec::frame::{FrameKind, Place};
+use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::codec::superblock::{self, Superblock};
+use crate::codec::{frame, state};
+use crate::error::{Corruption, OpenError, ReadError};
+use crate::follower::visible_state;
+use crate::frames::{SegmentBytes, Verdict};
+use crate::index::SegmentIndex;
+use crate::index::points::IndexSource;
+use crate::reader::{LogReader, Published};
+use crate::replay::{End, LoadedSegment, Replay, read_state};
+use crate::segments::{Segment, Segments};
+use crate::state::LogState;
+use crate::writer::{SegmentWriter, write_zeros};
+
+/// Where a log is, and who opens it.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub dir: PathBuf,
+    pub name: String,
+    pub doors: Doors,
+    pub identity: Arc<Identity>,
+    pub identity_path: PathBuf,
+}
+
+#[derive(Debug)]
+pub(crate) struct OpenedLog {
+    pub log: Log,
+    pub report: RecoveryReport,
+}
+
+/// What opening found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Whether the log was not closed cleanly.
+    pub unclean: bool,
+    /// Bytes that were written only in part and never acknowledged as durable; they were zeroed.
+    pub torn_bytes: u64,
+    /// Entries that were kept though nothing testified that they were synced; they were written again and
+    /// synced.
+    pub rewritten_entries: u64,
+    /// Damaged stretches that were set aside.
+    pub quarantined: Vec<QuarantinedRange>,
+    /// Files of which one of two copies was damaged and written anew.
+    pub repaired: Vec<PathBuf>,
+}
+
+/// A damaged stretch of a segment that was copied to `quarantine/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QuarantinedRange {
+    /// The segment.
+    pub file: PathBuf,
+    /// Where the stretch begins.
+    pub offset: u64,
+    /// How long it is.
+    pub bytes: u64,
+    /// The first entry that was lost.
+    pub first: Index,
+    /// The entry that the log goes on with.
+    pub next: Index,
+    /// Where the bytes were copied to.
+    pub saved_as: PathBuf,
+}
+
+/// Opens the log at a site for writing; creates what is missing. The caller holds the node's lock.
+pub(crate) fn open(site: &Site, options: &LogOptions) -> Result<OpenedLog, OpenError> {
+    let disk = &*site.doors.disk;
+    disk.create_directories(&site.dir).map_err(OpenError::io(&site.dir))?;
+    remove_temporary_files(disk, &site.dir)?;
+    let mut report = RecoveryReport::default();
+    let superblock = open_superblock(site, &mut report)?;
+    check_origin(site, &superblock)?;
+    let segments =
+        Arc::new(Segments::new(&site.dir, superblock.log, Arc::clone(&site.doors.disk), options.cache_bytes));
+    segments.discover().map_err(OpenError::io(&site.dir))?;
+    let ending = match segments.last() {
+        None => Ending::Fresh,
+        Some(segment) => recover(&segments, &superblock, &segment, &mut report)?,
+    };
+    let begun = begin_writing(site, options, &segments, &superblock, ending)?;
+    check_clock(site, options, begun.state.last_recorded_at)?;
+    let holes = report.quarantined.iter().map(|range| range.first).collect::<Vec<_>>();
+    let log = assemble(site, options, segments, superblock, begun, &holes)?;
+    Ok(OpenedLog { log, report })
+}
+
+fn remove_temporary_files(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+    for name in disk.list(dir).map_err(OpenError::io(dir))? {
+        if name.ends_with(".tmp") {
+            let path = dir.join(name);
+            disk.remove(&path).map_err(OpenError::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+fn open_superblock(site: &Site, report: &mut RecoveryReport) -> Result<Superblock, OpenError> {
+    let disk = &*site.doors.disk;
+    let path = site.dir.join("superblock");
+    if !disk.exists(&path).map_err(OpenError::io(&path))? {
+        let superblock = Superblock {
+            log: LogId::random(&*site.doors.random),
+            origin: site.identity.origin(),
+            created_at: site.doors.clock.now(),
+            name: site.name.clone(),
+        };
+        base::create_atomically(disk, &path, OpenMode::Create, &superblock::encode(&superblock))
+            .map_err(OpenError::io(&path))?;
+        return Ok(superblock);
+    }
+    let (superblock, good) = read_superblock(disk, &site.dir)?;
+    if good < 2 {
+        let file = disk.open(&path, OpenMode::Write).map_err(OpenError::io(&path))?;
+        base::write_all_at(&*file, &superblock::encode(&superblock), 0)
+            .and_then(|()| file.set_length(superblock::SUPERBLOCK_BYTES as u64))
+            .and_then(|()| file.sync_data())
+            .map_err(OpenError::io(&path))?;
+        report.repaired.push(path);
+    }
+    Ok(superblock)
+}
+
+/// Reads a log's superblock; returns how many of its copies are good, too.
+pub(crate) fn read_superblock(disk: &dyn Disk, dir: &Path) -> Result<(Superblock, usize), OpenError> {
+    let path = dir.join("superblock");
+    let file = disk.open(&path, OpenMode::Read).map_err(OpenError::io(&path))?;
+    let bytes = base::read_to_end(&*file, 2 * superblock::SUPERBLOCK_BYTES).map_err(OpenError::io(&path))?;
+    superblock::decode(&bytes).map_err(|malformed| {
+        OpenError::Corrupt(Corruption {
+            file: path,
+            offset: 0,
+            expected: format!("a superblock of format version {}", crate::codec::FORMAT_VERSION),
+            found: format!("a wrong {malformed} in both copies"),
+        })
+    })
+}
+
+fn check_origin(site: &Site, superblock: &Superblock) -> Result<(), OpenError> {
+    let found = site.identity.origin();
+    if found == superblock.origin {
+        return Ok(());
+    }
+    Err(OpenError::IdentityMismatch { path: site.identity_path.clone(), expected: superblock.origin, found })
+}
+
+fn check_clock(site: &Site, options: &LogOptions, last: Timestamp) -> Result<(), OpenError> {
+    let now = site.doors.clock.now();
+    if last.since(now) > options.clock_leap_max { Err(OpenError::ClockBehind { now, last }) } else { Ok(()) }
+}
+
+/// How the newest segment ends.
+enum Ending {
+    /// There is no segment.
+    Fresh,
+    /// It takes further entries.
+    Open { segment: Arc<Segment>, replay: Box<Replay>, length: u64 },
+    /// It is sealed; the next one is missing.
+    Sealed { segment: Arc<Segment>, replay: Box<Replay> },
+}
+
+fn recover(
+    segments: &Segments,
+    superblock: &Superblock,
+    segment: &Arc<Segment>,
+    report: &mut RecoveryReport,
+) -> Result<Ending, OpenError> {
+    let mut loaded = load(segments, segment)?;
+    repair_header(segments, superblock, segment, &mut loaded, report)?;
+    let mut replay = begin_replay(segments, segment, &mut loaded, report)?;
+    loop {
+        replay.run(loaded.view(), &segments.hasher, Position(u64::MAX));
+        let End::Bad(_) = &replay.end else { break };
+        match loaded.view().judge(replay.offset, replay.state.next_index) {
+            Verdict::Torn => {
+                report.torn_bytes += zero_torn(segments, segment, &mut loaded, replay.offset)?;
+                replay.end = End::Open;
+                break;
+            }
+            Verdict::Corrupt => {
+                report.quarantined.push(quarantine(segments, segment, &mut loaded, &replay)?);
+            }
+        }
+    }
+    if let End::Sealed(_) = replay.end {
+        return Ok(Ending::Sealed { segment: Arc::clone(segment), replay: Box::new(replay) });
+    }
+    if replay.end != End::Closed {
+        report.unclean = true;
+        report.rewritten_entries = rewrite_unsynced(segments, segment, &loaded, &replay)?;
+    }
+    let length = loaded.bytes.len() as u64;
+    Ok(Ending::Open { segment: Arc::clone(segment), replay: Box::new(replay), length })
+}
+
+pub(super) fn load(segments: &Segments, segment: &Segment) -> Result<LoadedSegment, OpenError> {
+    segments.load(segment).map_err(|error| match error {
+        ReadError::Io { path, source } => OpenError::Io { path, source },
+        other => OpenError::Io { path: segment.path.clone(), source: std::io::Error::other(other) },
+    })
+}
+
+/// Writes a segment's bytes in place and syncs them.
+pub(super) fn overwrite(
+    segments: &Segments,
+    segment: &Segment,
+    loaded: &mut LoadedSegment,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<(), OpenError> {
+    let io = OpenError::io(&segment.path);
+    let written = segments.disk.open(&segment.path, OpenMode::Write).and_then(|file| {
+        base::write_all_at(&*file, bytes, offset)?;
+        file.sync_data()
+    });
+    written.map_err(io)?;
+    let begin = usize::try_from(offset).expect("the offset lies in a segment that is in memory");
+    let end = begin + bytes.len();
+    if loaded.bytes.len() < end {
+        loaded.bytes.resize(end, 0);
+    }
+    loaded.bytes[begin..end].copy_from_slice(bytes);
+    Ok(())
+}
+
+fn repair_header(
+    segments: &Segments,
+    superblock: &Superblock,
+    segment: &Segment,
+    loaded: &mut LoadedSegment,
+    report: &mut RecoveryReport,
+) -> Result<(), OpenError> {
+    let named = SegmentHeader {
+        log: superblock.log,
+        origin: superblock.origin,
+        number: segment.number,
+        first_index: segment.first_index,
+        created_at: superblock.created_at,
+    };
+    let decoded = segment_header::decode(&loaded.bytes);
+    if let Ok((found, copies)) = decoded {
+        let expected = SegmentHeader { created_at: found.created_at, ..named };
+        if found != expected {
+            return Err(OpenError::Corrupt(Corruption {
+                file: segment.path.clone(),
+                offset: 0,
+                expected: format!("segment {} of log {}", segment.number, superblock.log),
+                found: format!("segment {} of log {}", found.number, found.log),
+            }));
+        }
+        if copies == 2 {
+            return Ok(());
+        }
+    }
+    let header = decoded.map_or(named, |(found, _)| found);
+    overwrite(segments, segment, loaded, 0, &segment_header::encode(&header))?;
+    report.repaired.push(segment.path.clone());
+    Ok(())
+}
+
+/// Reads the state that a segment begins with; where its copies are damaged, from the other copy or from the
+/// segment before.
+fn begin_replay(
+    segments: &Segments,
+    segment: &Segment,
+    loaded: &mut LoadedSegment,
+    report: &mut RecoveryReport,
+) -> Result<Replay, OpenError> {
+    let (state, chain) = match read_state(loaded.view()) {
+        Ok((state, chain, offset, 2)) => {
+            return Ok(Replay::resume(state, chain, SegmentIndex::default(), offset));
+        }
+        Ok((state, chain, ..)) => (state, chain),
+        Err(_) => state_before(segments, segment)?,
+    };
+    let frames = state_frames(loaded.view(), &state, &chain);
+    let offset = (SEGMENT_HEADER_BYTES + frames.len()) as u64;
+    overwrite(segments, segment, loaded, SEGMENT_HEADER_BYTES as u64, &frames)?;
+    report.repaired.push(segment.path.clone());
+    Ok(Replay::resume(state, chain, SegmentIndex::default(), offset))
+}
+
+fn state_frames(segment: SegmentBytes<'_>, log_state: &LogState, chain: &Chain) -> Vec<u8> {
+    let body = state::encode(log_state, chain);
+    let mut frames = Vec::new();
+    for _ in 0..2 {
+        let offset = (SEGMENT_HEADER_BYTES + frames.len()) as u64;
+        let place = Place { log: segment.log, segment: segment.segment, offset };
+        let synced = Position(log_state.next_index.0);
+        frame::encode(&mut frames, place, FrameKind::State, log_state.next_index, synced, &body);
+    }
+    frames
+}
+
+/// Returns the state at the beginning of a segment by reading the one before to its end.
+fn state_before(segments: &Segments, segment: &Segment) -> Result<(LogState, Chain), OpenError> {
+    let before = segments.all().into_iter().rev().find(|other| other.first_index < segment.first_index);
+    let Some(before) = before else { return Ok((LogState::default(), Chain::default())) };
+    let loaded = load(segments, &before)?;
+    let replay = Replay::begin(loaded.view()).map(|mut replay| {
+        replay.run(loaded.view(), &segments.hasher, Position(segment.first_index.0));
+        replay
+    });
+    match replay {
+        Ok(replay) if replay.state.next_index == segment.first_index => Ok((replay.state, replay.chain)),
+        _ => Err(OpenError::Corrupt(Corruption {
+            file: segment.path.clone(),
+            offset: SEGMENT_HEADER_BYTES as u64,
+            expected: "a state frame, here or by reading the segment before".to_owned(),
+            found: "damage in both; restore a backup".to_owned(),
+        })),
+    }
+}
+
+/// Zeroes what was written only in part and everything behind it, back to front, so that a crash meanwhile
+/// leaves a torn end again.
+fn zero_torn(
+    segments: &Segments,
+    segment: &Segment,
+    loaded: &mut LoadedSegment,
+    offset: u64,
+) -> Result<u64, OpenError> {
+    const STEP: u64 = 64 << 10;
+    let begin = usize::try_from(offset).expect("the offset lies in a segment that is in memory");
+    let used = loaded.bytes[begin..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let end = offset + used as u64;
+    let zeroed = segments.disk.open(&segment.path, OpenMode::Write).and_then(|file| {
+        let mut to = end;
+        while to > offset {
+            let from = to.saturating_sub(STEP).max(offset);
+            write_zeros(&*file, from, to)?;
+            to = from;
+        }
+        file.sync_data()
+    });
+    zeroed.map_err(OpenError::io(&segment.path))?;
+    loaded.bytes[begin..].fill(0);
+    tracing::warn!(path = %segment.path.display(), offset, bytes = used, "torn end zeroed");
+    Ok(used as u64)
+}
+
+/// Writes entries again that nothing testified to be synced, and syncs them: the page cache may hold what the
+/// disk does not.
+fn rewrite_unsynced(
+    segments: &Segments,
+    segment: &Segment,
+    loaded: &LoadedSegment,
+    replay: &Replay,
+) -> Result<u64, OpenError> {
+    let Some((_, from)) = replay.unsynced.first() else { return Ok(0) };
+    let range =
+        usize::try_from(*from).expect("in memory")..usize::try_from(replay.offset).expect("in memory");
+    let rewritten = segments.disk.open(&segment.path, OpenMode::Write).and_then(|file| {
+        base::write_all_at(&*file, &loaded.bytes[range], *from)?;
+        file.sync_data()
+    });
+    rewritten.map_err(OpenError::io(&segment.path))?;
+    Ok(replay.unsynced.len() as u64)
+}
+
+/// What writing goes on from.
+struct Begun {
+    writer: SegmentWriter,
+    state: LogState,
+    chain: Chain,
+    index: Arc<RwLock<SegmentIndex>>,
+}
+
+fn begin_writing(
+    site: &Site,
+    options: &LogOptions,
+    segments: &Segments,
+    superblock: &Superblock,
+    ending: Ending,
+) -> Result<Begun, OpenError> {
+    let fresh = |number: u64, state: LogState, chain: Chain| {
+        let now = site.doors.clock.now();
+        let limit = options.segment_bytes;
+        let (segment, writer) = create_segment(segments, superblock, number, &state, &chain, limit, now)
+            .map_err(OpenError::io(&site.dir))?;
+        let index = Arc::new(RwLock::new(SegmentIndex::default()));
+        segment.set_index(IndexSource::Memory(Arc::clone(&index)));
+        segments.insert(segment);
+        Ok(Begun { writer, state, chain, index })
+    };
+    match ending {
+        Ending::Fresh => fresh(0, LogState::default(), Chain::default()),
+        Ending::Sealed { segment, replay } => {
+            finish_sealed(segments, &segment, &replay)?;
+            fresh(segment.number + 1, replay.state, replay.chain)
+        }
+        Ending::Open { segment, replay, length } => {
+            let file =
+                segments.disk.open(&segment.path, OpenMode::Write).map_err(OpenError::io(&segment.path))?;
+            let writer =
+                SegmentWriter::new(segment.number, file, replay.offset, length, options.segment_bytes);
+            let index = Arc::new(RwLock::new(replay.index));
+            segment.set_index(IndexSource::Memory(Arc::clone(&index)));
+            Ok(Begun { writer, state: replay.state, chain: replay.chain, index })
+        }
+    }
+}
+
+/// Does what a crash kept from being done behind a footer.
+fn finish_sealed(segments: &Segments, segment: &Segment, replay: &Replay) -> Result<(), OpenError> {
+    let trimmed = segments.disk.open(&segment.path, OpenMode::Write).and_then(|file| {
+        file.set_length(replay.offset)?;
+        file.sync_data()
+    });
+    trimmed.map_err(OpenError::io(&segment.path))?;
+    segments.write_index(segment, replay.offset, &replay.index);
+    Ok(())
+}
+
+fn assemble(
+    site: &Site,
+    options: &LogOptions,
+    segments: Arc<Segments>,
+    superblock: Superblock,
+    begun: Begun,
+    new_holes: &[Index],
+) -> Result<Log, OpenError> {
+    let doors = &site.doors;
+    let visible_path = site.dir.join("visible");
+    let visible =
+        doors.disk.open(&visible_path, OpenMode::OpenOrCreate).map_err(OpenError::io(&visible_path))?;
+    let holes = begun.state.holes.iter().filter(|hole| new_holes.contains(&hole.first)).cloned().collect();
+    let incarnation = Incarnation {
+        id: IncarnationId::random(&*doors.random),
+        term: begun.chain.term.next(),
+        begun: false,
+        holes,
+    };
+    let position = begun.state.position();
+    let committer = Committer {
+        doors: doors.clone(),
+        identity: Arc::clone(&site.identity),
+        superblock: superblock.clone(),
+        segments: Arc::clone(&segments),
+        segment_bytes: options.segment_bytes,
+        sign_within: options.sign_within,
+        writer: begun.writer,
+        index: begun.index,
+        state: begun.state.clone(),
+        chain: begun.chain,
+        synced: position,
+        incarnation,
+        touched: Vec::new(),
+        signed_at: Duration::ZERO,
+        visible,
+    };
+    committer.tell_readers(true);
+    let published = Arc::new(Published::new(visible_state(&committer.state)));
+    let clock_check = ClockCheck {
+        wall: doors.clock.now(),
+        monotonic: doors.clock.monotonic(),
+        leap_max: options.clock_leap_max,
+    };
+    let shared = Arc::new(Shared {
+        doors: doors.clone(),
+        options: options.clone(),
+        committer: Mutex::new(committer),
+        stage: Mutex::new(Stage::new(begun.state)),
+        progress: Progress::new(position),
+        flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock)),
+        deadline: Mutex::new(None),
+        clock_check,
+        published: Arc::clone(&published),
+    });
+    let reader = LogReader::new(superblock, segments, published, None);
+    Ok(Log { shared, reader })
+}

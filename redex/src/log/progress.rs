@@ -1,0 +1,165 @@
+//! How far a log is written and durable, and who waits for that.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use base::Position;
+
+use crate::{Ack, Rejection};
+
+/// A write that failed: it ended an epoch of staging.
+#[derive(Debug, Clone)]
+struct Failure {
+    epoch: u64,
+    /// Entries of the epoch below this position were written.
+    cut: Position,
+    reason: Rejection,
+}
+
+/// What can be said to somebody who waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Reached,
+    Failed(Rejection),
+    Unknown(String),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub written: Position,
+    pub durable: Position,
+    /// Somebody is committing for everybody.
+    pub committing: bool,
+    /// A blocked thread waits for durability up to here.
+    durable_wanted: Position,
+    failures: Vec<Failure>,
+    poison: Option<String>,
+    wakers: BTreeMap<u64, Waiting>,
+    next_waker: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    need: Position,
+    ack: Ack,
+    waker: Waker,
+}
+
+/// What a ticket waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Need {
+    /// The epoch in which the append was staged.
+    pub epoch: u64,
+    /// Everything below must be as safe as asked.
+    pub position: Position,
+}
+
+impl State {
+    /// Returns what is settled about `need`, if anything.
+    pub(crate) fn verdict(&self, need: Need, ack: Ack) -> Option<Verdict> {
+        let reached = match ack {
+            Ack::Staged => return Some(Verdict::Reached),
+            Ack::Written => self.written,
+            Ack::Durable => self.durable,
+        };
+        let failed = |failure: &&Failure| failure.epoch == need.epoch && need.position > failure.cut;
+        if let Some(failure) = self.failures.iter().find(failed) {
+            return Some(Verdict::Failed(failure.reason.clone()));
+        }
+        if reached >= need.position {
+            return Some(Verdict::Reached);
+        }
+        self.poison.clone().map(Verdict::Unknown)
+    }
+
+    /// Tells whether somebody waits for durability that is not there yet.
+    pub(crate) fn wants_durable(&self) -> bool {
+        self.durable_wanted > self.durable || self.wakers.values().any(|waiting| waiting.ack == Ack::Durable)
+    }
+
+    pub(crate) fn has_wakers(&self) -> bool {
+        !self.wakers.is_empty()
+    }
+
+    pub(crate) fn want(&mut self, need: Need, ack: Ack) {
+        if ack == Ack::Durable {
+            self.durable_wanted = self.durable_wanted.max(need.position);
+        }
+    }
+
+    pub(crate) fn poison(&self) -> Option<&String> {
+        self.poison.as_ref()
+    }
+
+    pub(crate) fn set_waker(&mut self, id: Option<u64>, need: Need, ack: Ack, waker: &Waker) -> u64 {
+        let id = id.unwrap_or_else(|| {
+            self.next_waker += 1;
+            self.next_waker
+        });
+        self.wakers.insert(id, Waiting { need: need.position, ack, waker: waker.clone() });
+        id
+    }
+
+    pub(crate) fn remove_waker(&mut self, id: u64) {
+        self.wakers.remove(&id);
+    }
+}
+
+/// The state with what blocked threads wait on.
+///
+/// Lock order in a log: committer, then stage, then progress; each is held alone where possible.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Progress {
+    pub(crate) fn new(position: Position) -> Self {
+        let state = State { written: position, durable: position, ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and wakes whoever waited for the change.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        let settled: Vec<u64> = match state.poison.is_some() || !state.failures.is_empty() {
+            // Failures are rare, and each waiter looks for itself what became of it.
+            true => state.wakers.keys().copied().collect(),
+            false => {
+                let done = |waiting: &Waiting| match waiting.ack {
+                    Ack::Durable => state.durable >= waiting.need,
+                    _ => state.written >= waiting.need,
+                };
+                state.wakers.iter().filter(|(_, waiting)| done(waiting)).map(|(id, _)| *id).collect()
+            }
+        };
+        let woken: Vec<Waiting> = settled.iter().filter_map(|id| state.wakers.remove(id)).collect();
+        drop(state);
+        self.changed.notify_all();
+        woken.into_iter().for_each(|waiting| waiting.waker.wake());
+    }
+
+    pub(crate) fn fail(&self, epoch: u64, reason: Rejection) {
+        self.update(|state| {
+            let cut = state.written;
+            state.failures.push(Failure { epoch, cut, reason });
+        });
+    }
+
+    pub(crate) fn poison(&self, cause: &str) {
+        self.update(|state| {
+            state.poison.get_or_insert_with(|| cause.to_owned());
+        });
+    }
+}

@@ -1,0 +1,384 @@
+//! Where appends wait to be written: entries under construction, and log state as it will be with them.
+
+use base::{ChannelName, Hash, Index, Position, Seq, Timestamp};
+use rustc_hash::FxHashMap;
+
+use crate::codec::append::{self, RangeInBlock, Repeat, Repeatable};
+use crate::codec::control::Control;
+use crate::codec::event;
+use crate::error::AppendError;
+use crate::limits::{BLOCK_BYTES_TARGET, ENTRY_BYTES_TARGET};
+use crate::outcome::{At, ChannelRange, Outcome, Rejection};
+use crate::request::{AppendRequest, Condition, Idempotency, RequestSize};
+use crate::state::{ChannelState, LogState, Remembered};
+use crate::{ChannelConfig, EventInput};
+
+/// An entry that still takes appends.
+#[derive(Debug)]
+pub(crate) struct OpenEntry {
+    pub index: Index,
+    pub recorded_at: Timestamp,
+    pub controls: Vec<Control>,
+    pub appends: u32,
+    pub append_bytes: Vec<u8>,
+    pub repeatables: Vec<Repeatable>,
+    pub blocks: Vec<OpenBlock>,
+    pub events: u32,
+    bytes: usize,
+    /// The newest block of each channel slot.
+    newest: FxHashMap<usize, usize>,
+}
+
+/// A channel block that still takes events.
+#[derive(Debug)]
+pub(crate) struct OpenBlock {
+    pub channel: ChannelName,
+    pub first_seq: Seq,
+    pub events: u32,
+    pub bytes: Vec<u8>,
+}
+
+impl OpenEntry {
+    fn new(index: Index, recorded_at: Timestamp) -> Self {
+        Self {
+            index,
+            recorded_at,
+            controls: Vec::new(),
+            appends: 0,
+            append_bytes: Vec::new(),
+            repeatables: Vec::new(),
+            blocks: Vec::new(),
+            events: 0,
+            bytes: 0,
+            newest: FxHashMap::default(),
+        }
+    }
+
+    /// Makes an entry without events, which exists to carry a signature.
+    pub(crate) fn empty(index: Index, recorded_at: Timestamp) -> Self {
+        Self::new(index, recorded_at)
+    }
+
+    /// Returns the block that the next event of a channel goes to.
+    fn block(&mut self, slot: usize, channel: &ChannelState) -> usize {
+        if let Some(block) = self.newest.get(&slot)
+            && self.blocks[*block].bytes.len() < BLOCK_BYTES_TARGET
+        {
+            return *block;
+        }
+        let block = self.blocks.len();
+        self.blocks.push(OpenBlock {
+            channel: channel.name.clone(),
+            first_seq: channel.next,
+            events: 0,
+            bytes: Vec::new(),
+        });
+        self.newest.insert(slot, block);
+        block
+    }
+}
+
+/// What staging an append decided, and up to where the decision relies on entries that are staged.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub outcome: Outcome,
+    pub relies_on: Position,
+}
+
+/// Why staging takes nothing any more.
+#[derive(Debug, Clone)]
+pub(crate) enum Shut {
+    Closed,
+    Poisoned(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Stage {
+    /// Log state with everything that is staged.
+    pub state: LogState,
+    full: Vec<OpenEntry>,
+    open: Option<OpenEntry>,
+    /// Bytes of the events that are staged.
+    pub bytes: u64,
+    /// Grows with every failed write, which takes everything staged with it.
+    pub epoch: u64,
+    pub shut: Option<Shut>,
+}
+
+impl Stage {
+    pub(crate) fn new(state: LogState) -> Self {
+        Self { state, full: Vec::new(), open: None, bytes: 0, epoch: 0, shut: None }
+    }
+
+    /// Takes everything that is staged.
+    pub(crate) fn take(&mut self) -> Vec<OpenEntry> {
+        self.bytes = 0;
+        let mut entries = std::mem::take(&mut self.full);
+        entries.extend(self.open.take());
+        entries
+    }
+
+    /// Drops everything that is staged and goes back to `state`.
+    pub(crate) fn reset(&mut self, state: LogState) {
+        self.take();
+        self.state = state;
+        self.epoch += 1;
+    }
+
+    /// Makes the entry that a sync adds when the newest one is not signed.
+    pub(crate) fn empty_entry(&mut self, now: Timestamp) -> OpenEntry {
+        let entry = OpenEntry::empty(self.state.next_index, now.max(self.state.last_recorded_at));
+        self.state.next_index = entry.index.next();
+        self.state.last_recorded_at = entry.recorded_at;
+        entry
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), AppendError> {
+        match &self.shut {
+            None => Ok(()),
+            Some(Shut::Closed) => Err(AppendError::Closed),
+            Some(Shut::Poisoned(cause)) => Err(AppendError::Poisoned { cause: cause.clone() }),
+        }
+    }
+
+    /// Decides on a request and stages it.
+    pub(crate) fn submit(
+        &mut self,
+        request: &AppendRequest<'_>,
+        size: RequestSize,
+        now: impl FnOnce() -> Result<Timestamp, Rejection>,
+    ) -> Staged {
+        match self.recognise(request) {
+            Ok(None) => {}
+            Ok(Some(at)) => {
+                let relies_on = at.position();
+                return Staged { outcome: Outcome::AlreadyAppended { at }, relies_on };
+            }
+            Err(reason) => return self.rejected(reason),
+        }
+        if let Some(reason) = request.conditions.iter().find_map(|condition| self.refuse(condition)) {
+            return self.rejected(reason);
+        }
+        if size.events == 0 && request.idempotency == Idempotency::None {
+            let index = Index(self.state.next_index.0.saturating_sub(1));
+            let outcome = Outcome::Appended { at: At::many(index, Vec::new()) };
+            return Staged { outcome, relies_on: self.position() };
+        }
+        if let Err(reason) = self.ready(size.bytes, now) {
+            return self.rejected(reason);
+        }
+        let at = self.stage(request, size);
+        Staged { relies_on: at.position(), outcome: Outcome::Appended { at } }
+    }
+
+    /// Stages the creation of a channel; that it exists with the same configuration is as good.
+    pub(crate) fn create_channel(
+        &mut self,
+        channel: &ChannelName,
+        config: &ChannelConfig,
+        now: impl FnOnce() -> Result<Timestamp, Rejection>,
+    ) -> Staged {
+        if let Some(slot) = self.state.slot(channel) {
+            let known = self.state.channel(slot);
+            if known.config != *config {
+                return self.rejected(Rejection::ConfigMismatch { channel: channel.clone() });
+            }
+            let range = ChannelRange { channel: channel.clone(), first: known.next, count: 0 };
+            let at = At::one(known.created_index, range);
+            return Staged { relies_on: at.position(), outcome: Outcome::AlreadyAppended { at } };
+        }
+        if let Err(reason) = self.ready(0, now) {
+            return self.rejected(reason);
+        }
+        let (entry, state) = self.entry();
+        let slot = create(state, entry, channel, config);
+        let range = ChannelRange { channel: channel.clone(), first: state.channel(slot).next, count: 0 };
+        let at = At::one(entry.index, range);
+        Staged { relies_on: at.position(), outcome: Outcome::Appended { at } }
+    }
+
+    fn rejected(&self, reason: Rejection) -> Staged {
+        let position = self.position();
+        Staged { outcome: Outcome::Rejected { reason, position }, relies_on: position }
+    }
+
+    /// Returns the position behind everything staged.
+    fn position(&self) -> Position {
+        self.state.position()
+    }
+
+    /// Looks for an earlier append with the same key or number.
+    fn recognise(&self, request: &AppendRequest<'_>) -> Result<Option<At>, Rejection> {
+        match request.idempotency {
+            Idempotency::None => Ok(None),
+            Idempotency::Key(key) => match self.state.key(key) {
+                None => Ok(None),
+                Some(known) if known.digest == digest(request) => Ok(Some(known.at.clone())),
+                Some(known) => {
+                    let at = Box::new(known.at.clone());
+                    Err(Rejection::KeyReused { key: key.to_owned(), at })
+                }
+            },
+            Idempotency::Producer { id, number, .. } => match self.state.producer(id) {
+                Some(Remembered { number: last, digest: known, at })
+                    if number == *last && *known == digest(request) =>
+                {
+                    Ok(Some(at.clone()))
+                }
+                Some(Remembered { number: last, .. }) if number <= *last => {
+                    Err(Rejection::StaleProducer { id: id.to_owned(), number, last: *last })
+                }
+                _ => Ok(None),
+            },
+        }
+    }
+
+    fn refuse(&self, condition: &Condition) -> Option<Rejection> {
+        let actual = self.state.next_seq(&condition.channel);
+        (!condition.expect.holds(actual)).then(|| Rejection::ConditionFailed {
+            channel: condition.channel.clone(),
+            expected: condition.expect,
+            actual,
+        })
+    }
+
+    /// Makes sure that there is an open entry with room for `bytes`.
+    fn ready(
+        &mut self,
+        bytes: usize,
+        now: impl FnOnce() -> Result<Timestamp, Rejection>,
+    ) -> Result<(), Rejection> {
+        if self.open.as_ref().is_some_and(|entry| entry.bytes + bytes > ENTRY_BYTES_TARGET) {
+            self.full.extend(self.open.take());
+        }
+        if self.open.is_none() {
+            let recorded_at = now()?.max(self.state.last_recorded_at);
+            self.open = Some(OpenEntry::new(self.state.next_index, recorded_at));
+            self.state.next_index = self.state.next_index.next();
+            self.state.last_recorded_at = recorded_at;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self) -> (&mut OpenEntry, &mut LogState) {
+        let entry = self.open.as_mut().expect("`ready` opened an entry");
+        (entry, &mut self.state)
+    }
+
+    fn stage(&mut self, request: &AppendRequest<'_>, size: RequestSize) -> At {
+        self.bytes += size.bytes as u64;
+        let (entry, state) = self.entry();
+        entry.bytes += size.bytes;
+        let mut ranges = Ranges::default();
+        for part in request.parts {
+            let slot = state
+                .slot(part.channel)
+                .unwrap_or_else(|| create(state, entry, part.channel, &ChannelConfig::default()));
+            for event in part.events {
+                stage_event(entry, state, slot, event, &mut ranges);
+            }
+        }
+        let at = ranges.at(entry);
+        entry.appends += 1;
+        let repeat = match request.idempotency {
+            Idempotency::None => None,
+            Idempotency::Key(key) => Some(Repeat::Key(key.into())),
+            Idempotency::Producer { id, number, .. } => Some(Repeat::Producer { id: id.into(), number }),
+        };
+        let repeatable = repeat.map(|repeat| {
+            let digest = digest(request);
+            state.remember(&repeat, digest, at.clone());
+            Repeatable { repeat, digest, ranges: ranges.in_blocks }
+        });
+        append::encode(&mut entry.append_bytes, size.events, repeatable.as_ref());
+        entry.repeatables.extend(repeatable);
+        at
+    }
+}
+
+/// The events of one append, gathered into ranges as they are staged.
+#[derive(Debug, Default)]
+struct Ranges {
+    in_blocks: Vec<RangeInBlock>,
+}
+
+impl Ranges {
+    fn add(&mut self, entry: &OpenEntry, block: usize, seq: Seq) {
+        if let Some(last) = self.in_blocks.last_mut() {
+            let same = entry.blocks[last.block as usize].channel == entry.blocks[block].channel;
+            if same && last.first.plus(last.events.into()) == seq {
+                last.events += 1;
+                return;
+            }
+        }
+        let block = u32::try_from(block).expect("an entry has far fewer blocks");
+        self.in_blocks.push(RangeInBlock { block, first: seq, events: 1 });
+    }
+
+    fn at(&self, entry: &OpenEntry) -> At {
+        let range = |range: &RangeInBlock| ChannelRange {
+            channel: entry.blocks[range.block as usize].channel.clone(),
+            first: range.first,
+            count: range.events.into(),
+        };
+        match self.in_blocks.as_slice() {
+            [one] => At::one(entry.index, range(one)),
+            many => At::many(entry.index, many.iter().map(range).collect()),
+        }
+    }
+}
+
+fn stage_event(
+    entry: &mut OpenEntry,
+    state: &mut LogState,
+    slot: usize,
+    event: &EventInput<'_>,
+    ranges: &mut Ranges,
+) {
+    let block = entry.block(slot, state.channel(slot));
+    let seq = state.take_seqs(slot, 1);
+    event::encode(&mut entry.blocks[block].bytes, entry.events, event);
+    entry.blocks[block].events += 1;
+    entry.events += 1;
+    ranges.add(entry, block, seq);
+}
+
+fn create(
+    state: &mut LogState,
+    entry: &mut OpenEntry,
+    channel: &ChannelName,
+    config: &ChannelConfig,
+) -> usize {
+    entry.controls.push(Control::ChannelCreated {
+        name: channel.clone(),
+        base: Seq::ZERO,
+        config: config.clone(),
+    });
+    state.insert_channel(ChannelState {
+        name: channel.clone(),
+        base: Seq::ZERO,
+        next: Seq::ZERO,
+        created_at: entry.recorded_at,
+        created_index: entry.index,
+        config: config.clone(),
+    })
+}
+
+/// Returns what a request stands for: the given digest, or the hash of its channels and events.
+fn digest(request: &AppendRequest<'_>) -> Hash {
+    if let Idempotency::Producer { digest: Some(digest), .. } = request.idempotency {
+        return digest;
+    }
+    let mut hasher = blake3::Hasher::new_derive_key("netdb redex 2026-11 append digest");
+    let mut bytes = Vec::new();
+    for part in request.parts {
+        hasher.update(&(part.channel.as_str().len() as u64).to_le_bytes());
+        hasher.update(part.channel.as_str().as_bytes());
+        for event in part.events {
+            bytes.clear();
+            event::encode(&mut bytes, 0, event);
+            hasher.update(&bytes);
+        }
+    }
+    hasher.finalize().into()
+}

@@ -1,0 +1,55 @@
+//! The seam that folds and typed channels stand on.
+
+use base::{ChannelName, Position};
+
+use crate::error::AppendError;
+use crate::{AppendRequest, EventInput, Log, LogReader, Selection, Tail, Ticket};
+
+/// Something that puts a log in order: a local log, or a replicated one.
+///
+/// # Contract
+///
+/// What a ticket acknowledges as durable is below [`visible`](Self::visible) and seen by readers and tails from
+/// then on. Entries below the visible position never change.
+pub trait LogWriter: Send + Sync + std::fmt::Debug {
+    /// Stages an append; atomic, under conditions.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::submit`].
+    fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError>;
+
+    /// Stages an append to one channel.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::append`].
+    fn append(&self, channel: &ChannelName, events: &[EventInput<'_>]) -> Result<Ticket, AppendError>;
+
+    /// Returns the reading side.
+    fn reader(&self) -> &LogReader;
+
+    /// Returns how far the log may be read.
+    fn visible(&self) -> Position {
+        self.reader().visible()
+    }
+
+    /// Follows selected events.
+    fn tail(&self, selection: Selection) -> Tail {
+        self.reader().tail(selection)
+    }
+}
+
+impl LogWriter for Log {
+    fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
+        Log::submit(self, request)
+    }
+
+    fn append(&self, channel: &ChannelName, events: &[EventInput<'_>]) -> Result<Ticket, AppendError> {
+        Log::append(self, channel, events)
+    }
+
+    fn reader(&self) -> &LogReader {
+        Log::reader(self)
+    }
+}

@@ -1,0 +1,447 @@
+//! The reading side of a log: what is visible, and views pinned at one position.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use base::{ChannelName, IncarnationId, Index, LogId, OriginId, Position, PublicKey, Seq, Term, Timestamp};
+
+use crate::codec::control::HoleRecord;
+use crate::codec::superblock::Superblock;
+use crate::error::ReadError;
+use crate::follower::Follower;
+use crate::segments::Segments;
+use crate::state::{ChannelState, IncarnationState};
+use crate::{ChannelConfig, Event, Scan, Selection, Tail};
+
+/// What readers see of a log; cheap to clone, never changed once given out.
+#[derive(Debug, Clone)]
+pub(crate) struct VisibleState {
+    pub position: Position,
+    pub channels: Arc<BTreeMap<ChannelName, ChannelState>>,
+    pub incarnations: Arc<[IncarnationState]>,
+    pub holes: Arc<[HoleRecord]>,
+    pub last_recorded_at: Timestamp,
+}
+
+impl VisibleState {
+    /// Returns the state of an empty log.
+    pub(crate) fn empty() -> Self {
+        crate::follower::visible_state(&crate::state::LogState::default())
+    }
+}
+
+/// The newest visible state, and who waits for a newer one.
+#[derive(Debug)]
+pub(crate) struct Published {
+    state: Mutex<Watched>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Watched {
+    visible: VisibleState,
+    closed: bool,
+    wakers: Vec<Waker>,
+}
+
+impl Published {
+    pub(crate) fn new(visible: VisibleState) -> Self {
+        let watched = Watched { visible, closed: false, wakers: Vec::new() };
+        Self { state: Mutex::new(watched), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watched> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self) -> VisibleState {
+        self.lock().visible.clone()
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.lock().visible.position
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut VisibleState)) {
+        change(&mut self.lock().visible);
+    }
+
+    /// Wakes everybody who waits for a change.
+    pub(crate) fn wake(&self) {
+        let wakers = std::mem::take(&mut self.lock().wakers);
+        self.changed.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.wake();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Blocks until the position has passed `position`, the log is closed, or `limit` is over. Returns whether
+    /// the position has passed.
+    pub(crate) fn wait_beyond(&self, position: Position, limit: Option<Duration>) -> bool {
+        let waits = |watched: &mut Watched| watched.visible.position <= position && !watched.closed;
+        let watched = match limit {
+            None => self.changed.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                self.changed
+                    .wait_timeout_while(self.lock(), limit, waits)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
+        };
+        watched.visible.position > position
+    }
+
+    fn poll_beyond(&self, position: Position, context: &Context<'_>) -> Poll<()> {
+        let mut watched = self.lock();
+        if watched.visible.position > position || watched.closed {
+            return Poll::Ready(());
+        }
+        if !watched.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            watched.wakers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// The reading side of a log. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct LogReader {
+    pub(crate) shared: Arc<ReaderShared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ReaderShared {
+    pub superblock: Superblock,
+    pub segments: Arc<Segments>,
+    pub published: Arc<Published>,
+    /// Reads what another process writes; absent beside a writer of this process.
+    pub follower: Option<Mutex<Follower>>,
+}
+
+impl LogReader {
+    pub(crate) fn new(
+        superblock: Superblock,
+        segments: Arc<Segments>,
+        published: Arc<Published>,
+        follower: Option<Follower>,
+    ) -> Self {
+        let follower = follower.map(Mutex::new);
+        Self { shared: Arc::new(ReaderShared { superblock, segments, published, follower }) }
+    }
+
+    /// Returns the log's id.
+    pub fn id(&self) -> LogId {
+        self.shared.superblock.log
+    }
+
+    /// Returns the log's name, such as `main`.
+    pub fn name(&self) -> &str {
+        &self.shared.superblock.name
+    }
+
+    /// Returns who began the log.
+    pub fn origin(&self) -> OriginId {
+        self.shared.superblock.origin
+    }
+
+    /// Returns when the log was created.
+    pub fn created_at(&self) -> Timestamp {
+        self.shared.superblock.created_at
+    }
+
+    /// Returns how far the log may be read: up to what is durable.
+    pub fn visible(&self) -> Position {
+        self.shared.published.position()
+    }
+
+    /// Looks how far another process has written, and returns the visible position. Beside a writer of this
+    /// process there is nothing to look for.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the directory cannot be read; what was visible stays so.
+    pub fn refresh(&self) -> Result<Position, ReadError> {
+        if let Some(follower) = &self.shared.follower {
+            let mut follower = follower.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(visible) = follower.refresh()? {
+                self.shared.published.update(|published| *published = visible);
+                self.shared.published.wake();
+            }
+        }
+        Ok(self.visible())
+    }
+
+    /// Returns a view pinned at the visible position.
+    pub fn view(&self) -> LogView {
+        let visible = self.shared.published.get();
+        LogView { shared: Arc::clone(&self.shared), position: visible.position, visible }
+    }
+
+    /// Returns a view pinned at an earlier position; a later one gives the visible one.
+    pub fn view_at(&self, position: Position) -> LogView {
+        let visible = self.shared.published.get();
+        LogView { shared: Arc::clone(&self.shared), position: visible.position.min(position), visible }
+    }
+
+    /// Follows the selected events: first those that are there, then new ones as they become visible, without
+    /// gap or repetition however many there are. A slow follower holds nobody up. `reverse`, `last` and
+    /// `limit` of the selection do not apply.
+    pub fn tail(&self, selection: Selection) -> Tail {
+        Tail::new(self.clone(), selection)
+    }
+
+    /// Tells whether the writer of this process has closed the log.
+    pub fn is_closed(&self) -> bool {
+        self.shared.published.is_closed()
+    }
+
+    /// Returns a future that is ready once the visible position has passed `position`, or the log is closed.
+    /// Needs no runtime; beside a writer of another process it needs somebody who calls
+    /// [`refresh`](Self::refresh).
+    pub fn beyond(&self, position: Position) -> Beyond {
+        Beyond { published: Arc::clone(&self.shared.published), position }
+    }
+
+    /// Blocks until the visible position has passed `position`, the log is closed, or `limit` is over. Returns
+    /// whether the position has passed.
+    pub fn wait_beyond(&self, position: Position, limit: Option<Duration>) -> bool {
+        self.shared.published.wait_beyond(position, limit)
+    }
+}
+
+/// See [`LogReader::beyond`].
+#[derive(Debug)]
+pub struct Beyond {
+    published: Arc<Published>,
+    position: Position,
+}
+
+impl Future for Beyond {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.published.poll_beyond(self.position, context)
+    }
+}
+
+/// A log as of one position. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct LogView {
+    shared: Arc<ReaderShared>,
+    position: Position,
+    visible: VisibleState,
+}
+
+/// A channel as of a view's position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelInfo {
+    /// Its name.
+    pub name: ChannelName,
+    /// The number of its first event.
+    pub first_seq: Seq,
+    /// The number that its next event gets.
+    pub next_seq: Seq,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// The index of the entry that created it.
+    pub created_index: Index,
+    /// What it was created with.
+    pub config: ChannelConfig,
+}
+
+/// An incarnation of a log: a stretch that one sequencer put in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IncarnationInfo {
+    /// Its id.
+    pub id: IncarnationId,
+    /// The key that signs it.
+    pub public_key: PublicKey,
+    /// The index of its first entry.
+    pub first_index: Index,
+    /// Its term; in a local log the count of its openings for writing.
+    pub term: Term,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// The incarnation before it; all zeros for the first.
+    pub parent: IncarnationId,
+    /// The hash of the last entry before it.
+    pub parent_hash: base::Hash,
+    /// The position behind the last signed entry that it found; what lies between there and its first index
+    /// it adopted unsigned.
+    pub last_signed: Position,
+}
+
+/// One segment file of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentInfo {
+    /// Its number.
+    pub number: u64,
+    /// The index of its first entry.
+    pub first_index: Index,
+    /// The index behind its last entry; `None` while it takes entries.
+    pub next_index: Option<Index>,
+    /// The length of its file, bytes filled ahead included.
+    pub bytes: u64,
+}
+
+impl LogView {
+    /// Returns the position that the view is pinned at.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Returns the log's name.
+    pub fn name(&self) -> &str {
+        &self.shared.superblock.name
+    }
+
+    /// Returns the log's id.
+    pub fn id(&self) -> LogId {
+        self.shared.superblock.log
+    }
+
+    /// Returns who began the log.
+    pub fn origin(&self) -> OriginId {
+        self.shared.superblock.origin
+    }
+
+    /// Returns when the log was created.
+    pub fn created_at(&self) -> Timestamp {
+        self.shared.superblock.created_at
+    }
+
+    /// Returns when the newest entry was put in order; the epoch for an empty log.
+    pub fn last_recorded_at(&self) -> Timestamp {
+        self.visible.last_recorded_at
+    }
+
+    /// Returns all channels, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], only from a view of an earlier position, which has to look channels up.
+    pub fn channels(&self) -> Result<Vec<ChannelInfo>, ReadError> {
+        let known = self.visible.channels.values();
+        known.filter(|channel| self.position.includes(channel.created_index)).map(|c| self.info(c)).collect()
+    }
+
+    /// Returns one channel; `None` when there is none of the name.
+    ///
+    /// # Errors
+    ///
+    /// As [`channels`](Self::channels).
+    pub fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, ReadError> {
+        let known = self.visible.channels.get(name);
+        known
+            .filter(|channel| self.position.includes(channel.created_index))
+            .map(|channel| self.info(channel))
+            .transpose()
+    }
+
+    fn info(&self, channel: &ChannelState) -> Result<ChannelInfo, ReadError> {
+        let next_seq = match self.position == self.visible.position {
+            true => channel.next,
+            false => self.next_seq_of(channel)?,
+        };
+        Ok(ChannelInfo {
+            name: channel.name.clone(),
+            first_seq: channel.base,
+            next_seq,
+            created_at: channel.created_at,
+            created_index: channel.created_index,
+            config: channel.config.clone(),
+        })
+    }
+
+    fn next_seq_of(&self, channel: &ChannelState) -> Result<Seq, ReadError> {
+        let newest = Selection { last: Some(1), skip_holes: true, ..Selection::channel(&channel.name) };
+        let event = self.read(&newest)?.next().transpose()?;
+        Ok(event.map_or(channel.base, |event| event.seq.next()))
+    }
+
+    /// Returns all incarnations that began before the position, in order.
+    pub fn incarnations(&self) -> Vec<IncarnationInfo> {
+        let known = self.visible.incarnations.iter();
+        known
+            .filter(|incarnation| self.position.includes(incarnation.first_index))
+            .map(|incarnation| IncarnationInfo {
+                id: incarnation.record.id,
+                public_key: incarnation.record.public_key,
+                first_index: incarnation.first_index,
+                term: incarnation.term,
+                began_at: incarnation.began_at,
+                parent: incarnation.record.parent,
+                parent_hash: incarnation.parent_hash,
+                last_signed: incarnation.record.last_signed,
+            })
+            .collect()
+    }
+
+    /// Returns the segment files.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let segments = &self.shared.segments;
+        let length = |segment: &crate::segments::Segment| {
+            segment.file(&*segments.disk).ok().and_then(|file| file.length().ok()).unwrap_or(0)
+        };
+        let all = segments.all();
+        all.iter()
+            .map(|segment| SegmentInfo {
+                number: segment.number,
+                first_index: segment.first_index,
+                next_index: segment.sealed.get().map(|sealed| sealed.next_index),
+                bytes: length(segment),
+            })
+            .collect()
+    }
+
+    /// Starts reading selected events.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when an index cannot be read.
+    pub fn scan(&self, selection: &Selection) -> Result<Scan, ReadError> {
+        let holes = Arc::clone(&self.visible.holes);
+        Scan::new(Arc::clone(&self.shared.segments), selection.clone(), self.position, holes)
+    }
+
+    /// Reads selected events as owned values.
+    ///
+    /// # Errors
+    ///
+    /// As [`scan`](Self::scan); the items as [`Scan::next_chunk`].
+    pub fn read(
+        &self,
+        selection: &Selection,
+    ) -> Result<impl Iterator<Item = Result<Event, ReadError>> + use<>, ReadError> {
+        let mut scan = self.scan(selection)?;
+        let mut ready: std::collections::VecDeque<Event> = std::collections::VecDeque::new();
+        let mut failed = false;
+        Ok(std::iter::from_fn(move || {
+            while ready.is_empty() && !failed {
+                match scan.next_chunk() {
+                    Ok(Some(chunk)) => ready.extend(chunk.events().map(|event| event.to_event())),
+                    Ok(None) => return None,
+                    Err(error) => {
+                        failed = true;
+                        return Some(Err(error));
+                    }
+                }
+            }
+            ready.pop_front().map(Ok)
+        }))
+    }
+}

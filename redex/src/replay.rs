@@ -1,0 +1,284 @@
+//! Reading a segment back into log state: what opening, reading beside a writer and rebuilding an index share.
+
+use base::{Index, LogId, Position};
+
+use crate::chain::Chain;
+use crate::codec::append::Repeatable;
+use crate::codec::control::HoleRecord;
+use crate::codec::entry::EntryParts;
+use crate::codec::footer::{Footer, Standing, decode_close, decode_footer};
+use crate::codec::frame::FrameKind;
+use crate::codec::segment_header::SEGMENT_HEADER_BYTES;
+use crate::codec::{Malformed, control, entry, state};
+use crate::frames::{Frame, SegmentBytes, Step, testimony};
+use crate::hashing::LogHasher;
+use crate::index::SegmentIndex;
+use crate::state::{Effects, LogState};
+
+/// How far a segment was read, and what was found there.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub state: LogState,
+    pub chain: Chain,
+    pub index: SegmentIndex,
+    /// Where the next frame begins.
+    pub offset: u64,
+    /// The highest position that a frame testified to be synced.
+    pub testified: Position,
+    /// Entries that nothing testified to be synced yet: index and offset.
+    pub unsynced: Vec<(Index, u64)>,
+    pub end: End,
+}
+
+/// What stands behind the frames that were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Zeros, or the end of the file.
+    Open,
+    /// Zeros behind a record of a clean close.
+    Closed,
+    /// A footer.
+    Sealed(Box<Footer>),
+    /// Neither a frame nor zeros.
+    Bad(Malformed),
+    /// The bound that was given.
+    Bound,
+}
+
+/// Reads log state and chain from the two state frames at the beginning of a segment.
+///
+/// Returns the offset behind them and how many of the two are good.
+pub(crate) fn read_state(segment: SegmentBytes<'_>) -> Result<(LogState, Chain, u64, usize), Malformed> {
+    let first_at = SEGMENT_HEADER_BYTES as u64;
+    let first = state_frame(segment, first_at);
+    let second = match &first {
+        Ok((frame, ..)) => state_frame(segment, frame.end()),
+        // The second copy is found by its mark when the first does not tell where it ends.
+        Err(_) => segment
+            .next_valid(first_at)
+            .map_or(Err(Malformed::new("state frame")), |frame| state_frame(segment, frame.offset)),
+    };
+    match (first, second) {
+        (Ok((_, state, chain)), Ok((second, ..))) => Ok((state, chain, second.end(), 2)),
+        (Ok((first, state, chain)), Err(_)) => {
+            let second_end = first.end() + first.header.frame_bytes() as u64;
+            let end = if segment.frame(second_end).is_ok() || second_end >= segment.end() {
+                second_end
+            } else {
+                segment.next_valid(first.end()).map_or(second_end, |frame| frame.offset)
+            };
+            Ok((state, chain, end, 1))
+        }
+        (Err(_), Ok((second, state, chain))) => Ok((state, chain, second.end(), 1)),
+        (Err(malformed), Err(_)) => Err(malformed),
+    }
+}
+
+fn state_frame(segment: SegmentBytes<'_>, offset: u64) -> Result<(Frame<'_>, LogState, Chain), Malformed> {
+    let frame = segment.frame(offset)?;
+    if frame.header.kind != FrameKind::State {
+        return Err(Malformed::new("state frame"));
+    }
+    let (state, chain) = state::decode(&frame.body()?)?;
+    if state.next_index != frame.header.index {
+        return Err(Malformed::new("state frame index"));
+    }
+    Ok((frame, state, chain))
+}
+
+impl Replay {
+    /// Starts at the entries of a segment.
+    pub(crate) fn begin(segment: SegmentBytes<'_>) -> Result<Self, Malformed> {
+        let (state, chain, offset, _) = read_state(segment)?;
+        Ok(Self::resume(state, chain, SegmentIndex::default(), offset))
+    }
+
+    /// Goes on where an earlier reading stopped.
+    pub(crate) fn resume(state: LogState, chain: Chain, index: SegmentIndex, offset: u64) -> Self {
+        let testified = Position::ZERO;
+        Self { state, chain, index, offset, testified, unsynced: Vec::new(), end: End::Open }
+    }
+
+    /// Reads frames until their end, a bad place, or the first entry that `bound` leaves out.
+    pub(crate) fn run(&mut self, segment: SegmentBytes<'_>, hasher: &LogHasher, bound: Position) {
+        loop {
+            match segment.step(self.offset) {
+                Step::End => return,
+                Step::Bad(malformed) => {
+                    self.end = End::Bad(malformed);
+                    return;
+                }
+                Step::Frame(frame) => {
+                    if frame.header.kind == FrameKind::Entry && !bound.includes(frame.header.index) {
+                        self.end = End::Bound;
+                        return;
+                    }
+                    if let Err(malformed) = self.frame(&frame, hasher) {
+                        self.end = End::Bad(malformed);
+                        return;
+                    }
+                    self.offset = frame.end();
+                    if matches!(self.end, End::Sealed(_)) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>, hasher: &LogHasher) -> Result<(), Malformed> {
+        self.testify(testimony(&frame.header));
+        self.end = End::Open;
+        let body = frame.body()?;
+        match frame.header.kind {
+            FrameKind::Entry => self.entry(frame, &body, hasher)?,
+            FrameKind::Footer => {
+                let footer = decode_footer(&body)?;
+                self.check_standing(&footer.standing, hasher)?;
+                self.end = End::Sealed(Box::new(footer));
+            }
+            FrameKind::Close => {
+                self.check_standing(&decode_close(&body)?, hasher)?;
+                self.end = End::Closed;
+            }
+            FrameKind::Hole => {
+                let hole = decode_hole_frame(&body)?;
+                self.apply_hole(&hole, hasher)?;
+            }
+            FrameKind::State | FrameKind::Vote | FrameKind::Marker => {
+                return Err(Malformed::new("frame kind"));
+            }
+        }
+        Ok(())
+    }
+
+    fn testify(&mut self, position: Position) {
+        if position > self.testified {
+            self.testified = position;
+            self.unsynced.retain(|(index, _)| !position.includes(*index));
+        }
+    }
+
+    fn entry(&mut self, frame: &Frame<'_>, body: &[u8], hasher: &LogHasher) -> Result<(), Malformed> {
+        let parts = entry::decode(body)?;
+        let head = &parts.head;
+        if head.slot.index != frame.header.index {
+            return Err(Malformed::new("index"));
+        }
+        if head.previous != self.chain.last_hash {
+            return Err(Malformed::new("previous hash"));
+        }
+        apply_entry(&mut self.state, &parts)?;
+        let hash = hasher.entry(parts.head_bytes);
+        self.chain.push(hasher, head.slot, hash, parts.signature.is_some());
+        self.index.add(head.slot.index, frame.offset, head.recorded_at, &head.blocks);
+        self.unsynced.push((head.slot.index, frame.offset));
+        Ok(())
+    }
+
+    fn check_standing(&self, standing: &Standing, hasher: &LogHasher) -> Result<(), Malformed> {
+        let own = standing_of(&self.state, &self.chain, hasher);
+        // The root over entries that were lost since is not known any more.
+        let root = if self.state.holes.is_empty() { own.root } else { standing.root };
+        match *standing == (Standing { root, ..own }) {
+            true => Ok(()),
+            false => Err(Malformed::new("standing of the log")),
+        }
+    }
+
+    fn apply_hole(&mut self, hole: &HoleFrame, hasher: &LogHasher) -> Result<(), Malformed> {
+        if hole.record.first != self.state.next_index {
+            return Err(Malformed::new("hole start"));
+        }
+        skip_hole(&mut self.state, &mut self.chain, hole, hasher);
+        Ok(())
+    }
+}
+
+/// Moves state and chain over lost entries.
+pub(crate) fn skip_hole(state: &mut LogState, chain: &mut Chain, hole: &HoleFrame, hasher: &LogHasher) {
+    state.apply_hole(&hole.record);
+    chain.root.skip_to(hasher, hole.record.next);
+    chain.last_hash = hole.resumed_hash;
+}
+
+pub(crate) fn apply_entry(state: &mut LogState, parts: &EntryParts<'_>) -> Result<(), Malformed> {
+    let head = &parts.head;
+    let repeatables: Vec<Repeatable> =
+        head.appends.iter().filter_map(|append| append.repeatable.clone()).collect();
+    state.apply(&Effects {
+        index: head.slot.index,
+        term: head.slot.term,
+        previous: head.previous,
+        recorded_at: head.recorded_at,
+        controls: &head.controls,
+        blocks: &head.blocks,
+        repeatables: &repeatables,
+    })
+}
+
+pub(crate) fn standing_of(state: &LogState, chain: &Chain, hasher: &LogHasher) -> Standing {
+    Standing { next_index: state.next_index, last_hash: chain.last_hash, root: chain.root.hash(hasher) }
+}
+
+/// The body of a frame that was written over a damaged stretch of a segment.
+///
+/// *Shape*: `u16` format version, `u16` reserved 0, `u32` bytes of the record, the record as in control records,
+/// `[32]` the hash that the next entry links to, then filling of `0xFF`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HoleFrame {
+    pub record: HoleRecord,
+    /// The hash that the next entry names as the one before it.
+    pub resumed_hash: base::Hash,
+}
+
+/// Bytes of a hole frame's body without its record.
+const HOLE_FIXED_BYTES: usize = 8 + 32;
+
+/// Encodes a hole frame's body of exactly `body_bytes`; `None` when it does not fit.
+pub(crate) fn encode_hole_frame(hole: &HoleFrame, body_bytes: usize) -> Option<Vec<u8>> {
+    use crate::codec::{FORMAT_VERSION, Put};
+    let mut record = Vec::new();
+    control::encode_hole(&mut record, &hole.record);
+    if HOLE_FIXED_BYTES + record.len() > body_bytes {
+        return None;
+    }
+    let mut out = Vec::with_capacity(body_bytes);
+    out.put_u16(FORMAT_VERSION);
+    out.put_u16(0);
+    out.put_length(record.len());
+    out.put(&record);
+    out.put(hole.resumed_hash.as_bytes());
+    out.resize(body_bytes, 0xFF);
+    Some(out)
+}
+
+pub(crate) fn decode_hole_frame(body: &[u8]) -> Result<HoleFrame, Malformed> {
+    use crate::codec::{Cursor, FORMAT_VERSION};
+    let mut cursor = Cursor::new(body);
+    if cursor.u16("format version")? != FORMAT_VERSION || cursor.u16("reserved bits")? != 0 {
+        return Err(Malformed::new("format version"));
+    }
+    let length = cursor.length("hole length")?;
+    let mut record = Cursor::new(cursor.take(length, "hole length")?);
+    let hole = control::decode_hole(&mut record)?;
+    record.finish("hole length")?;
+    let resumed_hash = base::Hash::from_bytes(cursor.array("resumed hash")?);
+    Ok(HoleFrame { record: hole, resumed_hash })
+}
+
+/// Content of a segment file, with what names it.
+#[derive(Debug)]
+pub(crate) struct LoadedSegment {
+    pub log: LogId,
+    pub number: u64,
+    /// Where in the file the bytes begin.
+    pub begin: u64,
+    pub bytes: Vec<u8>,
+}
+
+impl LoadedSegment {
+    pub(crate) fn view(&self) -> SegmentBytes<'_> {
+        SegmentBytes { log: self.log, segment: self.number, begin: self.begin, bytes: &self.bytes }
+    }
+}

@@ -1,0 +1,175 @@
+//! Reading the frames of a segment one after the other, through a buffer.
+
+use std::sync::Arc;
+
+use base::{DiskFile, Index, Position};
+use bytes::Bytes;
+
+use crate::cache::BlockCache;
+use crate::codec::Malformed;
+use crate::codec::frame::{
+    FrameHeader, FrameKind, HEADER_BYTES, Place, check_body, decode_header, unescaped,
+};
+use crate::error::{Corruption, ReadError};
+use crate::segments::{Segment, Segments};
+
+/// Bytes of the first read behind a seek.
+const READ_BYTES_MIN: usize = 32 << 10;
+/// Bytes of later reads.
+const READ_BYTES_MAX: usize = 1 << 20;
+
+/// What was found at the reader's place.
+#[derive(Debug)]
+pub(super) enum Found {
+    Entry {
+        index: Index,
+        frame_bytes: u64,
+        body: Bytes,
+    },
+    /// A frame that holds no entry.
+    Other,
+    /// The bound, or the end of the segment.
+    End,
+}
+
+#[derive(Debug)]
+pub(super) struct FrameReader {
+    file: Arc<dyn DiskFile>,
+    path: std::path::PathBuf,
+    place: Place,
+    cache: BlockCache,
+    buffer: Bytes,
+    /// Where in the file the buffer begins.
+    buffer_at: u64,
+    read_bytes: usize,
+    last_offset: u64,
+    /// Whether the next frame is the first one behind a seek; such frames are worth keeping.
+    sought: bool,
+}
+
+impl FrameReader {
+    pub(super) fn new(segments: &Segments, segment: &Segment, offset: u64) -> Result<Self, ReadError> {
+        Ok(Self {
+            file: segment.file(&*segments.disk)?,
+            path: segment.path.clone(),
+            place: Place { log: segments.log, segment: segment.number, offset },
+            cache: segments.cache.clone(),
+            buffer: Bytes::new(),
+            buffer_at: 0,
+            read_bytes: READ_BYTES_MIN,
+            last_offset: offset,
+            sought: true,
+        })
+    }
+
+    /// Returns where the next frame begins.
+    pub(super) fn offset(&self) -> u64 {
+        self.place.offset
+    }
+
+    /// Returns where the frame that was returned last begins.
+    pub(super) fn last_offset(&self) -> u64 {
+        self.last_offset
+    }
+
+    pub(super) fn skip_to(&mut self, offset: u64) {
+        self.place.offset = offset;
+    }
+
+    /// Returns what stands at the reader's place and goes behind it.
+    pub(super) fn next(&mut self, bound: Position) -> Result<Found, ReadError> {
+        let offset = self.place.offset;
+        self.last_offset = offset;
+        let cached = self.sought.then(|| self.cache.frame(self.place.segment, offset)).flatten();
+        let (frame, trusted) = match cached {
+            Some(frame) => (frame, true),
+            None => match self.read_frame(bound)? {
+                Some(frame) => (frame, false),
+                None => return Ok(Found::End),
+            },
+        };
+        let header = decode_header(&frame, self.place).map_err(|malformed| self.corrupt(&malformed))?;
+        if header.kind == FrameKind::Entry && !bound.includes(header.index) {
+            return Ok(Found::End);
+        }
+        let body = self.body(&frame, &header, trusted).map_err(|malformed| self.corrupt(&malformed))?;
+        if self.sought && !trusted && header.kind == FrameKind::Entry {
+            let kept = Bytes::copy_from_slice(&frame);
+            self.cache.keep_frame(self.place.segment, offset, kept);
+        }
+        self.sought = false;
+        self.place.offset += frame.len() as u64;
+        match header.kind {
+            FrameKind::Entry => {
+                Ok(Found::Entry { index: header.index, frame_bytes: frame.len() as u64, body })
+            }
+            FrameKind::Footer => Ok(Found::End),
+            _ => Ok(Found::Other),
+        }
+    }
+
+    fn body(&self, frame: &Bytes, header: &FrameHeader, trusted: bool) -> Result<Bytes, Malformed> {
+        let stored = match trusted {
+            true => &frame[HEADER_BYTES..HEADER_BYTES + header.stored_bytes],
+            false => check_body(frame, header)?,
+        };
+        Ok(match unescaped(stored, header)? {
+            std::borrow::Cow::Borrowed(_) => frame.slice_ref(stored),
+            std::borrow::Cow::Owned(body) => Bytes::from(body),
+        })
+    }
+
+    /// Returns the bytes of the whole frame at the reader's place; `None` where there is nothing, or nothing
+    /// that `bound` includes.
+    fn read_frame(&mut self, bound: Position) -> Result<Option<Bytes>, ReadError> {
+        let head = self.ensure(HEADER_BYTES)?;
+        if head.len() < HEADER_BYTES || head[..HEADER_BYTES].iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        let header = decode_header(&head, self.place).map_err(|malformed| self.corrupt(&malformed))?;
+        if header.kind == FrameKind::Entry && !bound.includes(header.index) {
+            return Ok(None);
+        }
+        let length = header.frame_bytes();
+        let bytes = self.ensure(length)?;
+        match bytes.len() >= length {
+            true => Ok(Some(bytes.slice(..length))),
+            false => Err(self.corrupt(&Malformed::new("end of the file"))),
+        }
+    }
+
+    /// Returns the buffered bytes at the reader's place, at least `count` unless the file ends before.
+    fn ensure(&mut self, count: usize) -> Result<Bytes, ReadError> {
+        let skip = self.place.offset.checked_sub(self.buffer_at).and_then(|skip| usize::try_from(skip).ok());
+        if let Some(skip) = skip
+            && skip <= self.buffer.len()
+            && self.buffer.len() - skip >= count
+        {
+            return Ok(self.buffer.slice(skip..));
+        }
+        let mut bytes = vec![0; count.max(self.read_bytes)];
+        self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MAX);
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.file.read_at(&mut bytes[filled..], self.place.offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(ReadError::io(&self.path)(error)),
+            }
+        }
+        bytes.truncate(filled);
+        self.buffer = Bytes::from(bytes);
+        self.buffer_at = self.place.offset;
+        Ok(self.buffer.clone())
+    }
+
+    fn corrupt(&self, malformed: &Malformed) -> ReadError {
+        ReadError::Corrupt(Corruption {
+            file: self.path.clone(),
+            offset: self.place.offset,
+            expected: "a frame".to_owned(),
+            found: format!("a wrong {malformed}"),
+        })
+    }
+}

@@ -1,0 +1,242 @@
+//! Log state: what a log's sequencer must know, as a pure function of the log's prefix.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use base::{ChannelName, Hash, IncarnationId, Index, Position, PublicKey, Seq, Term, Timestamp};
+use rustc_hash::FxBuildHasher;
+
+use crate::codec::Malformed;
+use crate::codec::append::{Repeat, Repeatable};
+use crate::codec::block::BlockItem;
+use crate::codec::control::{Control, HoleRecord, IncarnationRecord};
+use crate::limits::KEY_WINDOW;
+use crate::{At, ChannelConfig, ChannelRange};
+
+/// A channel as of some position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChannelState {
+    pub name: ChannelName,
+    /// The number of the first event; above 0 only in a channel that was moved here.
+    pub base: Seq,
+    pub next: Seq,
+    pub created_at: Timestamp,
+    pub created_index: Index,
+    pub config: ChannelConfig,
+}
+
+/// What is remembered of an append that may be repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub number: u64,
+    pub digest: Hash,
+    pub at: At,
+}
+
+/// An incarnation of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IncarnationState {
+    pub record: IncarnationRecord,
+    pub first_index: Index,
+    pub term: Term,
+    pub began_at: Timestamp,
+    pub parent_hash: Hash,
+}
+
+/// The part of log state that sequencing depends on. Channels are addressed by slot, their place in the order
+/// of creation.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogState {
+    pub next_index: Index,
+    pub last_recorded_at: Timestamp,
+    channels: Vec<ChannelState>,
+    slots: HashMap<ChannelName, usize, FxBuildHasher>,
+    producers: BTreeMap<Box<str>, Remembered>,
+    keys: HashMap<Box<str>, Remembered, FxBuildHasher>,
+    key_order: VecDeque<Box<str>>,
+    pub incarnations: Vec<IncarnationState>,
+    pub holes: Vec<HoleRecord>,
+}
+
+/// What an entry does to log state.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effects<'a> {
+    pub index: Index,
+    pub term: Term,
+    pub previous: Hash,
+    pub recorded_at: Timestamp,
+    pub controls: &'a [Control],
+    pub blocks: &'a [BlockItem],
+    pub repeatables: &'a [Repeatable],
+}
+
+impl LogState {
+    pub(crate) fn channels(&self) -> &[ChannelState] {
+        &self.channels
+    }
+
+    pub(crate) fn channel(&self, slot: usize) -> &ChannelState {
+        &self.channels[slot]
+    }
+
+    pub(crate) fn slot(&self, name: &ChannelName) -> Option<usize> {
+        self.slots.get(name).copied()
+    }
+
+    pub(crate) fn next_seq(&self, name: &ChannelName) -> Option<Seq> {
+        self.slot(name).map(|slot| self.channels[slot].next)
+    }
+
+    pub(crate) fn insert_channel(&mut self, channel: ChannelState) -> usize {
+        let slot = self.channels.len();
+        self.slots.insert(channel.name.clone(), slot);
+        self.channels.push(channel);
+        slot
+    }
+
+    /// Gives out the next `count` numbers of a channel; returns the first.
+    pub(crate) fn take_seqs(&mut self, slot: usize, count: u64) -> Seq {
+        let channel = &mut self.channels[slot];
+        let first = channel.next;
+        channel.next = first.plus(count);
+        first
+    }
+
+    pub(crate) fn producer(&self, id: &str) -> Option<&Remembered> {
+        self.producers.get(id)
+    }
+
+    pub(crate) fn producers(&self) -> &BTreeMap<Box<str>, Remembered> {
+        &self.producers
+    }
+
+    pub(crate) fn key(&self, key: &str) -> Option<&Remembered> {
+        self.keys.get(key)
+    }
+
+    /// Returns the remembered keys from the oldest to the newest.
+    pub(crate) fn keys(&self) -> impl ExactSizeIterator<Item = (&str, &Remembered)> {
+        self.key_order.iter().map(|key| {
+            let remembered = self.keys.get(key).expect("every key in the order is in the map");
+            (&**key, remembered)
+        })
+    }
+
+    pub(crate) fn remember(&mut self, repeat: &Repeat, digest: Hash, at: At) {
+        match repeat {
+            Repeat::Producer { id, number } => {
+                self.producers.insert(id.clone(), Remembered { number: *number, digest, at });
+            }
+            Repeat::Key(key) => {
+                self.keys.insert(key.clone(), Remembered { number: 0, digest, at });
+                self.key_order.push_back(key.clone());
+                if self.key_order.len() > KEY_WINDOW {
+                    self.key_order.pop_front().map(|oldest| self.keys.remove(&oldest));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn incarnation(&self) -> IncarnationId {
+        self.incarnations.last().map_or(IncarnationId::NONE, |incarnation| incarnation.record.id)
+    }
+
+    /// Returns the key that entries of an incarnation are signed with.
+    pub(crate) fn key_of(&self, incarnation: IncarnationId) -> Option<PublicKey> {
+        let found = self.incarnations.iter().rev().find(|known| known.record.id == incarnation);
+        found.map(|incarnation| incarnation.record.public_key)
+    }
+
+    /// Applies one entry that was read or written.
+    pub(crate) fn apply(&mut self, effects: &Effects<'_>) -> Result<(), Malformed> {
+        if effects.index != self.next_index {
+            return Err(Malformed::new("index"));
+        }
+        if effects.recorded_at < self.last_recorded_at {
+            return Err(Malformed::new("recorded at"));
+        }
+        for control in effects.controls {
+            self.apply_control(effects, control)?;
+        }
+        for block in effects.blocks {
+            let slot = self.slot(&block.channel).ok_or(Malformed::new("channel"))?;
+            if self.channels[slot].next != block.first_seq {
+                return Err(Malformed::new("sequence number"));
+            }
+            self.take_seqs(slot, block.events.into());
+        }
+        for repeatable in effects.repeatables {
+            let at = locate(effects, repeatable)?;
+            self.remember(&repeatable.repeat, repeatable.digest, at);
+        }
+        self.next_index = effects.index.next();
+        self.last_recorded_at = effects.recorded_at;
+        Ok(())
+    }
+
+    fn apply_control(&mut self, effects: &Effects<'_>, control: &Control) -> Result<(), Malformed> {
+        match control {
+            Control::Incarnation(record) => self.incarnations.push(IncarnationState {
+                record: *record,
+                first_index: effects.index,
+                term: effects.term,
+                began_at: effects.recorded_at,
+                parent_hash: effects.previous,
+            }),
+            Control::ChannelCreated { name, base, config } => {
+                if self.slot(name).is_some() {
+                    return Err(Malformed::new("channel"));
+                }
+                self.insert_channel(ChannelState {
+                    name: name.clone(),
+                    base: *base,
+                    next: *base,
+                    created_at: effects.recorded_at,
+                    created_index: effects.index,
+                    config: config.clone(),
+                });
+            }
+            // The frame that stands in the hole has told already; the entry makes it part of the signed log.
+            Control::Hole(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Goes on behind entries that were lost.
+    pub(crate) fn apply_hole(&mut self, hole: &HoleRecord) {
+        for (name, next) in &hole.channels {
+            match self.slot(name) {
+                Some(slot) => self.channels[slot].next = self.channels[slot].next.max(*next),
+                None => {
+                    self.insert_channel(ChannelState {
+                        name: name.clone(),
+                        base: *next,
+                        next: *next,
+                        created_at: self.last_recorded_at,
+                        created_index: hole.first,
+                        config: ChannelConfig::default(),
+                    });
+                }
+            }
+        }
+        self.next_index = self.next_index.max(hole.next);
+        self.holes.push(hole.clone());
+    }
+
+    /// Returns the position behind everything applied.
+    pub(crate) fn position(&self) -> Position {
+        Position(self.next_index.0)
+    }
+}
+
+fn locate(effects: &Effects<'_>, repeatable: &Repeatable) -> Result<At, Malformed> {
+    let ranges = repeatable
+        .ranges
+        .iter()
+        .map(|range| {
+            let block = effects.blocks.get(range.block as usize).ok_or(Malformed::new("append range"))?;
+            let count = range.events.into();
+            Ok(ChannelRange { channel: block.channel.clone(), first: range.first, count })
+        })
+        .collect::<Result<Vec<_>, Malformed>>()?;
+    Ok(At::many(effects.index, ranges))
+}

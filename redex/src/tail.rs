@@ -1,0 +1,104 @@
+//! Following a log: history, then what comes.
+
+use std::time::Duration;
+
+use base::Position;
+
+use crate::error::ReadError;
+use crate::reader::Beyond;
+use crate::{Event, LogReader, Selection};
+
+/// Bytes of payload after which a batch is given out.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A place in a log that moves over selected events. It reads from the log itself, so that it can be arbitrarily
+/// far behind, and nothing is kept for it meanwhile.
+#[derive(Debug)]
+pub struct Tail {
+    reader: LogReader,
+    selection: Selection,
+    /// Everything below was read.
+    position: Position,
+    scan: Option<(crate::Scan, Position)>,
+}
+
+impl Tail {
+    pub(crate) fn new(reader: LogReader, selection: Selection) -> Self {
+        let position = Position(selection.indexes.from.unwrap_or(0));
+        let selection = Selection { reverse: false, last: None, limit: None, ..selection };
+        Self { reader, selection, position, scan: None }
+    }
+
+    /// Returns the position up to which everything was given out.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Returns the next events, about 1 MiB of them at most; none when everything visible was given out. Does
+    /// not wait, but reads files: keep it off asynchronous threads.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scan::next_chunk`](crate::Scan::next_chunk). The tail stays where it is, so that the call can be
+    /// repeated.
+    pub fn next_batch(&mut self) -> Result<Vec<Event>, ReadError> {
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES {
+            if self.scan.is_none() && !self.begin()? {
+                break;
+            }
+            let Some((scan, bound)) = &mut self.scan else { break };
+            match scan.next_chunk() {
+                Ok(Some(chunk)) => {
+                    self.position = chunk.index().position_after();
+                    for event in chunk.events() {
+                        bytes += event.payload.len();
+                        events.push(event.to_event());
+                    }
+                }
+                Ok(None) => {
+                    self.position = *bound;
+                    self.scan = None;
+                }
+                Err(error) => {
+                    self.scan = None;
+                    // What was read before the fault is given out first; the next call meets the fault again.
+                    return if events.is_empty() { Err(error) } else { Ok(events) };
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    /// Begins to read what became visible; tells whether there is anything.
+    fn begin(&mut self) -> Result<bool, ReadError> {
+        let view = self.reader.view();
+        if view.position() <= self.position {
+            return Ok(false);
+        }
+        let mut selection = self.selection.clone();
+        if self.position > Position(self.selection.indexes.from.unwrap_or(0)) {
+            // The numbers have served to find the beginning; from here on the index tells.
+            selection.indexes.from = Some(self.position.0);
+        }
+        self.scan = Some((view.scan(&selection)?, view.position()));
+        Ok(true)
+    }
+
+    /// Blocks until more may be there, the log is closed, or `limit` is over. Returns whether more is there.
+    pub fn wait(&self, limit: Option<Duration>) -> bool {
+        self.scan.is_some() || self.reader.wait_beyond(self.position, limit)
+    }
+
+    /// Returns a future that is ready once more may be there, or the log is closed.
+    pub fn changed(&self) -> Beyond {
+        let position = if self.scan.is_some() { Position::ZERO } else { self.position };
+        self.reader.beyond(position)
+    }
+
+    /// Tells whether everything was given out and the writer of this process has closed the log.
+    pub fn is_ended(&self) -> bool {
+        self.scan.is_none() && self.reader.is_closed() && self.reader.visible() <= self.position
+    }
+}

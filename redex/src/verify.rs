@@ -1,0 +1,662 @@
+//! Checking a log from its first byte to its last: frames, checksums, links, roots and signatures.
+
+use std::path::{Path, PathBuf};
+
+use base::{
+    ChannelName, Disk, Doors, Hash, Identity, IncarnationId, Index, LogId, OpenMode, OriginId, Position,
+    PublicKey, Seq, Signature,
+};
+
+use crate::chain::Chain;
+use crate::codec::control::{Control, IncarnationRecord};
+use crate::codec::entry::{self, EntryParts};
+use crate::codec::footer::{Standing, decode_close, decode_footer};
+use crate::codec::frame::FrameKind;
+use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, parse_file_name};
+use crate::codec::visible::{self, VISIBLE_BYTES};
+use crate::codec::{Malformed, event, superblock};
+use crate::error::OpenError;
+use crate::frames::{Frame, SegmentBytes, Step, Verdict, testimony};
+use crate::hashing::LogHasher;
+use crate::replay::{apply_entry, read_state, standing_of};
+use crate::state::LogState;
+
+/// What to verify.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// Decode the events of this channel, too. Hashes and signatures of the whole log are verified either way.
+    pub channel: Option<ChannelName>,
+    /// Verify every signature instead of the last one of each incarnation, which covers those before it.
+    pub all_signatures: bool,
+}
+
+/// Bytes that are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fault {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+    /// What was expected.
+    pub expected: String,
+    /// What was found.
+    pub found: String,
+}
+
+/// An end that was written only in part; never acknowledged as durable, and zeroed at the next opening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TornTail {
+    /// The file.
+    pub file: PathBuf,
+    /// Where it begins.
+    pub offset: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// An incarnation as it was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IncarnationReport {
+    /// Its id.
+    pub id: IncarnationId,
+    /// The key that signs it.
+    pub public_key: PublicKey,
+    /// The index of its first entry.
+    pub first: Index,
+    /// The index behind its last entry.
+    pub next: Index,
+    /// The position behind its last signed entry; everything of it below is authenticated by its own key.
+    pub signed: Position,
+    /// Entries at its end that only the next incarnation's signatures cover.
+    pub adopted: u64,
+}
+
+/// What verification found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// The log.
+    pub log: LogId,
+    /// Who began it.
+    pub origin: OriginId,
+    /// The position behind the last entry.
+    pub position: Position,
+    /// The log root at that position.
+    pub root: Hash,
+    /// Entries read.
+    pub entries: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Bytes read of segment files.
+    pub bytes: u64,
+    /// Segment files read.
+    pub segments: u64,
+    /// Signatures verified.
+    pub signatures: u64,
+    /// Entries at the end of the log that no signature covers.
+    pub unsigned: u64,
+    /// Events of the channel that was asked for.
+    pub channel_events: Option<u64>,
+    /// All incarnations.
+    pub incarnations: Vec<IncarnationReport>,
+    /// What a crash left at the end; no fault.
+    pub torn_tail: Option<TornTail>,
+    /// Derived files that do not read; they are rebuilt when needed.
+    pub derived: Vec<PathBuf>,
+    /// Everything that is not as it should be; empty when the log is verified.
+    pub faults: Vec<Fault>,
+}
+
+/// Verifies the log `main` of a node's directory. Writes nothing, and may run beside a writer, whose durable
+/// entries it verifies.
+///
+/// A flipped bit anywhere in a segment or the superblock of a closed log is a fault, and so is an entry that was
+/// altered, with or without its checksums recomputed, unless it was signed by the log's own key. What the key
+/// file beside the log, if there is one, does not belong to is a fault, too.
+///
+/// # Errors
+///
+/// [`OpenError::NotInitialised`], [`OpenError::Corrupt`] when the superblock does not read at all,
+/// [`OpenError::Io`].
+pub fn verify(dir: &Path, doors: &Doors, options: &VerifyOptions) -> Result<VerifyReport, OpenError> {
+    let disk = &*doors.disk;
+    let log_dir = dir.join("logs").join("main");
+    let superblock_path = log_dir.join("superblock");
+    disk.list(dir).map_err(OpenError::io(dir))?;
+    if !disk.exists(&superblock_path).map_err(OpenError::io(&superblock_path))? {
+        return Err(OpenError::NotInitialised { dir: dir.to_owned() });
+    }
+    let mut verifier = Verifier::new(disk, dir, &log_dir, options)?;
+    verifier.check_key(&dir.join("identity"));
+    let mut found: Vec<_> = disk
+        .list(&log_dir)
+        .map_err(OpenError::io(&log_dir))?
+        .iter()
+        .filter_map(|name| parse_file_name(name))
+        .collect();
+    found.sort_unstable();
+    for (place, (number, first_index)) in found.iter().enumerate() {
+        let path = log_dir.join(segment_header::file_name(*number, *first_index));
+        let last = place + 1 == found.len();
+        verifier.segment(&path, *number, *first_index, last)?;
+        if verifier.stopped {
+            break;
+        }
+    }
+    Ok(verifier.finish())
+}
+
+/// A signed entry whose signature is not verified yet.
+#[derive(Debug, Clone)]
+struct Signed {
+    file: PathBuf,
+    offset: u64,
+    incarnation: IncarnationId,
+    index: Index,
+    hash: Hash,
+    signature: Signature,
+}
+
+struct Verifier<'a> {
+    disk: &'a dyn Disk,
+    log_dir: PathBuf,
+    options: &'a VerifyOptions,
+    hasher: LogHasher,
+    state: LogState,
+    chain: Chain,
+    report: VerifyReport,
+    /// The last signed entry of the incarnation at hand.
+    last_signed: Option<Signed>,
+    /// How far a live writer lets readers read.
+    bound: Position,
+    /// The highest position that a frame testified to be synced.
+    testified: Position,
+    stopped: bool,
+}
+
+impl<'a> Verifier<'a> {
+    fn new(
+        disk: &'a dyn Disk,
+        dir: &Path,
+        log_dir: &Path,
+        options: &'a VerifyOptions,
+    ) -> Result<Self, OpenError> {
+        let (superblock, good) = crate::log::read_superblock(disk, log_dir)?;
+        let path = log_dir.join("superblock");
+        let length = disk.open(&path, OpenMode::Read).and_then(|file| file.length());
+        let length = length.map_err(OpenError::io(&path))?;
+        let report = VerifyReport {
+            log: superblock.log,
+            origin: superblock.origin,
+            position: Position::ZERO,
+            root: Hash::ZERO,
+            entries: 0,
+            events: 0,
+            bytes: 0,
+            segments: 0,
+            signatures: 0,
+            unsigned: 0,
+            channel_events: options.channel.as_ref().map(|_| 0),
+            incarnations: Vec::new(),
+            torn_tail: None,
+            derived: Vec::new(),
+            faults: Vec::new(),
+        };
+        let bound = live_bound(disk, dir, log_dir, superblock.log);
+        let mut verifier = Self {
+            disk,
+            log_dir: log_dir.to_owned(),
+            options,
+            hasher: LogHasher::new(superblock.log),
+            state: LogState::default(),
+            chain: Chain::default(),
+            report,
+            last_signed: None,
+            bound: bound.unwrap_or(Position(u64::MAX)),
+            testified: Position::ZERO,
+            stopped: false,
+        };
+        if good < 2 || length != superblock::SUPERBLOCK_BYTES as u64 {
+            verifier.superblock_fault(&path);
+        }
+        verifier.check_visible(bound.is_some());
+        Ok(verifier)
+    }
+
+    fn superblock_fault(&mut self, path: &Path) {
+        let offset = self.damaged_copy(path);
+        self.fault(path, offset, "two equal copies of the superblock", "a damaged copy");
+    }
+
+    fn damaged_copy(&self, path: &Path) -> u64 {
+        let copy = superblock::SUPERBLOCK_BYTES / 2;
+        let read = self
+            .disk
+            .open(path, OpenMode::Read)
+            .and_then(|file| base::read_to_end(&*file, superblock::SUPERBLOCK_BYTES));
+        let first = read.ok().and_then(|bytes| bytes.get(..copy).map(<[u8]>::to_vec));
+        let good = first.is_some_and(|first| superblock::is_copy(&first, 0));
+        if good { copy as u64 } else { 0 }
+    }
+
+    fn fault(&mut self, file: &Path, offset: u64, expected: impl Into<String>, found: impl Into<String>) {
+        let fault = Fault { file: file.to_owned(), offset, expected: expected.into(), found: found.into() };
+        self.report.faults.push(fault);
+    }
+
+    fn check_key(&mut self, path: &Path) {
+        let Ok(identity) = Identity::open(self.disk, path) else { return };
+        if identity.origin() != self.report.origin {
+            let (expected, found) = (self.report.origin, identity.origin());
+            let superblock = self.log_dir.join("superblock");
+            self.fault(
+                &superblock,
+                32,
+                format!("the origin of the key file, {found}"),
+                format!("origin {expected}"),
+            );
+        }
+    }
+
+    /// Notes a `visible` file that does not read; it is derived.
+    fn check_visible(&mut self, live: bool) {
+        let path = self.log_dir.join("visible");
+        let read = self
+            .disk
+            .open(&path, OpenMode::Read)
+            .and_then(|file| base::read_to_end(&*file, 2 * VISIBLE_BYTES));
+        match read {
+            Ok(bytes) if bytes.len() == VISIBLE_BYTES && visible::decode(&bytes).is_ok() => {}
+            Ok(bytes) if bytes.is_empty() => {}
+            Ok(_) if !live => self.report.derived.push(path),
+            _ => {}
+        }
+    }
+
+    fn segment(&mut self, path: &Path, number: u64, first_index: Index, last: bool) -> Result<(), OpenError> {
+        let file = self.disk.open(path, OpenMode::Read).map_err(OpenError::io(path))?;
+        let bytes = base::read_to_end(&*file, usize::MAX).map_err(OpenError::io(path))?;
+        let log = self.report.log;
+        let segment = SegmentBytes { log, segment: number, begin: 0, bytes: &bytes };
+        self.report.segments += 1;
+        self.report.bytes += bytes.len() as u64;
+        self.header(path, segment, number, first_index);
+        let offset = self.state_frames(path, segment, first_index);
+        self.frames(path, segment, offset, last);
+        if !last {
+            self.check_index(path, bytes.len() as u64, number);
+        }
+        Ok(())
+    }
+
+    fn header(&mut self, path: &Path, segment: SegmentBytes<'_>, number: u64, first_index: Index) {
+        let copy = segment_header::COPY_BYTES;
+        for nth in 0..2 {
+            let offset = nth * copy;
+            let bytes = segment.bytes.get(offset..).unwrap_or(&[]);
+            let decoded = segment_header::decode_copy(bytes, u32::try_from(nth).unwrap_or(0));
+            let log = self.report.log;
+            match decoded {
+                Ok(header)
+                    if header.log == log
+                        && header.origin == self.report.origin
+                        && header.number == number
+                        && header.first_index == first_index => {}
+                Ok(header) => {
+                    let found = format!("segment {} of log {}", header.number, header.log);
+                    self.fault(path, offset as u64, format!("segment {number} of log {log}"), found);
+                }
+                Err(malformed) => {
+                    self.fault(path, offset as u64, "a segment header", wrong(&malformed));
+                }
+            }
+        }
+    }
+
+    /// Checks the two state frames against the state that the log before gives; returns the offset behind.
+    fn state_frames(&mut self, path: &Path, segment: SegmentBytes<'_>, first_index: Index) -> u64 {
+        let begin = SEGMENT_HEADER_BYTES as u64;
+        let expected = format!("two state frames at index {}", self.state.next_index);
+        match read_state(segment) {
+            Ok((state, chain, offset, good)) => {
+                let own = crate::codec::state::encode(&self.state, &self.chain);
+                let theirs = crate::codec::state::encode(&state, &chain);
+                if own != theirs || state.next_index != first_index {
+                    let found = format!("state at index {} that does not follow", state.next_index);
+                    self.fault(path, begin, expected, found);
+                    // Go on with what the segment says, so that one fault is not reported for every entry.
+                    self.state = state;
+                    self.chain = chain;
+                } else if good < 2 {
+                    self.fault(path, begin, expected, "one damaged copy");
+                }
+                offset
+            }
+            Err(malformed) => {
+                self.fault(path, begin, expected, wrong(&malformed));
+                let mut from = begin;
+                while let Some(frame) = segment.next_valid(from) {
+                    if frame.header.kind == FrameKind::Entry {
+                        return frame.offset;
+                    }
+                    from = frame.offset;
+                }
+                segment.end()
+            }
+        }
+    }
+
+    fn frames(&mut self, path: &Path, segment: SegmentBytes<'_>, begin: u64, last: bool) {
+        let mut offset = begin;
+        let mut sealed = false;
+        loop {
+            match segment.step(offset) {
+                Step::End => break,
+                Step::Frame(frame) => {
+                    if frame.header.kind == FrameKind::Entry && !self.bound.includes(frame.header.index) {
+                        self.stopped = true;
+                        return;
+                    }
+                    sealed = frame.header.kind == FrameKind::Footer;
+                    self.frame(path, &frame);
+                    offset = frame.end();
+                    if sealed && offset < segment.end() && !crate::frames::is_zero(segment.from(offset)) {
+                        self.fault(path, offset, "nothing behind the footer", "further bytes");
+                    }
+                    if sealed {
+                        break;
+                    }
+                }
+                Step::Bad(malformed) => {
+                    if self.bound.next_index() <= self.state.next_index {
+                        // A live writer is at work here.
+                        self.stopped = true;
+                        return;
+                    }
+                    if last && segment.judge(offset, self.state.next_index) == Verdict::Torn {
+                        let bytes = used_bytes(segment.from(offset));
+                        self.report.torn_tail = Some(TornTail { file: path.to_owned(), offset, bytes });
+                        return;
+                    }
+                    let expected = format!("a frame of segment {} or zeros to the end", segment.segment);
+                    self.fault(path, offset, expected, wrong(&malformed));
+                    match segment.next_valid(offset) {
+                        Some(next) => {
+                            self.resume(&next);
+                            offset = next.offset;
+                        }
+                        None => break,
+                    }
+                }
+            }
+        }
+        if !sealed && !last {
+            self.fault(path, offset, "a footer, since another segment follows", "no footer");
+        }
+    }
+
+    /// Goes on behind damage at the next valid frame.
+    fn resume(&mut self, frame: &Frame<'_>) {
+        let Ok(body) = frame.body() else { return };
+        if frame.header.kind == FrameKind::Entry
+            && let Ok(parts) = entry::decode(&body)
+        {
+            self.follow(&parts);
+        }
+    }
+
+    /// Makes state and chain what an entry says comes before it.
+    fn follow(&mut self, parts: &EntryParts<'_>) {
+        let head = &parts.head;
+        let channels: Vec<(ChannelName, Seq)> =
+            head.blocks.iter().rev().map(|item| (item.channel.clone(), item.first_seq)).collect();
+        let first = self.state.next_index;
+        let hole = crate::codec::control::HoleRecord {
+            first,
+            next: head.slot.index.max(first),
+            bytes: 0,
+            channels: channels.into_iter().filter(|(name, _)| !created_here(head, name)).collect(),
+        };
+        self.state.apply_hole(&hole);
+        self.chain.root.skip_to(&self.hasher, head.slot.index);
+        self.chain.last_hash = head.previous;
+    }
+
+    fn frame(&mut self, path: &Path, frame: &Frame<'_>) {
+        self.testified = self.testified.max(testimony(&frame.header));
+        let body = match frame.body() {
+            Ok(body) => body,
+            Err(malformed) => return self.fault(path, frame.offset, "an escaped body", wrong(&malformed)),
+        };
+        match frame.header.kind {
+            FrameKind::Entry => match entry::decode(&body) {
+                Ok(parts) => self.entry(path, frame, &parts, &body),
+                Err(malformed) => self.fault(path, frame.offset, "an entry", wrong(&malformed)),
+            },
+            FrameKind::Footer => {
+                let standing = decode_footer(&body).map(|footer| footer.standing);
+                self.standing(path, frame, standing);
+            }
+            FrameKind::Close => self.standing(path, frame, decode_close(&body)),
+            FrameKind::Hole => {
+                let found = "a record of entries that were lost to corruption";
+                self.fault(path, frame.offset, format!("entry {}", self.state.next_index), found);
+                if let Ok(hole) = crate::replay::decode_hole_frame(&body) {
+                    crate::replay::skip_hole(&mut self.state, &mut self.chain, &hole, &self.hasher);
+                }
+            }
+            FrameKind::State | FrameKind::Vote | FrameKind::Marker => {
+                self.fault(path, frame.offset, "an entry", format!("a {:?} frame", frame.header.kind));
+            }
+        }
+    }
+
+    fn standing(&mut self, path: &Path, frame: &Frame<'_>, found: Result<Standing, Malformed>) {
+        let own = standing_of(&self.state, &self.chain, &self.hasher);
+        match found {
+            Ok(standing) if standing == own => {}
+            Ok(_) if !self.state.holes.is_empty() => {}
+            Ok(standing) => {
+                let expected = format!("index {}, hash {}, root {}", own.next_index, own.last_hash, own.root);
+                let found = format!(
+                    "index {}, hash {}, root {}",
+                    standing.next_index, standing.last_hash, standing.root
+                );
+                self.fault(path, frame.offset, expected, found);
+            }
+            Err(malformed) => self.fault(path, frame.offset, "a footer or close record", wrong(&malformed)),
+        }
+    }
+
+    fn entry(&mut self, path: &Path, frame: &Frame<'_>, parts: &EntryParts<'_>, body: &[u8]) {
+        let head = &parts.head;
+        let hash = self.hasher.entry(parts.head_bytes);
+        if head.previous != self.chain.last_hash {
+            let (expected, found) = (self.chain.last_hash, head.previous);
+            self.fault(
+                path,
+                frame.offset,
+                format!("entry {} linked to {expected}", head.slot.index),
+                format!("a link to {found}"),
+            );
+            self.follow(parts);
+        }
+        if let Some((position, root)) = head.witness {
+            let own = self.chain.root.hash(&self.hasher);
+            let known = self.state.holes.is_empty();
+            if known && (position != self.chain.root.position() || root != own) {
+                self.fault(path, frame.offset, format!("witness {own}"), format!("witness {root}"));
+            }
+        }
+        for control in &head.controls {
+            if let Control::Incarnation(record) = control {
+                self.end_incarnation();
+                self.incarnation(path, frame, record);
+            }
+        }
+        if let Err(malformed) = apply_entry(&mut self.state, parts) {
+            self.fault(path, frame.offset, "an entry that follows from the log before it", wrong(&malformed));
+            self.follow(parts);
+            self.state.next_index = head.slot.index.next();
+        }
+        if self.state.incarnation() != head.incarnation {
+            let found = format!("an entry of {}", head.incarnation);
+            self.fault(path, frame.offset, format!("incarnation {}", self.state.incarnation()), found);
+        }
+        self.blocks(path, frame, parts, body);
+        self.chain.push(&self.hasher, head.slot, hash, parts.signature.is_some());
+        self.report.entries += 1;
+        self.report.events += u64::from(head.events);
+        if let Some(signature) = parts.signature {
+            let (incarnation, index) = (head.incarnation, head.slot.index);
+            let file = path.to_owned();
+            let signed = Signed { file, offset: frame.offset, incarnation, index, hash, signature };
+            if self.options.all_signatures {
+                self.signature(&signed);
+            }
+            self.last_signed = Some(signed);
+        }
+    }
+
+    /// Checks that an incarnation began with the last signature that was there.
+    fn incarnation(&mut self, path: &Path, frame: &Frame<'_>, record: &IncarnationRecord) {
+        let own = (self.chain.last_signed, self.chain.last_signed_hash);
+        if self.state.holes.is_empty() && own != (record.last_signed, record.last_signed_hash) {
+            let expected = format!("an incarnation that found the last signature at {}", own.0);
+            self.fault(path, frame.offset, expected, format!("one that found it at {}", record.last_signed));
+        }
+    }
+
+    fn blocks(&mut self, path: &Path, frame: &Frame<'_>, parts: &EntryParts<'_>, body: &[u8]) {
+        let mut offset = parts.blocks_at;
+        for item in &parts.head.blocks {
+            let block = &body[offset..offset + item.bytes];
+            let hash = self.hasher.block(block);
+            if hash != item.hash {
+                let at = frame.offset + crate::codec::frame::HEADER_BYTES as u64 + offset as u64;
+                let expected = format!("a block of channel {} with hash {}", item.channel, item.hash);
+                self.fault(path, at, expected, format!("hash {hash}"));
+            }
+            if self.options.channel.as_ref() == Some(&item.channel) {
+                self.events(path, frame, block, item.events);
+            }
+            offset += item.bytes;
+        }
+    }
+
+    fn events(&mut self, path: &Path, frame: &Frame<'_>, block: &[u8], count: u32) {
+        let mut cursor = crate::codec::Cursor::new(block);
+        let decoded = (0..count)
+            .try_for_each(|_| event::decode(&mut cursor).map(|_| ()))
+            .and_then(|()| cursor.finish("block length"));
+        match decoded {
+            Ok(()) => {
+                self.report.channel_events = self.report.channel_events.map(|sum| sum + u64::from(count));
+            }
+            Err(malformed) => self.fault(path, frame.offset, "events", wrong(&malformed)),
+        }
+    }
+
+    /// Verifies the signature over an entry with the key of its incarnation, which must be the origin's.
+    fn signature(&mut self, signed: &Signed) {
+        self.report.signatures += 1;
+        let Some(key) = self.state.key_of(signed.incarnation) else {
+            let expected = format!("the beginning of incarnation {}", signed.incarnation);
+            return self.fault(&signed.file, signed.offset, expected, "a signature without it");
+        };
+        if OriginId::of_key(&key) != self.report.origin {
+            let expected = format!("a key of origin {}", self.report.origin);
+            self.fault(&signed.file, signed.offset, expected, format!("key {key}"));
+        }
+        let message = self.hasher.signed_message(signed.incarnation, signed.index, &signed.hash);
+        if !key.verifies(&message, &signed.signature) {
+            let expected = format!("a signature of entry {} by key {key}", signed.index);
+            self.fault(&signed.file, signed.offset, expected, "another signature");
+        }
+    }
+
+    /// Verifies the last signature of the incarnation at hand and notes what it covers.
+    fn end_incarnation(&mut self) {
+        let signed = self.last_signed.take();
+        if let Some(signed) = &signed
+            && !self.options.all_signatures
+        {
+            self.signature(&signed.clone());
+        }
+        let Some(incarnation) = self.state.incarnations.last() else { return };
+        let next = self.state.next_index;
+        let covered =
+            signed.map_or(Position(incarnation.first_index.0), |signed| signed.index.position_after());
+        self.report.incarnations.push(IncarnationReport {
+            id: incarnation.record.id,
+            public_key: incarnation.record.public_key,
+            first: incarnation.first_index,
+            next,
+            signed: covered,
+            adopted: next.0.saturating_sub(covered.0),
+        });
+    }
+
+    /// Notes an index file that does not read; it is derived.
+    fn check_index(&mut self, path: &Path, segment_bytes: u64, number: u64) {
+        let path = path.with_extension("idx");
+        let owner = crate::index::file::IndexOwner { log: self.report.log, segment: number, segment_bytes };
+        let read = self.disk.open(&path, OpenMode::Read);
+        let Ok(bytes) = read.and_then(|file| base::read_to_end(&*file, usize::MAX)) else { return };
+        if !crate::index::file::is_whole(&bytes, owner) {
+            self.report.derived.push(path);
+        }
+    }
+
+    fn finish(mut self) -> VerifyReport {
+        self.end_incarnation();
+        // Nothing adopts the newest incarnation's unsigned end yet.
+        self.report.unsigned = self.report.incarnations.last().map_or(0, |last| last.adopted);
+        self.check_signed_end();
+        if let Some(last) = self.report.incarnations.last_mut() {
+            last.adopted = 0;
+        }
+        self.report.position = self.state.position();
+        self.report.root = self.chain.root.hash(&self.hasher);
+        self.report
+    }
+}
+
+impl Verifier<'_> {
+    /// Whatever was synced was signed before: an end without signature that claims to be synced is no crash's.
+    fn check_signed_end(&mut self) {
+        let signed = self.state.position().0 - self.report.unsigned;
+        if self.testified.0 > signed {
+            let dir = self.log_dir.clone();
+            let expected = format!("a signature that covers entry {}", self.testified.0 - 1);
+            self.fault(&dir, 0, expected, format!("none behind entry {}", signed.saturating_sub(1)));
+        }
+    }
+}
+
+fn created_here(head: &entry::EntryHead, name: &ChannelName) -> bool {
+    head.controls
+        .iter()
+        .any(|control| matches!(control, Control::ChannelCreated { name: created, .. } if created == name))
+}
+
+fn wrong(malformed: &Malformed) -> String {
+    format!("a wrong {malformed}")
+}
+
+fn used_bytes(bytes: &[u8]) -> u64 {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
+}
+
+/// Returns how far readers may read beside a live writer; `None` without one.
+fn live_bound(disk: &dyn Disk, dir: &Path, log_dir: &Path, log: LogId) -> Option<Position> {
+    if !disk.is_locked(&dir.join("lock")).ok()? {
+        return None;
+    }
+    let file = disk.open(&log_dir.join("visible"), OpenMode::Read).ok()?;
+    let bytes = base::read_to_end(&*file, VISIBLE_BYTES).ok()?;
+    visible::decode(&bytes).ok().filter(|visible| visible.log == log).map(|visible| visible.position)
+}

@@ -1,0 +1,121 @@
+//! Appending, and what becomes of it.
+
+use base::{Position, Seq};
+use redex::{
+    Ack, AppendRequest, ChannelEvents, Condition, EventInput, Expect, Idempotency, Outcome, Rejection,
+};
+
+use crate::support::{World, all, append, channel};
+
+#[test]
+fn events_are_numbered_from_zero_and_read_back_after_reopen() {
+    let world = World::new();
+    let store = world.open();
+    for number in 0..10 {
+        let appended = append(store.main(), "a", &number.to_string());
+        assert_eq!(appended.at.first_seq(), Some(Seq(number)));
+    }
+    let expected: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+    assert_eq!(all(store.main(), "a"), expected);
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(world.verify().faults, []);
+    let store = world.open();
+    assert_eq!(all(store.main(), "a"), expected);
+    assert_eq!(append(store.main(), "a", "x").at.first_seq(), Some(Seq(10)));
+}
+
+#[test]
+fn a_staged_append_is_not_visible_before_it_is_durable() {
+    let world = World::new();
+    let store = world.open();
+    let ticket = store.main().append(&channel("a"), &[EventInput::new("k", b"1")]).unwrap();
+    assert!(matches!(ticket.wait(Ack::Staged), Outcome::Appended { .. }));
+    assert_eq!(store.main().reader().visible(), Position(0));
+    assert!(matches!(ticket.wait(Ack::Written), Outcome::Appended { .. }));
+    assert_eq!(store.main().reader().visible(), Position(0));
+    assert!(matches!(ticket.wait(Ack::Durable), Outcome::Appended { .. }));
+    assert!(store.main().reader().visible() >= Position(1));
+    assert_eq!(all(store.main(), "a"), ["1"]);
+}
+
+#[test]
+fn an_append_over_channels_is_one_entry() {
+    let world = World::new();
+    let store = world.open();
+    let (a, b) = (channel("a"), channel("b"));
+    let first = [EventInput::new("k", b"1"), EventInput::new("k", b"2")];
+    let second = [EventInput::new("k", b"3")];
+    let parts = [
+        ChannelEvents { channel: &a, events: &first },
+        ChannelEvents { channel: &b, events: &second },
+        ChannelEvents { channel: &a, events: &second },
+    ];
+    let request = AppendRequest { parts: &parts, ..AppendRequest::default() };
+    let appended = store.main().submit(&request).unwrap().wait(Ack::Durable).into_result().unwrap();
+    let ranges: Vec<_> = appended
+        .at
+        .ranges()
+        .iter()
+        .map(|range| (range.channel.as_str(), range.first.0, range.count))
+        .collect();
+    assert_eq!(ranges, [("a", 0, 2), ("b", 0, 1), ("a", 2, 1)]);
+    let view = store.main().reader().view();
+    let events: Vec<_> = view.read(&redex::Selection::default()).unwrap().map(Result::unwrap).collect();
+    let found: Vec<_> = events.iter().map(|e| (e.channel.as_str(), e.seq.0, e.ordinal, e.index.0)).collect();
+    assert_eq!(found, [("a", 0, 0, 0), ("a", 1, 1, 0), ("b", 0, 2, 0), ("a", 2, 3, 0)]);
+}
+
+#[test]
+fn conditions_are_checked_against_staged_appends_too() {
+    let world = World::new();
+    let store = world.open();
+    let a = channel("a");
+    let events = [EventInput::new("k", b"1")];
+    let submit = |expect| {
+        let conditions = [Condition { channel: a.clone(), expect }];
+        let parts = [ChannelEvents { channel: &a, events: &events }];
+        let request = AppendRequest { parts: &parts, conditions: &conditions, ..AppendRequest::default() };
+        store.main().submit(&request).unwrap()
+    };
+    let exists = submit(Expect::Exists);
+    let first = submit(Expect::NoChannel);
+    let second = submit(Expect::NoChannel);
+    let third = submit(Expect::Exact(Seq(1)));
+    let refused = |outcome: Outcome| match outcome {
+        Outcome::Rejected { reason: Rejection::ConditionFailed { actual, .. }, .. } => actual,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(exists.wait(Ack::Durable)), None);
+    assert_eq!(refused(second.wait(Ack::Durable)), Some(Seq(1)));
+    assert!(matches!(first.wait(Ack::Durable), Outcome::Appended { .. }));
+    assert!(matches!(third.wait(Ack::Durable), Outcome::Appended { .. }));
+    assert_eq!(all(store.main(), "a"), ["1", "1"]);
+}
+
+#[test]
+fn a_repeated_key_gives_the_first_append_also_after_reopen() {
+    let world = World::new();
+    let submit = |store: &redex::Store, payload: &[u8]| {
+        let a = channel("a");
+        let events = [EventInput::new("k", payload)];
+        let parts = [ChannelEvents { channel: &a, events: &events }];
+        let request = AppendRequest {
+            parts: &parts,
+            idempotency: Idempotency::Key("once"),
+            ..AppendRequest::default()
+        };
+        store.main().submit(&request).unwrap().wait(Ack::Durable)
+    };
+    let store = world.open();
+    let Outcome::Appended { at } = submit(&store, b"1") else { panic!() };
+    assert_eq!(submit(&store, b"1"), Outcome::AlreadyAppended { at: at.clone() });
+    store.close().unwrap();
+    drop(store);
+    let store = world.open();
+    let Outcome::AlreadyAppended { at: again } = submit(&store, b"1") else { panic!() };
+    assert_eq!((again.index, again.ranges()), (at.index, at.ranges()));
+    let outcome = submit(&store, b"2");
+    assert!(matches!(outcome, Outcome::Rejected { reason: Rejection::KeyReused { .. }, .. }), "{outcome:?}");
+    assert_eq!(all(store.main(), "a"), ["1"]);
+}

@@ -1,0 +1,4 @@
+//! The public API of the log, as its users meet it.
+
+mod append;
+mod support;

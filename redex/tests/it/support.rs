@@ -1,0 +1,76 @@
+//! What the tests share: a simulated world and short ways to append and read.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{ChannelName, Doors, ManualClock, SeededRandom, SimulatedDisk, Timestamp};
+use redex::{Ack, Appended, EventInput, FlusherMode, Log, LogOptions, LogView, Selection, Store};
+
+/// A simulated disk with a clock and randomness of its own.
+pub struct World {
+    pub disk: SimulatedDisk,
+    pub clock: Arc<ManualClock>,
+    pub doors: Doors,
+}
+
+pub const DIR: &str = "/node";
+
+impl World {
+    pub fn new() -> Self {
+        Self::on(SimulatedDisk::new(), 1)
+    }
+
+    pub fn on(disk: SimulatedDisk, seed: u64) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_nanos(1_700_000_000_000_000_000)));
+        let doors = Doors {
+            clock: clock.clone(),
+            random: Arc::new(SeededRandom::new(seed)),
+            disk: Arc::new(disk.clone()),
+        };
+        Self { disk, clock, doors }
+    }
+
+    pub fn open(&self) -> Store {
+        self.open_with(&options())
+    }
+
+    pub fn open_with(&self, options: &LogOptions) -> Store {
+        Store::open(Path::new(DIR), &self.doors, options).unwrap()
+    }
+
+    pub fn verify(&self) -> redex::VerifyReport {
+        redex::verify(Path::new(DIR), &self.doors, &redex::VerifyOptions::default()).unwrap()
+    }
+}
+
+/// Options without a thread.
+pub fn options() -> LogOptions {
+    let mut options = LogOptions::default();
+    options.flusher = FlusherMode::Manual;
+    options.sync_within = Duration::from_millis(100);
+    options
+}
+
+pub fn channel(name: &str) -> ChannelName {
+    ChannelName::new(name).unwrap()
+}
+
+/// Appends one event durably.
+pub fn append(log: &Log, name: &str, payload: &str) -> Appended {
+    let event = EventInput::new("test.happened", payload.as_bytes());
+    log.append(&channel(name), &[event]).unwrap().wait(Ack::Durable).into_result().unwrap()
+}
+
+/// Reads payloads as texts.
+pub fn payloads(view: &LogView, selection: &Selection) -> Vec<String> {
+    view.read(selection)
+        .unwrap()
+        .map(|event| String::from_utf8(event.unwrap().payload.to_vec()).unwrap())
+        .collect()
+}
+
+/// Reads all payloads of a channel.
+pub fn all(log: &Log, name: &str) -> Vec<String> {
+    payloads(&log.reader().view(), &Selection::channel(&channel(name)))
+}
