@@ -90,9 +90,10 @@ impl Rest {
             .name("import-reader".to_owned())
             .spawn(move || read_all(&mut reader, &sender))
             .map_err(|error| Failure::system(&error, "cannot start a thread"))?;
-        let ended = append_all(context, &receiver, writer, &mut progress)?;
-        writer.settle(0)?;
-        Ok(ended)
+        let ended = append_all(context, &receiver, writer, &mut progress);
+        let settled = writer.settle(0);
+        let ended = ended?;
+        settled.map(|()| ended)
     }
 }
 

@@ -46,7 +46,7 @@ fn verdict(ended: Ended, name: &str, durable: u64) -> Result<(), Failure> {
         Ended::Bad { line, reason } => {
             let message = format!("{name}, line {line}: {reason}");
             Err(Failure::new(Code::Failed, message)
-                .hint(format_args!("mend the line; {}", how_to_go_on(durable))))
+                .hint(format_args!("mend or complete the line; {}", how_to_go_on(durable))))
         }
         Ended::Interrupted => {
             Err(Failure::new(Code::Interrupted, format!("{name}: interrupted")).hint(how_to_go_on(durable)))

@@ -6,12 +6,13 @@ use std::fmt;
 use base::{ChannelNameError, Timestamp, TimestampError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use redex::{EVENT_BYTES_MAX, KEY_BYTES_MAX, KIND_BYTES_MAX};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::mapping::{Mapping, Role};
 use crate::attributes;
-use crate::limits::RECORD_FIELDS_MAX;
+use crate::limits::{EVENT_FRAME_BYTES, HEADER_FRAME_BYTES, HEADERS_MAX, RECORD_FIELDS_MAX};
 
 /// One event as a line of input describes it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub(crate) enum RecordError {
     NotUtf8(usize),
     #[error("{reason} at column {column}")]
     Malformed { reason: String, column: usize },
-    #[error("the line has no end: {reason} at column {column}; the file may still be being written")]
+    #[error("the record has no end ({reason} at column {column}): the file may still be written to")]
     Truncated { reason: String, column: usize },
     #[error("the field `{0}` stands twice in the record")]
     Twice(String),
@@ -51,8 +52,8 @@ pub(crate) enum RecordError {
     SystemChannel(String),
     #[error("no field `netdbchannel`: give the channel with `--channel`")]
     NoChannel,
-    #[error("{0}")]
-    Event(String),
+    #[error("{what} is too large: {bytes}, at most {max} allowed")]
+    TooLarge { what: &'static str, bytes: usize, max: usize },
 }
 
 impl<'a> Record<'a> {
@@ -110,8 +111,27 @@ impl<'a> Record<'a> {
             record.headers.push((Cow::Borrowed(attributes::VERBATIM), Cow::Owned(names)));
         }
         record.headers.extend(packed.into_iter().map(|(name, value)| (Cow::Owned(name), Cow::Owned(value))));
+        record.check_sizes()?;
         Ok(record)
     }
+
+    /// Refuses what the log would refuse with the whole batch.
+    fn check_sizes(&self) -> Result<(), RecordError> {
+        let key_bytes = self.key.as_ref().map_or(0, |key| key.len());
+        limit("kind", self.kind.len(), KIND_BYTES_MAX)?;
+        limit("key", key_bytes, KEY_BYTES_MAX)?;
+        limit("number of headers", self.headers.len(), HEADERS_MAX)?;
+        let mut bytes = EVENT_FRAME_BYTES + self.kind.len() + key_bytes + self.payload.len();
+        for (name, value) in &self.headers {
+            limit("header name", name.len(), HEADERS_MAX)?;
+            bytes += HEADER_FRAME_BYTES + name.len() + value.len();
+        }
+        limit("event", bytes, EVENT_BYTES_MAX)
+    }
+}
+
+fn limit(what: &'static str, bytes: usize, max: usize) -> Result<(), RecordError> {
+    if bytes > max { Err(RecordError::TooLarge { what, bytes, max }) } else { Ok(()) }
 }
 
 fn malformed(error: &serde_json::Error) -> RecordError {
@@ -171,12 +191,10 @@ struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl Fields<'_> {
     fn refuse_twins(&self) -> Result<(), RecordError> {
-        for (place, (name, _)) in self.0.iter().enumerate() {
-            if self.0[..place].iter().any(|(earlier, _)| earlier == name) {
-                return Err(RecordError::Twice(name.to_string()));
-            }
-        }
-        Ok(())
+        let mut names: Vec<&str> = self.0.iter().map(|(name, _)| &**name).collect();
+        names.sort_unstable();
+        let twins = names.windows(2).find(|pair| pair[0] == pair[1]);
+        twins.map_or(Ok(()), |pair| Err(RecordError::Twice(pair[0].to_owned())))
     }
 }
 

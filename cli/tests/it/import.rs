@@ -120,7 +120,7 @@ fn a_bad_record_stops_behind_what_is_durable() {
         input.extend_from_slice(b"\n");
         input.extend_from_slice(records(2500, 10).as_bytes());
         let file = place.write("events.ndjson", &input);
-        let run = place.run(&["import", "--channel", "c", "--id", reason, &file]);
+        let run = place.run(&["import", "--channel", "c", &format!("--id={reason}"), &file]);
         run.failed(1, reason);
         run.failed(1, "line 2502");
         run.failed(1, "2500 records are durable");
@@ -144,7 +144,7 @@ fn a_file_that_is_still_being_written_is_imported_in_the_end() {
     let whole = records(0, 10);
     let file = place.write("events.ndjson", &whole[..whole.len() - 8]);
     let run = place.run(&["import", "--channel", "c", &file]);
-    run.failed(1, "still being written");
+    run.failed(1, "still be written");
     assert_eq!(run.stdout, "acknowledged 9\n");
     place.write("events.ndjson", whole.trim_end());
     assert_eq!(place.ok(&["import", "--channel", "c", &file]), "acknowledged 10\n");

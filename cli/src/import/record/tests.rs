@@ -85,8 +85,8 @@ fn each_bad_line_is_refused_with_its_reason() {
         ("5", "invalid type: integer `5`, expected a JSON object"),
         ("nonsense", "expected ident at column 2"),
         (r#"{"type":"a"} x"#, "trailing characters at column 14"),
-        (r#"{"type":"a","#, "the line has no end: EOF while parsing"),
-        (r#"{"type":"a","data":{"b":"#, "the line has no end: EOF while parsing"),
+        (r#"{"type":"a","#, "the record has no end (EOF while parsing"),
+        (r#"{"type":"a","data":{"b":"#, "the record has no end (EOF while parsing"),
         (r#"{"type":"a","type":"b"}"#, "the field `type` stands twice in the record"),
         (r#"{"type":"a","x":1,"\u0078":2}"#, "the field `x` stands twice in the record"),
         (r#"{"kind":"a"}"#, "no field `type` for the event's kind: name the field that holds it with `--map"),
@@ -111,9 +111,9 @@ fn each_bad_line_is_refused_with_its_reason() {
 
 #[test]
 fn a_record_with_too_many_fields_is_refused() {
-    let fields: Vec<_> = (0..2000).map(|number| format!("\"f{number}\":1")).collect();
+    let fields: Vec<_> = (0..70_000).map(|number| format!("\"f{number}\":1")).collect();
     let error = parse(&format!("{{{}}}", fields.join(","))).unwrap_err();
-    assert!(error.starts_with("more than 1024 fields"), "{error}");
+    assert!(error.starts_with("more than 65543 fields"), "{error}");
 }
 
 #[test]
