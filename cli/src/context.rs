@@ -77,7 +77,7 @@ impl Context {
         }
         let mut rows = self.rows(&["field", "value"])?;
         for (name, cell) in fields {
-            rows.row(&[Cell::Text((*name).into()), cell.clone()])?;
+            rows.row(&[Cell::Text((*name).into()), Cell::Text(cell.as_text())])?;
         }
         rows.finish()
     }

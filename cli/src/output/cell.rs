@@ -39,7 +39,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The value for formats that know text only.
-    pub(super) fn as_text(&self) -> Cow<'_, str> {
+    pub(crate) fn as_text(&self) -> Cow<'_, str> {
         match self {
             Self::Absent | Self::Null => Cow::Borrowed(""),
             Self::Number(number) => Cow::Owned(number.to_string()),

@@ -9,14 +9,12 @@ use rustyline::{Context, Helper};
 use super::statements::{Statements, is_blank};
 
 /// Words that begin or join the parts of a statement that reads.
-const KEYWORDS: &[&str] = &[
-    "all", "and", "as", "asc", "between", "by", "case", "cast", "count", "cross", "current_timestamp", "date",
-    "desc", "describe", "distinct", "else", "end", "except", "exists", "explain", "extract", "false", "filter",
-    "first", "from", "full", "group", "having", "ilike", "in", "inner", "intersect", "interval", "is", "join",
-    "last", "lateral", "left", "like", "limit", "max", "min", "not", "null", "nulls", "offset", "on", "or",
-    "order", "outer", "over", "partition", "recursive", "right", "row", "rows", "select", "show", "sum", "table",
-    "tables", "then", "timestamp", "true", "union", "using", "values", "when", "where", "window", "with",
-];
+const KEYWORDS: &str = "\
+    all and as asc between by case cast count cross current_timestamp date desc describe distinct else \
+    end except exists explain extract false filter first from full group having ilike in inner intersect \
+    interval is join last lateral left like limit max min not null nulls offset on or order outer over \
+    partition recursive right row rows select show sum table tables then timestamp true union using \
+    values when where window with";
 
 /// Completes keywords and names, and goes on reading lines until a statement ends.
 #[derive(Default)]
@@ -29,9 +27,10 @@ impl PromptHelper {
     fn candidates(&self, word: &str) -> Vec<Pair> {
         let lower = word.to_lowercase();
         let is_upper = !word.is_empty() && !word.contains(char::is_lowercase);
-        let keywords = KEYWORDS.iter().filter(|keyword| keyword.starts_with(&lower)).map(|keyword| {
-            if is_upper { keyword.to_uppercase() } else { (*keyword).to_owned() }
-        });
+        let keywords = KEYWORDS
+            .split(' ')
+            .filter(|keyword| keyword.starts_with(&lower))
+            .map(|keyword| if is_upper { keyword.to_uppercase() } else { keyword.to_owned() });
         let fits = |name: &&String| name.starts_with(word) || unquoted(name).starts_with(unquoted(word));
         let mut texts: Vec<String> = self.names.iter().filter(fits).cloned().collect();
         if !word.is_empty() {

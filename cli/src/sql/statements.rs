@@ -151,9 +151,8 @@ fn quoted_length(bytes: &[u8], backslash_escapes: bool) -> usize {
 /// The length of `$tag$ ... $tag$`; `None` when this is not how one begins.
 fn dollar_quoted_length(text: &str) -> Option<usize> {
     let tag_end = 1 + text[1..].find('$')?;
-    let is_tag = |tag: &str| {
-        tag.bytes().all(is_word) && !tag.starts_with(|first: char| first.is_ascii_digit())
-    };
+    let is_tag =
+        |tag: &str| tag.bytes().all(is_word) && !tag.starts_with(|first: char| first.is_ascii_digit());
     if !is_tag(&text[1..tag_end]) {
         return None;
     }

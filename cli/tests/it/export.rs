@@ -61,8 +61,10 @@ fn an_export_can_be_narrowed_to_a_range_of_a_channel() {
     place.ok(&["log", "append", "d", "1"]);
     assert_eq!(place.ok(&["export"]).lines().count(), 11);
     let range = place.ok(&["export", "--channel", "c", "--from", "2", "--to", "5"]);
-    let expected: String =
-        records(2, 3).lines().map(|line| line.replace(",\"data", ",\"netdbchannel\":\"c\",\"data") + "\n").collect();
+    let expected: String = records(2, 3)
+        .lines()
+        .map(|line| line.replace(",\"data", ",\"netdbchannel\":\"c\",\"data") + "\n")
+        .collect();
     assert_eq!(range, expected);
 }
 

@@ -11,8 +11,20 @@ fn seqs(place: &Place, options: &[&str]) -> Vec<u64> {
 fn what_was_appended_is_read_back() {
     let place = Place::new();
     let appended = place.ok(&[
-        "log", "append", "orders/audit", "{\"total\": 12}", "--kind", "order.placed", "--key", "k", "--header",
-        "content-type=application/json", "--header", "a=b=c", "--time", "2026-01-31T09:15:00+01:00",
+        "log",
+        "append",
+        "orders/audit",
+        "{\"total\": 12}",
+        "--kind",
+        "order.placed",
+        "--key",
+        "k",
+        "--header",
+        "content-type=application/json",
+        "--header",
+        "a=b=c",
+        "--time",
+        "2026-01-31T09:15:00+01:00",
     ]);
     let appended = &values(&appended)[0];
     assert_eq!(appended["channel"], "orders/audit");
@@ -124,7 +136,8 @@ fn channels_and_info_describe_the_log() {
 fn tail_ends_at_the_newest_event_when_it_is_not_to_follow() {
     let place = Place::new();
     place.run_with(&["import", "--channel", "c", "-"], records(0, 3000).as_bytes());
-    let tail = |options: &[&str]| values(&place.ok(&[&["log", "tail", "c", "--no-follow"], options].concat()));
+    let tail =
+        |options: &[&str]| values(&place.ok(&[&["log", "tail", "c", "--no-follow"], options].concat()));
     assert_eq!(tail(&[]).len(), 3000);
     assert_eq!(tail(&["--from", "2990"])[0]["seq"], 2990);
     let last = tail(&["--last", "2"]);
@@ -169,7 +182,8 @@ fn verify_names_each_fault_and_exits_with_5() {
 #[allow(clippy::disallowed_methods, reason = "the test looks at real files")]
 fn newest_segment(place: &Place) -> std::path::PathBuf {
     let directory = place.data().join("logs/main");
-    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "seg"));
     files.sort();
     files.pop().unwrap()

@@ -51,7 +51,8 @@ fn usage_errors_exit_with_2_and_touch_nothing() {
         assert_eq!(run.stdout, "");
     }
     for name in ["", "../x", "a/../b", "/a", "a//b", "a b", "a\nb", ".", &long] {
-        for command in [&["log", "append", name][..], &["log", "read", name], &["export", "--channel", name]] {
+        for command in [&["log", "append", name][..], &["log", "read", name], &["export", "--channel", name]]
+        {
             let run = place.run(command);
             assert_eq!(run.code, 2, "{command:?}: {run:?}");
             assert!(run.stderr.contains("channel name"), "{run:?}");
@@ -75,9 +76,12 @@ fn reading_where_there_is_nothing_is_not_found_and_makes_nothing() {
     }
     assert!(!place.data().exists());
     place.ok(&["init"]);
-    for arguments in
-        [&["log", "read", "c"][..], &["log", "tail", "c"], &["log", "verify", "c"], &["export", "--channel", "c"]]
-    {
+    for arguments in [
+        &["log", "read", "c"][..],
+        &["log", "tail", "c"],
+        &["log", "verify", "c"],
+        &["export", "--channel", "c"],
+    ] {
         place.run(arguments).failed(3, "there is no channel `c`");
     }
     place.run(&["import", "--channel", "c", "missing.ndjson"]).failed(3, "missing.ndjson");
@@ -130,7 +134,9 @@ fn each_format_is_what_it_says() {
     let array: Vec<serde_json::Value> = serde_json::from_str(&read("json")).unwrap();
     assert_eq!(array[1]["payload"]["n"], 2);
     let csv = read("csv");
-    assert!(csv.starts_with("channel,seq,position,recorded_at,time,kind,key,headers,payload,payload_base64\r\n"));
+    assert!(
+        csv.starts_with("channel,seq,position,recorded_at,time,kind,key,headers,payload,payload_base64\r\n")
+    );
     assert!(csv.contains(",\"b,c\","), "{csv}");
     assert!(read("table").starts_with(" seq | recorded_at"), "{}", read("table"));
 }

@@ -54,11 +54,7 @@ fn summary(report: &VerifyReport) -> Vec<Field> {
 /// What the summary leaves out, as JSON.
 fn lists(report: &VerifyReport) -> Vec<Field> {
     let torn_tail = report.torn_tail.as_ref().map_or(Cell::Null, |torn| {
-        let cells = [
-            Cell::display(torn.file.display()),
-            Cell::Number(torn.offset),
-            Cell::Number(torn.bytes),
-        ];
+        let cells = [Cell::display(torn.file.display()), Cell::Number(torn.offset), Cell::Number(torn.bytes)];
         Cell::Json(object(&["file", "offset", "bytes"], &cells).to_string().into())
     });
     let incarnations = report.incarnations.iter().map(|it| object(&INCARNATION_COLUMNS, &incarnation(it)));
@@ -88,7 +84,8 @@ fn print_for_people(context: &Context, report: &VerifyReport) -> Result<(), Fail
         ));
     }
     for path in &report.derived {
-        context.note(format_args!("{} does not read: it is derived, and rebuilt when needed", path.display()));
+        context
+            .note(format_args!("{} does not read: it is derived, and rebuilt when needed", path.display()));
     }
     Ok(())
 }
