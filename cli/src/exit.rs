@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use base::{Classify, ErrorKind};
+use redex::{AppendError, Rejection};
 
 /// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +94,9 @@ impl<E: Error + Classify + 'static> From<E> for Failure {
 
 /// The kind decides, but for causes in the system that no retry and no other credentials would change.
 fn code_of(error: &(dyn Error + 'static), kind: ErrorKind) -> Code {
+    if let Some(AppendError::Rejected { reason: Rejection::DiskFull, .. }) = error.downcast_ref() {
+        return Code::Failed;
+    }
     let direct = error.is::<io::Error>();
     match system_cause(error) {
         Some(io::ErrorKind::BrokenPipe) if direct => Code::Ok,
@@ -169,6 +173,13 @@ mod tests {
             assert_eq!(failure(ErrorKind::Unavailable, Some(cause)).code, Code::Failed);
         }
         assert_eq!(failure(ErrorKind::Unavailable, Some(io::ErrorKind::WouldBlock)).code, Code::Unavailable);
+    }
+
+    #[test]
+    fn an_append_that_finds_the_disk_full_is_a_plain_failure() {
+        let position = base::Position::ZERO;
+        let failure = Failure::from(AppendError::Rejected { reason: Rejection::DiskFull, position });
+        assert_eq!(failure.code, Code::Failed);
     }
 
     #[test]

@@ -64,53 +64,11 @@ impl<'a> Record<'a> {
         let fields: Fields<'a> = serde_json::from_str(line).map_err(|error| malformed(&error))?;
         fields.refuse_twins()?;
 
-        let mut record = Self::default();
-        let mut has_kind = false;
-        let mut payloads = 0;
-        let mut verbatim = Vec::new();
-        let mut packed = Vec::new();
+        let mut parts = Parts::default();
         for (field, value) in fields.0 {
-            let raw = value.get();
-            match mapping.role(&field) {
-                Role::Kind => {
-                    record.kind = text(&field, raw)?;
-                    has_kind = true;
-                }
-                Role::Key => record.key = key(&field, raw)?,
-                Role::Time => record.time = time(&field, raw)?,
-                Role::Payload => {
-                    record.payload = Cow::Borrowed(raw.as_bytes());
-                    payloads += 1;
-                }
-                Role::PayloadBase64 => {
-                    record.payload = Cow::Owned(base64(&field, raw)?);
-                    payloads += 1;
-                }
-                Role::Channel => record.channel = Some(text(&field, raw)?),
-                Role::PackedHeaders => packed = unpack(&field, raw)?,
-                Role::Header => match attributes::plain_text(raw) {
-                    Some(text) => record.headers.push((field, into_bytes(text))),
-                    None => {
-                        if !attributes::is_reserved(&field) {
-                            verbatim.push(record.headers.len());
-                        }
-                        record.headers.push((field, Cow::Borrowed(raw.as_bytes())));
-                    }
-                },
-                Role::Reserved => return Err(RecordError::Reserved(field.into_owned())),
-            }
+            parts.take(field, value.get(), mapping)?;
         }
-        if !has_kind {
-            return Err(RecordError::NoKind(mapping.kind.clone()));
-        }
-        if payloads > 1 {
-            return Err(RecordError::TwoPayloads);
-        }
-        if !verbatim.is_empty() {
-            let names = attributes::verbatim_names(verbatim.iter().map(|&place| &*record.headers[place].0));
-            record.headers.push((Cow::Borrowed(attributes::VERBATIM), Cow::Owned(names)));
-        }
-        record.headers.extend(packed.into_iter().map(|(name, value)| (Cow::Owned(name), Cow::Owned(value))));
+        let record = parts.join(mapping)?;
         record.check_sizes()?;
         Ok(record)
     }
@@ -127,6 +85,74 @@ impl<'a> Record<'a> {
             bytes += HEADER_FRAME_BYTES + name.len() + value.len();
         }
         limit("event", bytes, EVENT_BYTES_MAX)
+    }
+}
+
+/// A record whose fields are still coming in.
+#[derive(Default)]
+struct Parts<'a> {
+    record: Record<'a>,
+    has_kind: bool,
+    payloads: u8,
+    /// The places of the headers whose values are JSON text.
+    verbatim: Vec<usize>,
+    packed: Vec<(String, Vec<u8>)>,
+}
+
+impl<'a> Parts<'a> {
+    fn take(&mut self, field: Cow<'a, str>, raw: &'a str, mapping: &Mapping) -> Result<(), RecordError> {
+        let record = &mut self.record;
+        match mapping.role(&field) {
+            Role::Kind => {
+                record.kind = text(&field, raw)?;
+                self.has_kind = true;
+            }
+            Role::Key => record.key = key(&field, raw)?,
+            Role::Time => record.time = time(&field, raw)?,
+            Role::Payload => {
+                record.payload = Cow::Borrowed(raw.as_bytes());
+                self.payloads += 1;
+            }
+            Role::PayloadBase64 => {
+                record.payload = Cow::Owned(base64(&field, raw)?);
+                self.payloads += 1;
+            }
+            Role::Channel => record.channel = Some(text(&field, raw)?),
+            Role::PackedHeaders => self.packed = unpack(&field, raw)?,
+            Role::Header => self.take_header(field, raw),
+            Role::Reserved => return Err(RecordError::Reserved(field.into_owned())),
+        }
+        Ok(())
+    }
+
+    fn take_header(&mut self, field: Cow<'a, str>, raw: &'a str) {
+        let headers = &mut self.record.headers;
+        match attributes::plain_text(raw) {
+            Some(text) => headers.push((field, into_bytes(text))),
+            None => {
+                if !attributes::is_reserved(&field) {
+                    self.verbatim.push(headers.len());
+                }
+                headers.push((field, Cow::Borrowed(raw.as_bytes())));
+            }
+        }
+    }
+
+    fn join(self, mapping: &Mapping) -> Result<Record<'a>, RecordError> {
+        let Self { mut record, has_kind, payloads, verbatim, packed } = self;
+        if !has_kind {
+            return Err(RecordError::NoKind(mapping.kind.clone()));
+        }
+        if payloads > 1 {
+            return Err(RecordError::TwoPayloads);
+        }
+        if !verbatim.is_empty() {
+            let names = attributes::verbatim_names(verbatim.iter().map(|&place| &*record.headers[place].0));
+            record.headers.push((Cow::Borrowed(attributes::VERBATIM), Cow::Owned(names)));
+        }
+        let packed = packed.into_iter().map(|(name, value)| (Cow::Owned(name), Cow::Owned(value)));
+        record.headers.extend(packed);
+        Ok(record)
     }
 }
 
