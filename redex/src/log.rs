@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base::{ChannelName, Doors, Index, Position, Timestamp};
+use base::{ChannelName, DiskLock, Doors, Index, Position, Timestamp};
 
 use crate::error::AppendError;
 use crate::reader::{LogReader, Published};
@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     deadline: Mutex<Option<Duration>>,
     clock_check: ClockCheck,
     published: Arc<Published>,
+    /// The lock of the node's directory, given back when the log was closed.
+    lock: Mutex<Option<Arc<dyn DiskLock>>>,
 }
 
 /// Compares the wall clock with the monotonic one since the log was opened.
@@ -224,7 +226,7 @@ impl Shared {
     fn make_room(&self, size: RequestSize) {
         let staged = self.stage().bytes;
         if staged > 0 && staged + size.bytes as u64 > self.options.staged_bytes_max {
-            self.round(Ack::Written);
+            self.commit_in_turn(Ack::Written);
         }
     }
 
@@ -246,24 +248,33 @@ impl Shared {
         }
     }
 
-    /// Commits what is staged, for everybody. Returns without doing anything when somebody else commits.
-    fn round(&self, ack: Ack) {
+    /// Commits what is staged, for everybody. Returns `false` without doing anything when somebody else commits.
+    fn round(&self, ack: Ack) -> bool {
         {
             let mut progress = self.progress.lock();
-            if progress.committing || progress.poison().is_some() {
-                return;
+            if progress.committing {
+                return false;
+            }
+            if progress.poison().is_some() {
+                return true;
             }
             progress.committing = true;
         }
         let mut committer = self.committer();
         let sync = ack == Ack::Durable || self.progress.lock().wants_durable();
         let entries = self.take_staged(&committer, sync);
-        let stopped = self.commit(&mut committer, entries, sync);
-        if let Err(stopped) = stopped {
+        if let Err(stopped) = self.commit(&mut committer, entries, sync) {
             self.stopped(&committer, stopped);
         }
+        self.publish(&mut committer);
+        let (written, durable) = (committer.state.position(), committer.synced);
         drop(committer);
-        self.progress.update(|progress| progress.committing = false);
+        self.progress.update(|progress| {
+            progress.written = written;
+            progress.durable = durable;
+            progress.committing = false;
+        });
+        true
     }
 
     fn take_staged(&self, committer: &Committer, sync: bool) -> Vec<stage::OpenEntry> {
@@ -281,36 +292,26 @@ impl Shared {
         entries: Vec<stage::OpenEntry>,
         sync: bool,
     ) -> Result<(), Stopped> {
-        let unsynced = !entries.is_empty() || committer.synced < committer.state.position();
         if !entries.is_empty() {
             committer.write(entries, sync)?;
         }
-        let written = committer.state.position();
-        if !sync {
-            self.progress.update(|progress| {
-                progress.written = written;
-                progress.durable = progress.durable.max(committer.synced);
-            });
-            if unsynced {
-                self.arm();
-            }
-            return Ok(());
-        }
-        if unsynced {
-            // What was staged meanwhile is for the next round; what is written now becomes durable with it.
-            self.progress.update(|progress| progress.written = written);
+        let unsynced = committer.synced < committer.state.position();
+        if sync && unsynced {
             committer.sync()?;
-            committer.tell_readers(true);
             *self.deadline() = None;
+        } else if unsynced {
+            self.arm();
         }
-        self.publish(committer);
-        self.progress.update(|progress| progress.durable = committer.synced);
-        self.published.wake();
         Ok(())
     }
 
-    /// Lets readers see what is durable.
+    /// Lets readers see what is durable, before anybody is told that it is.
     fn publish(&self, committer: &mut Committer) {
+        if committer.published == committer.synced {
+            return;
+        }
+        committer.published = committer.synced;
+        committer.tell_readers(true);
         let touched = std::mem::take(&mut committer.touched);
         let state = &committer.state;
         self.published.update(|visible| {
@@ -332,6 +333,7 @@ impl Shared {
             }
             visible.last_recorded_at = state.last_recorded_at;
         });
+        self.published.wake();
     }
 
     /// Takes back what could not be written, or shuts the log when that is not possible.
@@ -343,14 +345,13 @@ impl Shared {
                 let epoch = stage.epoch;
                 stage.reset(committer.state.clone());
                 drop(stage);
-                self.progress.update(|progress| progress.written = committer.state.position());
                 let reason = match cause.kind() {
                     std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                         Rejection::DiskFull
                     }
                     _ => Rejection::WriteFailed { cause: cause.to_string() },
                 };
-                self.progress.fail(epoch, reason);
+                self.progress.fail(epoch, committer.state.position(), reason);
                 self.arm();
             }
             Stopped::Broken(cause) => {
@@ -379,17 +380,27 @@ impl Shared {
             (progress.has_wakers(), progress.wants_durable())
         };
         if awaited {
-            self.round(if durable_awaited { Ack::Durable } else { Ack::Written });
+            self.commit_in_turn(if durable_awaited { Ack::Durable } else { Ack::Written });
         }
         let now = self.doors.clock.monotonic();
         let due = self.deadline().is_some_and(|deadline| deadline <= now);
         if due {
             *self.deadline() = None;
-            self.round(Ack::Durable);
+            self.commit_in_turn(Ack::Durable);
         }
         match self.progress.lock().has_wakers() && !self.is_shut() {
             true => Some(now),
             false => *self.deadline(),
+        }
+    }
+
+    /// Commits; behind whoever commits at the moment.
+    fn commit_in_turn(&self, ack: Ack) {
+        while !self.round(ack) {
+            let progress = self.progress.lock();
+            if progress.committing {
+                drop(self.progress.wait(progress));
+            }
         }
     }
 
@@ -412,6 +423,12 @@ impl Shared {
     }
 
     fn close(&self) -> Result<(), AppendError> {
+        let closed = self.close_log();
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        closed
+    }
+
+    fn close_log(&self) -> Result<(), AppendError> {
         let need = {
             let mut stage = self.stage();
             match &stage.shut {
@@ -431,7 +448,9 @@ impl Shared {
             }
             _ => Ok(()),
         };
-        let closed = self.commit(&mut committer, Vec::new(), true).and_then(|()| committer.close());
+        let committed = self.commit(&mut committer, Vec::new(), true);
+        self.publish(&mut committer);
+        let closed = committed.and_then(|()| committer.close());
         self.published.close();
         if let Err(Stopped::Write(cause)) = closed {
             return Err(AppendError::Unknown { cause: cause.to_string() });

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use base::{Disk, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Position, Timestamp};
+use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Position, Timestamp};
 
 use super::committer::{Committer, Incarnation, create_segment};
 use super::flusher::Flusher;
@@ -37,6 +37,8 @@ pub(crate) struct Site {
     pub doors: Doors,
     pub identity: Arc<Identity>,
     pub identity_path: PathBuf,
+    /// The lock of the node's directory.
+    pub lock: Arc<dyn DiskLock>,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,7 @@ pub struct QuarantinedRange {
     pub saved_as: PathBuf,
 }
 
-/// Opens the log at a site for writing; creates what is missing. The caller holds the node's lock.
+/// Opens the log at a site for writing; creates what is missing.
 pub(crate) fn open(site: &Site, options: &LogOptions) -> Result<OpenedLog, OpenError> {
     let disk = &*site.doors.disk;
     disk.create_directories(&site.dir).map_err(OpenError::io(&site.dir))?;
@@ -461,6 +463,7 @@ fn assemble(
         state: begun.state.clone(),
         chain: begun.chain,
         synced: position,
+        published: position,
         incarnation,
         touched: Vec::new(),
         signed_at: Duration::ZERO,
@@ -483,6 +486,7 @@ fn assemble(
         deadline: Mutex::new(None),
         clock_check,
         published: Arc::clone(&published),
+        lock: Mutex::new(Some(Arc::clone(&site.lock))),
     });
     let reader = LogReader::new(superblock, segments, published, None);
     Ok(Log { shared, reader })
