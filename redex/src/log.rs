@@ -1,5 +1,6 @@
 //! A log open for writing: the sequencer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,8 +57,8 @@ pub(crate) struct Shared {
     stage: Mutex<Stage>,
     progress: Progress,
     flusher: Flusher,
-    /// When bytes that nobody waits for must be synced, by the monotonic clock.
-    deadline: Mutex<Option<Duration>>,
+    /// When bytes that nobody waits for must be synced: nanoseconds of the monotonic clock, 0 for never.
+    deadline: AtomicU64,
     clock_check: ClockCheck,
     published: Arc<Published>,
     /// The lock of the node's directory, given back when the log was closed.
@@ -115,8 +116,7 @@ impl Log {
     /// As [`append`](Self::append).
     pub fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
         let size = request.check()?;
-        self.shared.make_room(size);
-        let mut stage = self.shared.stage();
+        let mut stage = self.shared.stage_with_room(size);
         stage.check_open()?;
         let staged = stage.submit(request, size, || self.shared.now());
         let need = Need { epoch: stage.epoch, position: staged.relies_on };
@@ -210,8 +210,13 @@ impl Shared {
         self.committer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn deadline(&self) -> MutexGuard<'_, Option<Duration>> {
-        self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    fn deadline(&self) -> Option<Duration> {
+        let nanos = self.deadline.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    fn disarm(&self) {
+        self.deadline.store(0, Ordering::Relaxed);
     }
 
     fn now(&self) -> Result<Timestamp, Rejection> {
@@ -222,12 +227,15 @@ impl Shared {
         self.stage().shut.is_some()
     }
 
-    /// Writes what is staged when there is no room for more.
-    fn make_room(&self, size: RequestSize) {
-        let staged = self.stage().bytes;
-        if staged > 0 && staged + size.bytes as u64 > self.options.staged_bytes_max {
-            self.commit_in_turn(Ack::Written);
+    /// Locks the stage; writes what is staged before, when there is no room for more.
+    fn stage_with_room(&self, size: RequestSize) -> MutexGuard<'_, Stage> {
+        let stage = self.stage();
+        if stage.bytes == 0 || stage.bytes + size.bytes as u64 <= self.options.staged_bytes_max {
+            return stage;
         }
+        drop(stage);
+        self.commit_in_turn(Ack::Written);
+        self.stage()
     }
 
     /// Blocks until something is settled about `need`; commits if nobody else does.
@@ -298,7 +306,11 @@ impl Shared {
         let unsynced = committer.synced < committer.state.position();
         if sync && unsynced {
             committer.sync()?;
-            *self.deadline() = None;
+            // Whoever stages from here on sees whether the deadline still stands.
+            let stage = self.stage();
+            if stage.is_empty() {
+                self.disarm();
+            }
         } else if unsynced {
             self.arm();
         }
@@ -366,9 +378,10 @@ impl Shared {
 
     /// Notes that bytes were left unsynced, so that the flusher syncs them in time.
     fn arm(&self) {
-        let mut deadline = self.deadline();
-        if deadline.is_none() {
-            *deadline = Some(self.doors.clock.monotonic() + self.options.sync_within);
+        let deadline = self.doors.clock.monotonic() + self.options.sync_within;
+        let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+        if self.deadline.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.flusher.wake();
         }
     }
 
@@ -385,12 +398,12 @@ impl Shared {
         let now = self.doors.clock.monotonic();
         let due = self.deadline().is_some_and(|deadline| deadline <= now);
         if due {
-            *self.deadline() = None;
+            self.disarm();
             self.commit_in_turn(Ack::Durable);
         }
         match self.progress.lock().has_wakers() && !self.is_shut() {
             true => Some(now),
-            false => *self.deadline(),
+            false => self.deadline(),
         }
     }
 
@@ -405,21 +418,22 @@ impl Shared {
     }
 
     /// Makes sure that an append whose ticket was dropped becomes durable.
-    fn left_unsynced(self: &Arc<Self>, position: Position) {
-        let settled = {
-            let progress = self.progress.lock();
-            progress.durable >= position || progress.poison().is_some()
-        };
-        if settled || self.deadline().is_some() {
+    fn left_unsynced(&self, position: Position) {
+        if self.deadline().is_some() {
+            return;
+        }
+        let progress = self.progress.lock();
+        let settled = progress.durable >= position || progress.poison().is_some();
+        drop(progress);
+        if settled {
             return;
         }
         self.arm();
-        self.flusher.wake(self);
     }
 
     /// Has the flusher commit for a future that was just polled.
-    fn request_flush(self: &Arc<Self>) {
-        self.flusher.wake(self);
+    fn request_flush(&self) {
+        self.flusher.wake();
     }
 
     fn close(&self) -> Result<(), AppendError> {

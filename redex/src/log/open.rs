@@ -1,7 +1,8 @@
 //! Opening a log for writing: what a crash or damage left is put in order first.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
 
 use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Position, Timestamp};
@@ -476,14 +477,14 @@ fn assemble(
         monotonic: doors.clock.monotonic(),
         leap_max: options.clock_leap_max,
     };
-    let shared = Arc::new(Shared {
+    let shared = Arc::new_cyclic(|log| Shared {
         doors: doors.clone(),
         options: options.clone(),
         committer: Mutex::new(committer),
         stage: Mutex::new(Stage::new(begun.state)),
         progress: Progress::new(position),
-        flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock)),
-        deadline: Mutex::new(None),
+        flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::clone(log)),
+        deadline: AtomicU64::new(0),
         clock_check,
         published: Arc::clone(&published),
         lock: Mutex::new(Some(Arc::clone(&site.lock))),
