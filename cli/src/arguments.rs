@@ -26,17 +26,26 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+const EVERYWHERE: &str = "Everywhere";
+
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// The data directory.
-    #[arg(long, global = true, env = "NETDB_DIR", value_name = "PATH", default_value = "./netdb-data")]
+    #[arg(
+        long,
+        global = true,
+        env = "NETDB_DIR",
+        value_name = "PATH",
+        default_value = "./netdb-data",
+        help_heading = EVERYWHERE
+    )]
     pub(crate) dir: PathBuf,
     /// How results are written [default: table on a terminal, else ndjson].
-    #[arg(long, global = true, value_enum)]
+    #[arg(long, global = true, value_enum, help_heading = EVERYWHERE)]
     pub(crate) format: Option<Format>,
     /// Say nothing on standard error but errors.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
 }
 

@@ -9,6 +9,8 @@ use crate::limits::TABLE_SAMPLE_ROWS;
 
 /// No column is cut below this many characters.
 const COLUMN_WIDTH_MIN: usize = 8;
+/// The last column is not cut below this many characters before others are.
+const LAST_COLUMN_WIDTH_MIN: usize = 16;
 /// Characters between two columns, and at both ends together.
 const SEPARATOR_WIDTH: usize = 3;
 
@@ -86,9 +88,17 @@ impl Table {
     }
 }
 
-/// Takes from the widest column until all fit, as far as the least widths allow.
+/// Takes from the last column, which tends to hold the content, and then from the widest one until all fit, as
+/// far as the least widths allow.
 fn shrink(widths: &mut [usize], width_max: usize) {
-    while widths.iter().sum::<usize>() + widths.len() * SEPARATOR_WIDTH > width_max {
+    let excess = |widths: &[usize]| {
+        (widths.iter().sum::<usize>() + widths.len() * SEPARATOR_WIDTH).saturating_sub(width_max)
+    };
+    let too_much = excess(widths);
+    if let Some(last) = widths.last_mut().filter(|last| **last > LAST_COLUMN_WIDTH_MIN) {
+        *last = last.saturating_sub(too_much).max(LAST_COLUMN_WIDTH_MIN);
+    }
+    while excess(widths) > 0 {
         match widths.iter_mut().max() {
             Some(widest) if *widest > COLUMN_WIDTH_MIN => *widest -= 1,
             _ => return,
@@ -144,6 +154,17 @@ mod tests {
         let text = table(Some(30), &[(1, &"x".repeat(100)), (2, "\u{6f22}".repeat(20).as_str())]);
         assert!(text.lines().all(|line| line.width() <= 30), "{text}");
         assert_eq!(text.matches('\u{2026}').count(), 2);
+    }
+
+    #[test]
+    fn the_last_column_is_cut_first() {
+        let mut widths = [20, 30, 100];
+        shrink(&mut widths, 100);
+        assert_eq!(widths, [20, 30, 41]);
+        shrink(&mut widths, 65);
+        assert_eq!(widths, [20, 20, 16]);
+        shrink(&mut widths, 10);
+        assert_eq!(widths, [8, 8, 8]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use base::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -32,8 +33,9 @@ pub(super) fn columns(format: Format) -> &'static [&'static str] {
 /// The values for [`columns`].
 pub(super) fn cells<'a>(event: &EventView<'a>, format: Format) -> Vec<Cell<'a>> {
     let (payload, base64) = payload(event.payload);
+    let recorded_at = if format == Format::Table { seconds(event.recorded_at) } else { event.recorded_at };
     let common = [
-        Cell::display(event.recorded_at),
+        Cell::display(recorded_at),
         Cell::time(event.time),
         Cell::Text(event.kind.into()),
         Cell::optional(event.key),
@@ -56,6 +58,12 @@ pub(super) fn cells<'a>(event: &EventView<'a>, format: Format) -> Vec<Cell<'a>> 
         cells.extend([headers, payload, base64]);
     }
     cells
+}
+
+/// Leaves out what a person does not read.
+fn seconds(time: Timestamp) -> Timestamp {
+    const NANOS: i64 = 1_000_000_000;
+    Timestamp::from_nanos(time.as_nanos().div_euclid(NANOS).saturating_mul(NANOS))
 }
 
 /// The payload: JSON as it is, other text as a string, anything else in base64 in a column of its own.
