@@ -1,4 +1,4 @@
-use base::{ChannelName, Index, Seq, Timestamp};
+use base::{ChannelName, Index, SeededRandom, Seq, Timestamp};
 
 use super::*;
 use crate::import::parse_for_tests;
@@ -103,6 +103,32 @@ fn verbatim_attributes_come_back_verbatim() {
         let event = event(&channel, input.headers, b"");
         assert_eq!(exported(&event).replace("order.placed", "t"), line);
     });
+}
+
+/// Names, values and payloads are put together from pieces that meant trouble to somebody.
+#[test]
+fn random_events_come_back() {
+    const PIECES: [&[u8]; 16] = [
+        b"", b"a", b"5", b"\"", b"\\", b"{}", b"[", b"]", b"\n", b" ", b"null", b"\xff", b"\0", b"\xc3\xa9",
+        b"\\u0041", b"\"x\"",
+    ];
+    const NAMES: [&str; 8] = ["a", "b", "", "type", "data", "netdbjson", "netdbchannel", "id"];
+    let seed = 0x0005_eed0;
+    println!("seed {seed}");
+    let random = SeededRandom::new(seed);
+    let pick = |count: usize| usize::try_from(random.below(count as u64)).unwrap();
+    let bytes = || (0..pick(4)).flat_map(|_| PIECES[pick(PIECES.len())]).copied().collect::<Vec<u8>>();
+    let channel = channel();
+    for _ in 0..5000 {
+        let headers: Vec<(&str, Vec<u8>)> = (0..pick(5))
+            .map(|_| match NAMES[pick(NAMES.len())] {
+                "netdbjson" => ("netdbjson", b"[\"a\"]".to_vec()),
+                name => (name, bytes()),
+            })
+            .collect();
+        let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
+        round_trip(&event(&channel, &headers, &bytes()));
+    }
 }
 
 fn round_trip(event: &EventView<'_>) {

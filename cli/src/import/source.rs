@@ -34,8 +34,13 @@ impl Source {
         let name = path.display().to_string();
         let fail = |error: &io::Error| Failure::system(error, format!("cannot read {name}"));
         let file = File::open(path).map_err(|error| fail(&error))?;
-        if file.metadata().map_err(|error| fail(&error))?.is_dir() {
+        let kind = file.metadata().map_err(|error| fail(&error))?.file_type();
+        if kind.is_dir() {
             return Err(Failure::new(Code::Failed, format!("cannot read {name}: it is a directory")));
+        }
+        if !kind.is_file() {
+            // The path of a pipe says nothing about what comes out of it.
+            return Self::from_stream(&name, file, channel);
         }
         let canonical = path.canonicalize().map_err(|error| fail(&error))?;
         let input =

@@ -101,6 +101,22 @@ fn standard_input_is_recognised_by_its_beginning() {
 }
 
 #[test]
+fn a_pipe_is_recognised_by_its_beginning_whatever_its_path() {
+    let place = Place::new();
+    for path in ["/dev/stdin", "/proc/self/fd/0", "-"] {
+        let run = place.run_with(&["import", "--channel", "c", path], records(0, 10).as_bytes());
+        assert_eq!(run.stdout, "acknowledged 10\n", "{run:?}");
+    }
+    assert_eq!(numbers(&place, "c").len(), 10);
+}
+
+#[test]
+fn a_directory_is_no_input() {
+    let place = Place::new();
+    place.run(&["import", "--channel", "c", "/"]).failed(1, "it is a directory");
+}
+
+#[test]
 fn a_bad_record_stops_behind_what_is_durable() {
     let place = Place::new();
     for (bad, reason) in [
