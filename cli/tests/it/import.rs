@@ -52,9 +52,14 @@ fn another_input_under_the_same_id_is_a_conflict() {
     let place = Place::new();
     let file = place.write("events.ndjson", records(0, 10));
     place.ok(&["import", "--channel", "c", &file]);
-    for changed in [records(1, 10), records(0, 9), String::new()] {
+    for (changed, reason) in [
+        (records(1, 10), "the first 10 lines"),
+        (records(0, 9), "has 9 lines, but 10 were imported"),
+        (String::new(), "has 0 lines"),
+    ] {
         place.write("events.ndjson", changed);
         let run = place.run(&["import", "--channel", "c", &file]);
+        run.failed(4, reason);
         run.failed(4, "--again");
         run.failed(4, "--id");
         assert_eq!(run.stdout, "");
