@@ -1,6 +1,7 @@
 //! What can be wrong with a statement.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,9 @@ pub enum QueryError {
         max: usize,
     },
     /// The statement nests or chains too much.
-    #[error("the statement nests or chains too deeply (more than {max}): split it, or write long chains of OR as IN (..)")]
+    #[error(
+        "the statement nests or chains too deeply (more than {max}): split it, or write long chains of OR as IN (..)"
+    )]
     TooDeep {
         /// Depth allowed.
         max: usize,
@@ -115,6 +118,12 @@ pub enum QueryError {
         /// Time allowed.
         limit: Duration,
     },
+    /// The machine had no thread left to plan on.
+    #[error("no thread to plan the statement on, try again: {source}")]
+    NoThread {
+        /// What the operating system says.
+        source: Arc<io::Error>,
+    },
     /// A log could not be read.
     #[error("a log could not be read: {source}")]
     Read {
@@ -140,7 +149,9 @@ impl Classify for QueryError {
             | Self::Value { .. } => ErrorKind::Invalid,
             Self::TableNotFound { .. } | Self::FunctionNotFound { .. } => ErrorKind::NotFound,
             Self::Refused { .. } | Self::TooManyRows { .. } | Self::TooManyBytes { .. } => ErrorKind::Denied,
-            Self::TooMuchMemory { .. } | Self::TimedOut { .. } => ErrorKind::Unavailable,
+            Self::TooMuchMemory { .. } | Self::TimedOut { .. } | Self::NoThread { .. } => {
+                ErrorKind::Unavailable
+            }
             Self::Read { source } => source.kind(),
             Self::Internal { .. } => ErrorKind::Internal,
         }

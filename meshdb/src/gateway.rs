@@ -1,16 +1,15 @@
 //! The one way in.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::Position;
-use datafusion::error::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::physical_plan::execute_stream;
 use datafusion::common::TableReference;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SessionState, TaskContext};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
-use futures::FutureExt;
 
 use crate::catalog::{Catalog, Directory};
 use crate::cut::{Cut, LogSource};
@@ -18,7 +17,9 @@ use crate::error::from_engine;
 use crate::result::{Deadline, Meter, panicked};
 use crate::{Limits, Param, Principal, QueryError, QueryResult, statement};
 
+mod json;
 mod plan;
+mod planning;
 mod session;
 
 /// How a gateway runs statements.
@@ -46,9 +47,10 @@ struct Inner {
     base: SessionState,
 }
 
-/// What runs, and over which cut.
-struct Running {
-    stream: SendableRecordBatchStream,
+/// What is ready to run, and over which cut.
+struct Planned {
+    plan: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
     meter: Arc<Meter>,
     cut: Vec<(String, Position)>,
 }
@@ -65,7 +67,8 @@ impl Gateway {
     /// The statement sees one cut of all logs: what is visible when this is called. `params` stand for `$1`,
     /// `$2` and so on.
     ///
-    /// Needs a tokio runtime; computes on its threads, and reads logs on its blocking threads.
+    /// Needs a tokio runtime; computes on its threads, and reads logs on its blocking threads. Planning has a
+    /// thread of its own.
     ///
     /// *Cancel safety*: dropping the future or the result ends the statement.
     ///
@@ -87,10 +90,13 @@ impl Gateway {
     ) -> Result<QueryResult, QueryError> {
         tracing::debug!(principal = principal.name(), bytes = sql.len(), "statement begins");
         let mut deadline = Deadline::start(limits.time);
-        let begun = AssertUnwindSafe(self.inner.begin(sql, params, limits)).catch_unwind();
-        let begun = begun.map(|result| result.unwrap_or_else(|_| Err(panicked())));
-        let running = deadline.within(begun).await?;
-        Ok(QueryResult::new(running.stream, deadline, limits.clone(), running.meter, running.cut))
+        let inner = Arc::clone(&self.inner);
+        let (sql, params, own_limits) = (sql.to_owned(), params.to_vec(), limits.clone());
+        let planned = planning::on_own_thread(async move || inner.plan(&sql, &params, &own_limits).await);
+        let planned = deadline.within(planned).await?;
+        let begun = catch_unwind(AssertUnwindSafe(|| execute_stream(planned.plan, planned.task)));
+        let stream = begun.map_err(|_| panicked())?.map_err(|error| from_engine(&error, limits))?;
+        Ok(QueryResult::new(stream, deadline, limits.clone(), planned.meter, planned.cut))
     }
 }
 
@@ -101,37 +107,26 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Inner {
-    async fn begin(self: &Arc<Self>, sql: &str, params: &[Param], limits: &Limits) -> Result<Running, QueryError> {
+    /// Pins the cut and plans a statement over it. May block.
+    async fn plan(&self, sql: &str, params: &[Param], limits: &Limits) -> Result<Planned, QueryError> {
         let statement = statement::parse(sql)?;
-        let (cut, directory) = self.pin(self.names(&statement, limits)?).await?;
+        let engine = |error: DataFusionError| from_engine(&error, limits);
+        let names = self.names(&statement).map_err(engine)?;
+        let cut = Cut::pin(&*self.source).map_err(|source| QueryError::Read { source: Arc::new(source) })?;
+        let directory = Directory::resolve(&cut, &names)?;
         let positions = cut.logs.iter().map(|log| (log.name.clone(), log.view.position())).collect();
         let meter = Arc::new(Meter::new(limits.bytes_scanned_max));
-        let catalog = Catalog::new(cut, directory, Arc::clone(&meter));
-        let engine = |error: DataFusionError| from_engine(&error, limits);
-        let state = session::begin(&self.base, catalog);
+        let state = session::begin(&self.base, Catalog::new(Arc::new(cut), directory, Arc::clone(&meter)));
         let task = session::task(&state, &self.options, limits).map_err(engine)?;
         let logical = plan::logical(&state, statement, params, limits).await?;
-        let physical = state.create_physical_plan(&logical).await.map_err(engine)?;
-        let stream = execute_stream(physical, task).map_err(engine)?;
-        Ok(Running { stream, meter, cut: positions })
+        let plan = state.create_physical_plan(&logical).await.map_err(engine)?;
+        Ok(Planned { plan, task, meter, cut: positions })
     }
 
     /// The names of tables that a statement uses.
-    fn names(&self, statement: &Statement, limits: &Limits) -> Result<Vec<TableReference>, QueryError> {
-        let mut names =
-            self.base.resolve_table_references(statement).map_err(|error| from_engine(&error, limits))?;
+    fn names(&self, statement: &Statement) -> datafusion::error::Result<Vec<TableReference>> {
+        let mut names = self.base.resolve_table_references(statement)?;
         names.retain(|name| !self.base.table_functions().contains_key(name.table()));
         Ok(names)
-    }
-
-    /// Pins the cut and finds what `names` stand for in it.
-    async fn pin(self: &Arc<Self>, names: Vec<TableReference>) -> Result<(Arc<Cut>, Directory), QueryError> {
-        let inner = Arc::clone(self);
-        let pinned = tokio::task::spawn_blocking(move || {
-            let cut = Cut::pin(&*inner.source).map_err(|source| QueryError::Read { source: Arc::new(source) })?;
-            let directory = Directory::resolve(&cut, &names)?;
-            Ok((Arc::new(cut), directory))
-        });
-        pinned.await.unwrap_or_else(|_| Err(panicked()))
     }
 }

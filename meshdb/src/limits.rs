@@ -14,6 +14,9 @@ pub const STATEMENT_DEPTH_MAX: usize = 1_000;
 /// Deepest nesting of function calls, and of subqueries behind a keyword, in one another.
 pub const CALL_DEPTH_MAX: usize = 16;
 
+/// Stack of the thread that plans a statement. Memory is used as far as a statement needs it.
+pub(crate) const PLANNING_STACK_BYTES: usize = 64 * 1024 * 1024;
+
 /// Rows of a batch, unless its bytes come first.
 pub(crate) const BATCH_ROWS: usize = 8_192;
 
@@ -25,7 +28,6 @@ pub(crate) const BATCHES_AHEAD: usize = 2;
 
 /// Events below which a scan is not worth splitting.
 pub(crate) const PARTITION_EVENTS_MIN: u64 = 16_384;
-
 
 /// Similar names that an error mentions.
 pub(crate) const SUGGESTIONS_MAX: usize = 3;

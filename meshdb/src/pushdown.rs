@@ -48,8 +48,12 @@ struct Found {
 fn translate(filter: &Expr) -> Option<Found> {
     match filter {
         Expr::Alias(alias) => translate(&alias.expr),
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => either(translate(left)?, translate(right)?),
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => both(translate(left)?, translate(right)?),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            either(translate(left)?, translate(right)?)
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            both(translate(left)?, translate(right)?)
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (&**left, &**right) {
             (Expr::Column(column), Expr::Literal(value, _)) => compare(&column.name, *op, value),
             (Expr::Literal(value, _), Expr::Column(column)) => compare(&column.name, op.swap()?, value),

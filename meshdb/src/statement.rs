@@ -38,10 +38,9 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, QueryError> {
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| parse_error(&error))?;
-    let first = statements.pop_front().ok_or_else(|| QueryError::Syntax {
-        message: "there is no statement".to_owned(),
-        at: None,
-    })?;
+    let first = statements
+        .pop_front()
+        .ok_or_else(|| QueryError::Syntax { message: "there is no statement".to_owned(), at: None })?;
     admission::check(&first)?;
     if !statements.is_empty() {
         return Err(admission::several_statements());

@@ -56,7 +56,9 @@ impl Directory {
         }
         if all || missing.is_some() {
             let channels = cut.channels().map_err(read_error)?;
-            directory.channels.extend(channels.into_iter().map(|channel| (channel.name.to_string(), channel)));
+            directory
+                .channels
+                .extend(channels.into_iter().map(|channel| (channel.name.to_string(), channel)));
         }
         match missing {
             None => Ok(directory),
@@ -93,7 +95,10 @@ impl Directory {
         shown.insert(EVENTS, EVENTS.to_owned());
         for channel in self.listed() {
             let plain = is_plain(channel);
-            shown.insert(channel, if plain { channel.to_owned() } else { format!("{CHANNELS}.\"{channel}\"") });
+            shown.insert(
+                channel,
+                if plain { channel.to_owned() } else { format!("{CHANNELS}.\"{channel}\"") },
+            );
         }
         let alike = similar(name.table(), shown.keys().copied());
         let similar = alike.iter().filter_map(|name| shown.get(name.as_str()).cloned()).collect();

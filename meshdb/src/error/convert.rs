@@ -26,7 +26,9 @@ pub(crate) fn from_engine(error: &DataFusionError, limits: &Limits) -> QueryErro
     match root {
         DataFusionError::SQL(parser, _) => from_parser(parser),
         DataFusionError::SchemaError(schema, _) => from_schema(schema),
-        DataFusionError::Plan(_) => unknown_function(&message()).unwrap_or(QueryError::Invalid { message: message() }),
+        DataFusionError::Plan(_) => {
+            unknown_function(&message()).unwrap_or(QueryError::Invalid { message: message() })
+        }
         DataFusionError::NotImplemented(_) | DataFusionError::Configuration(_) => {
             QueryError::Invalid { message: message() }
         }
@@ -127,7 +129,10 @@ mod tests {
     #[test]
     fn positions_are_taken_off_the_parsers_messages() {
         let at = |line, column| Some(SqlPosition { line, column });
-        assert_eq!(split_position("Expected: x, found: y at Line: 2, Column: 15"), ("Expected: x, found: y", at(2, 15)));
+        assert_eq!(
+            split_position("Expected: x, found: y at Line: 2, Column: 15"),
+            ("Expected: x, found: y", at(2, 15))
+        );
         assert_eq!(split_position("No place"), ("No place", None));
         assert_eq!(split_position("odd at Line: x, Column: 1").1, None);
     }

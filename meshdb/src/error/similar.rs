@@ -22,7 +22,8 @@ pub(crate) fn similar<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 /// The distance of two names, or `None` when they are not alike.
 fn distance(name: &str, candidate: &str) -> Option<usize> {
     let edits = levenshtein(name, candidate);
-    let contained = name.len().min(candidate.len()) >= 3 && (name.contains(candidate) || candidate.contains(name));
+    let contained =
+        name.len().min(candidate.len()) >= 3 && (name.contains(candidate) || candidate.contains(name));
     let few = edits <= (name.len().max(candidate.len()) / 3).max(1);
     (few || contained).then_some(edits)
 }

@@ -4,7 +4,6 @@
 //! complicated, so neither may sit on the runtime's threads. The engine also recurses through expressions,
 //! partly without guarding its stack; here it has a large one.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -31,10 +30,6 @@ where
         let _ = done.send(planned.unwrap_or_else(|_| Err(panicked())));
     };
     let thread = std::thread::Builder::new().name("meshdb-plan".to_owned()).stack_size(PLANNING_STACK_BYTES);
-    thread.spawn(work).map_err(|source| no_thread(&source))?;
+    thread.spawn(work).map_err(|source| QueryError::NoThread { source: Arc::new(source) })?;
     result.await.unwrap_or_else(|_| Err(panicked()))
-}
-
-fn no_thread(source: &io::Error) -> QueryError {
-    QueryError::NoThread { source: Arc::new(io::Error::new(source.kind(), source.to_string())) }
 }

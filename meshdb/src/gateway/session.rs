@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use datafusion::common::config::Dialect;
 use datafusion::error::Result;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -15,6 +16,7 @@ use datafusion::execution::{SessionState, TaskContext};
 use datafusion::prelude::SessionConfig;
 
 use super::GatewayOptions;
+use super::json::JsonPaths;
 use crate::Limits;
 use crate::catalog::{CATALOG, Catalog, PUBLIC};
 use crate::limits::BATCH_ROWS;
@@ -40,8 +42,11 @@ pub(super) fn base(options: &GatewayOptions) -> SessionState {
         .with_file_formats(Vec::new())
         .with_table_factories(HashMap::new())
         .build();
-    datafusion_functions_json::register_all(&mut state)
-        .expect("a session state registers every function that it is given");
+    // Planners are asked in the order in which they are registered.
+    let registered = state
+        .register_expr_planner(Arc::new(JsonPaths))
+        .and_then(|()| datafusion_functions_json::register_all(&mut state));
+    registered.expect("a session state registers every function and planner that it is given");
     state
 }
 
@@ -54,7 +59,11 @@ pub(super) fn begin(base: &SessionState, catalog: Catalog) -> SessionState {
 }
 
 /// Makes what the statement's operators run in: their memory, and where they may put what exceeds it.
-pub(super) fn task(state: &SessionState, options: &GatewayOptions, limits: &Limits) -> Result<Arc<TaskContext>> {
+pub(super) fn task(
+    state: &SessionState,
+    options: &GatewayOptions,
+    limits: &Limits,
+) -> Result<Arc<TaskContext>> {
     let runtime = Arc::new(runtime(options, limits)?);
     // By default the engine registers the file system of the machine.
     runtime.deregister_object_store(ObjectStoreUrl::local_filesystem().as_ref())?;
@@ -67,8 +76,12 @@ fn runtime(options: &GatewayOptions, limits: &Limits) -> Result<RuntimeEnv> {
         None => DiskManagerMode::Disabled,
     };
     let pool: Arc<dyn MemoryPool> = match &options.spill_directory {
-        Some(_) => Arc::new(TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), CONSUMERS_NAMED)),
-        None => Arc::new(TrackConsumersPool::new(GreedyMemoryPool::new(limits.memory_bytes), CONSUMERS_NAMED)),
+        Some(_) => {
+            Arc::new(TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), CONSUMERS_NAMED))
+        }
+        None => {
+            Arc::new(TrackConsumersPool::new(GreedyMemoryPool::new(limits.memory_bytes), CONSUMERS_NAMED))
+        }
     };
     RuntimeEnvBuilder::new()
         .with_memory_pool(pool)

@@ -170,7 +170,8 @@ impl fmt::Display for Pushed {
             ("kinds", &self.kinds),
             ("keys", &self.keys),
         ];
-        let mut parts: Vec<String> = sets.iter().filter_map(|(name, set)| show_set(name, set.as_ref()?)).collect();
+        let mut parts: Vec<String> =
+            sets.iter().filter_map(|(name, set)| show_set(name, set.as_ref()?)).collect();
         parts.extend(show_bounds("seq", self.seqs.unsigned()));
         parts.extend(show_bounds("position", self.positions.unsigned()));
         parts.extend(show_bounds("recorded_at", self.recorded.times()));

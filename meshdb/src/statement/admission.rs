@@ -26,7 +26,8 @@ const READ: &str = "use SELECT, EXPLAIN, SHOW or DESCRIBE";
 const FILE_FUNCTIONS: &[&str] = &["read_", "scan_", "parquet_", "csv", "json_scan", "glob", "url", "file"];
 
 /// Endings and schemes of names that mean a file in other systems.
-const FILE_NAMES: &[&str] = &[".csv", ".tsv", ".json", ".ndjson", ".parquet", ".arrow", ".avro", ".gz", ".zst", "://"];
+const FILE_NAMES: &[&str] =
+    &[".csv", ".tsv", ".json", ".ndjson", ".parquet", ".arrow", ".avro", ".gz", ".zst", "://"];
 
 /// Refuses everything that does more than read.
 pub(super) fn check(statement: &Statement) -> Result<(), QueryError> {
@@ -73,7 +74,10 @@ impl Visitor for Inner {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
         let clause = match &*query.body {
-            SetExpr::Insert(inner) | SetExpr::Update(inner) | SetExpr::Delete(inner) | SetExpr::Merge(inner) => {
+            SetExpr::Insert(inner)
+            | SetExpr::Update(inner)
+            | SetExpr::Delete(inner)
+            | SetExpr::Merge(inner) => {
                 return ControlFlow::Break(Box::new(refused(inner)));
             }
             _ if !query.locks.is_empty() => Some(("FOR UPDATE", CUT)),
@@ -95,7 +99,9 @@ impl Visitor for Inner {
         let (name, is_function) = match factor {
             TableFactor::Table { name, args, .. } => (name.clone(), args.is_some()),
             TableFactor::Function { name, .. } => (name.clone(), true),
-            TableFactor::TableFunction { expr: ast::Expr::Function(function), .. } => (function.name.clone(), true),
+            TableFactor::TableFunction { expr: ast::Expr::Function(function), .. } => {
+                (function.name.clone(), true)
+            }
             _ => return ControlFlow::Continue(()),
         };
         match reads_a_file(&name, is_function) {
@@ -113,7 +119,8 @@ fn reads_a_file(name: &ObjectName, is_function: bool) -> bool {
     if is_function {
         return FILE_FUNCTIONS.iter().any(|prefix| value.starts_with(prefix));
     }
-    let looks_like_a_file = FILE_NAMES.iter().any(|part| value.contains(part)) || value.starts_with(['/', '.', '~']);
+    let looks_like_a_file =
+        FILE_NAMES.iter().any(|part| value.contains(part)) || value.starts_with(['/', '.', '~']);
     ident.quote_style == Some('\'') || (name.0.len() == 1 && looks_like_a_file)
 }
 

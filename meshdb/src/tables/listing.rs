@@ -42,7 +42,9 @@ impl From<ArrowError> for RowsError {
 impl From<RowsError> for DataFusionError {
     fn from(error: RowsError) -> Self {
         match error {
-            RowsError::Read(source) => Self::External(Box::new(QueryError::Read { source: Arc::new(source) })),
+            RowsError::Read(source) => {
+                Self::External(Box::new(QueryError::Read { source: Arc::new(source) }))
+            }
             RowsError::Columns(error) => error.into(),
         }
     }

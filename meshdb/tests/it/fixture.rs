@@ -21,7 +21,8 @@ impl Fixture {
     pub fn with_options(options: GatewayOptions) -> Self {
         let store = Store::create(Path::new("/db"), &Doors::memory(), &LogOptions::default()).unwrap();
         let gateway = Gateway::new(store.reader(), options);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         Self { store, gateway, runtime }
     }
 
@@ -68,7 +69,8 @@ pub fn shop() -> Fixture {
             order(r#"{"id":1,"total":9.5,"customer":{"name":"Ada","tags":["new","vip"]},"note":null}"#)
                 .with_key("ada")
                 .with_time(at(0)),
-            order(r#"{"id":2,"total":20,"customer":{"name":"Bob","tags":[]},"note":"fragile"}"#).with_key("bob"),
+            order(r#"{"id":2,"total":20,"customer":{"name":"Bob","tags":[]},"note":"fragile"}"#)
+                .with_key("bob"),
         ],
     );
     let headers: &[(&str, &[u8])] = &[("content-type", b"application/json"), ("trace", &[0xff, 0x00])];
@@ -76,8 +78,14 @@ pub fn shop() -> Fixture {
         ("orders", &[order(r#"{"id":3,"total":null}"#).with_headers(headers)]),
         ("orders/audit", &[EventInput::new("order.checked", b"{\"by\":\"eve\"}").with_key("ada")]),
     ]);
-    fixture.append("orders", &[EventInput::new("order.cancelled", b"{\"id\":2}").with_key("bob").with_time(at(60))]);
-    fixture.append("Sensors", &[EventInput::new("measured", &[0xff, 0xfe, 0x00]), EventInput::new("measured", b"")]);
+    fixture.append(
+        "orders",
+        &[EventInput::new("order.cancelled", b"{\"id\":2}").with_key("bob").with_time(at(60))],
+    );
+    fixture.append(
+        "Sensors",
+        &[EventInput::new("measured", &[0xff, 0xfe, 0x00]), EventInput::new("measured", b"")],
+    );
     fixture.append("events", &[EventInput::new("odd", b"1")]);
     fixture.append("sys/names", &[EventInput::new("named", b"{}")]);
     fixture

@@ -60,7 +60,10 @@ fn files_are_never_tables() {
     ] {
         let error = shop.run(sql).map(|_| ()).expect_err(sql);
         let kind = error.kind();
-        assert!(matches!(kind, ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::Invalid), "{sql}: {error}");
+        assert!(
+            matches!(kind, ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::Invalid),
+            "{sql}: {error}"
+        );
     }
 }
 

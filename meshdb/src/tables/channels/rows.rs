@@ -13,7 +13,9 @@ use crate::tables::listing::RowsError;
 pub(super) fn rows(cut: &Cut) -> Result<RecordBatch, RowsError> {
     let channels = cut.channels()?;
     let parts: Vec<&ChannelPart> = channels.iter().flat_map(|channel| &channel.parts).collect();
-    let numbers = |number: fn(&ChannelPart) -> u64| UInt64Array::from_iter_values(parts.iter().map(|part| number(part)));
+    let numbers = |number: fn(&ChannelPart) -> u64| {
+        UInt64Array::from_iter_values(parts.iter().map(|part| number(part)))
+    };
     let created = parts.iter().map(|part| part.info.created_at.as_nanos());
     Ok(RecordBatch::try_new(
         schema(),

@@ -16,9 +16,7 @@ use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::sort_pushdown::SortOrderPushdownResult;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use redex::Selection;
 
 use super::schema::{Column, schema};
@@ -73,7 +71,14 @@ pub(super) struct EventScan {
 impl EventScan {
     pub(super) fn new(plan: Plan, partitions: Vec<Vec<Part>>, meter: Arc<Meter>) -> Result<Self> {
         let properties = properties(&plan, &partitions, false)?;
-        Ok(Self { plan, partitions, meter, reverse: false, properties, metrics: ExecutionPlanMetricsSet::new() })
+        Ok(Self {
+            plan,
+            partitions,
+            meter,
+            reverse: false,
+            properties,
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
     }
 
     /// The same scan, newest first.
@@ -90,8 +95,10 @@ impl EventScan {
 
     /// About how many events the chosen partitions have, if they are of one channel.
     fn estimate(&self, partition: Option<usize>) -> Precision<usize> {
-        let chosen = self.partitions.iter().enumerate().filter(|(place, _)| partition.is_none_or(|p| p == *place));
-        let lengths = chosen.flat_map(|(_, parts)| parts).map(|part| part.events.map(|span| span.to - span.from));
+        let chosen =
+            self.partitions.iter().enumerate().filter(|(place, _)| partition.is_none_or(|p| p == *place));
+        let lengths =
+            chosen.flat_map(|(_, parts)| parts).map(|part| part.events.map(|span| span.to - span.from));
         let total = lengths.sum::<Option<i128>>().and_then(|total| usize::try_from(total).ok());
         let limit = self.fetch().unwrap_or(usize::MAX);
         total.map_or(Precision::Absent, |total| Precision::Inexact(total.min(limit)))
@@ -132,7 +139,8 @@ impl DisplayAs for EventScan {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns: Vec<&str> = self.plan.columns.iter().map(|column| column.name()).collect();
         let pushed = self.plan.pushed.to_string();
-        let mut parts = vec![format!("table={}", self.plan.table), format!("columns=[{}]", columns.join(", "))];
+        let mut parts =
+            vec![format!("table={}", self.plan.table), format!("columns=[{}]", columns.join(", "))];
         parts.extend((!pushed.is_empty()).then_some(pushed));
         parts.extend(self.plan.limit.map(|limit| format!("limit={limit}")));
         parts.extend(self.reverse.then(|| "newest first".to_owned()));
@@ -226,7 +234,8 @@ impl ExecutionPlan for EventScan {
         &self,
         order: &[PhysicalSortExpr],
     ) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
-        let satisfies = |scan: &Self| scan.properties.equivalence_properties().ordering_satisfy(order.to_vec());
+        let satisfies =
+            |scan: &Self| scan.properties.equivalence_properties().ordering_satisfy(order.to_vec());
         if satisfies(self)? {
             return Ok(SortOrderPushdownResult::Exact { inner: Arc::new(self.clone()) });
         }

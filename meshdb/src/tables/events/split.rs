@@ -21,7 +21,10 @@ pub(super) fn evenly(span: Span, parts: usize) -> Vec<Span> {
     let parts = i128::try_from(parts).unwrap_or(1).max(1);
     let length = span.to - span.from;
     let cut = |part: i128| span.from + length * part / parts;
-    (0..parts).map(|part| Span { from: cut(part), to: cut(part + 1) }).filter(|part| !part.is_empty()).collect()
+    (0..parts)
+        .map(|part| Span { from: cut(part), to: cut(part + 1) })
+        .filter(|part| !part.is_empty())
+        .collect()
 }
 
 /// Divides the indexes in `span` into at most `parts` of about equally many bytes.

@@ -113,8 +113,10 @@ fn accepts(set: Option<&BTreeSet<String>>, text: &str) -> bool {
 
 /// The logs that predicates leave.
 fn logs<'a>(all: impl Iterator<Item = &'a Arc<PinnedLog>>, pushed: &Pushed) -> Vec<&'a Arc<PinnedLog>> {
-    all.filter(|log| accepts(pushed.logs.as_ref(), &log.name) && accepts(pushed.origins.as_ref(), &log.origin))
-        .collect()
+    all.filter(|log| {
+        accepts(pushed.logs.as_ref(), &log.name) && accepts(pushed.origins.as_ref(), &log.origin)
+    })
+    .collect()
 }
 
 fn all_parts(cut: &Cut, pushed: &Pushed, threads: usize) -> Vec<Part> {

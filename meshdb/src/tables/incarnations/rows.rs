@@ -16,8 +16,12 @@ pub(super) fn rows(cut: &Cut) -> Result<RecordBatch, RowsError> {
     for log in &cut.logs {
         all.extend(log.view.incarnations().into_iter().map(|incarnation| (&**log, incarnation)));
     }
-    let texts = |text: fn(&IncarnationInfo) -> String| StringViewArray::from_iter_values(all.iter().map(|(_, i)| text(i)));
-    let numbers = |number: fn(&IncarnationInfo) -> u64| UInt64Array::from_iter_values(all.iter().map(|(_, i)| number(i)));
+    let texts = |text: fn(&IncarnationInfo) -> String| {
+        StringViewArray::from_iter_values(all.iter().map(|(_, i)| text(i)))
+    };
+    let numbers = |number: fn(&IncarnationInfo) -> u64| {
+        UInt64Array::from_iter_values(all.iter().map(|(_, i)| number(i)))
+    };
     let began = all.iter().map(|(_, incarnation)| incarnation.began_at.as_nanos());
     // A position is the index behind the last entry that it includes.
     let last_signed = all.iter().map(|(_, incarnation)| incarnation.last_signed.0.checked_sub(1));

@@ -10,9 +10,12 @@ use crate::tables::listing::RowsError;
 
 pub(super) fn rows(cut: &Cut) -> Result<RecordBatch, RowsError> {
     let logs = &cut.logs;
-    let texts = |text: fn(&PinnedLog) -> &str| StringViewArray::from_iter_values(logs.iter().map(|log| text(log)));
-    let numbers = |number: fn(&PinnedLog) -> u64| UInt64Array::from_iter_values(logs.iter().map(|log| number(log)));
-    let channels: Vec<u64> = logs.iter().map(|log| Ok(count(log.view.channels()?.len()))).collect::<Result<_, RowsError>>()?;
+    let texts =
+        |text: fn(&PinnedLog) -> &str| StringViewArray::from_iter_values(logs.iter().map(|log| text(log)));
+    let numbers =
+        |number: fn(&PinnedLog) -> u64| UInt64Array::from_iter_values(logs.iter().map(|log| number(log)));
+    let channels: Vec<u64> =
+        logs.iter().map(|log| Ok(count(log.view.channels()?.len()))).collect::<Result<_, RowsError>>()?;
     Ok(RecordBatch::try_new(
         schema(),
         vec![
