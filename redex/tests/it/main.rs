@@ -1,5 +1,7 @@
 //! The public API of the log, as its users meet it.
 
 mod append;
+mod crash;
+mod ledger;
 mod store;
 mod support;
