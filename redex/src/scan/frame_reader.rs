@@ -11,6 +11,7 @@ use crate::codec::frame::{
     FrameHeader, FrameKind, HEADER_BYTES, Place, check_body, decode_header, unescaped,
 };
 use crate::error::{Corruption, ReadError};
+use crate::replay::decode_hole_frame;
 use crate::segments::{Segment, Segments};
 
 /// Bytes of the first read behind a seek.
@@ -43,6 +44,9 @@ pub(super) struct FrameReader {
     buffer_at: u64,
     read_bytes: usize,
     last_offset: u64,
+    /// Every entry below this index was read or passed. What stands behind the last entry that a reader may see
+    /// is not looked at: it may be written at this moment, or torn.
+    next_index: u64,
     /// Whether the next frame is the first one behind a seek; such frames are worth keeping.
     sought: bool,
 }
@@ -58,6 +62,7 @@ impl FrameReader {
             buffer_at: 0,
             read_bytes: READ_BYTES_MIN,
             last_offset: offset,
+            next_index: 0,
             sought: true,
         })
     }
@@ -80,6 +85,9 @@ impl FrameReader {
     pub(super) fn next(&mut self, bound: Position) -> Result<Found, ReadError> {
         let offset = self.place.offset;
         self.last_offset = offset;
+        if self.next_index >= bound.0 {
+            return Ok(Found::End);
+        }
         let cached = self.sought.then(|| self.cache.frame(self.place.segment, offset)).flatten();
         let (frame, trusted) = match cached {
             Some(frame) => (frame, true),
@@ -99,6 +107,11 @@ impl FrameReader {
         }
         self.sought = false;
         self.place.offset += frame.len() as u64;
+        self.next_index = match header.kind {
+            FrameKind::Entry => header.index.position_after().0,
+            FrameKind::Hole => decode_hole_frame(&body).map_or(header.index.0, |hole| hole.record.next.0),
+            _ => header.index.0,
+        };
         match header.kind {
             FrameKind::Entry => {
                 Ok(Found::Entry { index: header.index, frame_bytes: frame.len() as u64, body })
