@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{DiskFile, Index, Position};
+use base::{DiskFile, Position};
 use bytes::Bytes;
 
 use crate::cache::BlockCache;
@@ -23,7 +23,6 @@ const READ_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) enum Found {
     Entry {
-        index: Index,
         frame_bytes: u64,
         body: Bytes,
     },
@@ -52,16 +51,16 @@ pub(super) struct FrameReader {
 }
 
 impl FrameReader {
-    pub(super) fn new(segments: &Segments, segment: &Segment, offset: u64) -> Result<Self, ReadError> {
+    pub(super) fn new(segments: &Segments, segment: &Segment) -> Result<Self, ReadError> {
         Ok(Self {
-            file: segment.file(&*segments.disk)?,
+            file: segments.file(segment)?,
             path: segment.path.clone(),
-            place: Place { log: segments.log, segment: segment.number, offset },
+            place: Place { log: segments.log, segment: segment.number, offset: 0 },
             cache: segments.cache.clone(),
             buffer: Bytes::new(),
             buffer_at: 0,
             read_bytes: READ_BYTES_MIN,
-            last_offset: offset,
+            last_offset: 0,
             next_index: 0,
             sought: true,
         })
@@ -77,8 +76,24 @@ impl FrameReader {
         self.last_offset
     }
 
-    pub(super) fn skip_to(&mut self, offset: u64) {
+    pub(super) fn go_to(&mut self, offset: u64) {
         self.place.offset = offset;
+        self.next_index = 0;
+        let buffered = self.buffer_at..=self.buffer_at + self.buffer.len() as u64;
+        if !buffered.contains(&offset) {
+            // Who leaps needs little of what lies between.
+            self.read_bytes = READ_BYTES_MIN;
+        }
+    }
+
+    /// Goes to the next valid frame behind a damaged one; tells whether there is one.
+    pub(super) fn skip_damage(&mut self, segments: &Segments, segment: &Segment) -> Result<bool, ReadError> {
+        let rest = segments.load_part(segment, self.place.offset, u64::MAX)?;
+        let next = rest.view().next_valid(self.place.offset);
+        if let Some(frame) = &next {
+            self.go_to(frame.offset);
+        }
+        Ok(next.is_some())
     }
 
     /// Returns what stands at the reader's place and goes behind it.
@@ -113,9 +128,7 @@ impl FrameReader {
             _ => header.index.0,
         };
         match header.kind {
-            FrameKind::Entry => {
-                Ok(Found::Entry { index: header.index, frame_bytes: frame.len() as u64, body })
-            }
+            FrameKind::Entry => Ok(Found::Entry { frame_bytes: frame.len() as u64, body }),
             FrameKind::Footer => Ok(Found::End),
             _ => Ok(Found::Other),
         }

@@ -3,5 +3,6 @@
 mod append;
 mod crash;
 mod ledger;
+mod model;
 mod store;
 mod support;
