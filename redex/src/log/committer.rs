@@ -100,9 +100,8 @@ impl Committer {
         let mut batch = Vec::new();
         let mut chain = self.chain.clone();
         for (place, open) in entries.into_iter().enumerate() {
-            let signed = sign && place == last;
-            let encoded = self.encode(open, signed, &chain, &mut frames, batch.is_empty());
-            chain.push(&self.segments.hasher, encoded.slot, encoded.hash, signed);
+            let encoded = self.encode(open, sign && place == last, &chain, &mut frames, batch.is_empty());
+            chain.push(&self.segments.hasher, encoded.slot, encoded.hash, encoded.signed);
             batch.push(encoded);
             if self.writer.tail() + frames.len() as u64 >= self.segment_bytes {
                 self.write_batch(&mut frames, &mut batch)?;
@@ -116,10 +115,12 @@ impl Committer {
         Ok(())
     }
 
+    /// Encodes an entry behind the frames. It is signed if `sign`, and whenever a frame might else testify that
+    /// entries are synced which nobody signed: an entry over an adopted end, and one that may fill the segment.
     fn encode(
         &self,
         open: OpenEntry,
-        signed: bool,
+        sign: bool,
         chain: &Chain,
         frames: &mut Vec<u8>,
         first_of_batch: bool,
@@ -148,6 +149,12 @@ impl Committer {
             block::encode(&mut block_list, &item);
             blocks.push(item);
         }
+        let body_bytes = entry::body_bytes_max(
+            control_bytes.len() + open.append_bytes.len() + block_list.len(),
+            blocks.iter().map(|item| item.bytes).sum(),
+        );
+        let end = offset + frame::frame_bytes_max(body_bytes) as u64;
+        let signed = sign || chain.last_signed < self.synced || end >= self.segment_bytes;
         let fields = HeadFields {
             slot,
             incarnation: self.incarnation.id,
@@ -159,7 +166,7 @@ impl Committer {
             controls: count(controls.len()),
             witness: signed.then(|| (chain.root.position(), chain.root.hash(hasher))),
         };
-        let mut body = Vec::with_capacity(512 + blocks.iter().map(|item| item.bytes).sum::<usize>());
+        let mut body = Vec::with_capacity(body_bytes);
         entry::encode_head(&mut body, &fields, &control_bytes, &open.append_bytes, &block_list);
         let hash = hasher.entry(&body);
         body.put_u32(crc32fast::hash(&body));

@@ -1,5 +1,8 @@
 //! The public API of the log, as its users meet it.
 
 mod append;
+mod crash;
+mod ledger;
+mod model;
 mod store;
 mod support;
