@@ -1,1 +1,37 @@
-//! Work in progress.
+//! NetDb, embedded: an event-sourced database in a directory or in memory.
+//!
+//! [`NetDb::open`] opens a directory for writing, [`NetDb::channel`] names a stream of events,
+//! [`Channel::append`] returns when an event is on disk, [`Channel::tail`] follows, and `NetDb::sql` asks.
+//! Nothing here needs a server; appending and reading need no asynchronous runtime, tails and SQL run on
+//! tokio.
+//!
+//! The crates below are re-exported: [`redex`] is the log with everything it can do, [`base`] the identifiers,
+//! and `meshdb` the query engine.
+
+mod builder;
+mod channel;
+mod database;
+mod error;
+#[cfg(feature = "sql")]
+mod sql;
+mod stream;
+
+pub use base;
+#[cfg(feature = "sql")]
+pub use meshdb;
+pub use redex;
+
+pub use base::{ErrorKind, Seq, Timestamp};
+pub use builder::Builder;
+pub use channel::Channel;
+pub use database::NetDb;
+pub use error::Error;
+pub use redex::{Ack, Appended, Event, EventInput, Expect, LogOptions, Selection};
+#[cfg(feature = "sql")]
+pub use sql::Answer;
+pub use stream::EventStream;
+
+/// The programs of the README, compiled and run with the documentation tests.
+#[cfg(all(doctest, feature = "sql"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

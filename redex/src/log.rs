@@ -1,9 +1,10 @@
 //! A log open for writing: the sequencer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base::{ChannelName, Doors, Index, Position, Timestamp};
+use base::{ChannelName, DiskLock, Doors, Index, Position, Timestamp};
 
 use crate::error::AppendError;
 use crate::reader::{LogReader, Published};
@@ -56,10 +57,12 @@ pub(crate) struct Shared {
     stage: Mutex<Stage>,
     progress: Progress,
     flusher: Flusher,
-    /// When bytes that nobody waits for must be synced, by the monotonic clock.
-    deadline: Mutex<Option<Duration>>,
+    /// When bytes that nobody waits for must be synced: nanoseconds of the monotonic clock, 0 for never.
+    deadline: AtomicU64,
     clock_check: ClockCheck,
     published: Arc<Published>,
+    /// The lock of the node's directory, given back when the log was closed.
+    lock: Mutex<Option<Arc<dyn DiskLock>>>,
 }
 
 /// Compares the wall clock with the monotonic one since the log was opened.
@@ -113,8 +116,7 @@ impl Log {
     /// As [`append`](Self::append).
     pub fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
         let size = request.check()?;
-        self.shared.make_room(size);
-        let mut stage = self.shared.stage();
+        let mut stage = self.shared.stage_with_room(size);
         stage.check_open()?;
         let staged = stage.submit(request, size, || self.shared.now());
         let need = Need { epoch: stage.epoch, position: staged.relies_on };
@@ -208,8 +210,13 @@ impl Shared {
         self.committer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn deadline(&self) -> MutexGuard<'_, Option<Duration>> {
-        self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    fn deadline(&self) -> Option<Duration> {
+        let nanos = self.deadline.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    fn disarm(&self) {
+        self.deadline.store(0, Ordering::Relaxed);
     }
 
     fn now(&self) -> Result<Timestamp, Rejection> {
@@ -220,12 +227,15 @@ impl Shared {
         self.stage().shut.is_some()
     }
 
-    /// Writes what is staged when there is no room for more.
-    fn make_room(&self, size: RequestSize) {
-        let staged = self.stage().bytes;
-        if staged > 0 && staged + size.bytes as u64 > self.options.staged_bytes_max {
-            self.round(Ack::Written);
+    /// Locks the stage; writes what is staged before, when there is no room for more.
+    fn stage_with_room(&self, size: RequestSize) -> MutexGuard<'_, Stage> {
+        let stage = self.stage();
+        if stage.bytes == 0 || stage.bytes + size.bytes as u64 <= self.options.staged_bytes_max {
+            return stage;
         }
+        drop(stage);
+        self.commit_in_turn(Ack::Written);
+        self.stage()
     }
 
     /// Blocks until something is settled about `need`; commits if nobody else does.
@@ -246,24 +256,33 @@ impl Shared {
         }
     }
 
-    /// Commits what is staged, for everybody. Returns without doing anything when somebody else commits.
-    fn round(&self, ack: Ack) {
+    /// Commits what is staged, for everybody. Returns `false` without doing anything when somebody else commits.
+    fn round(&self, ack: Ack) -> bool {
         {
             let mut progress = self.progress.lock();
-            if progress.committing || progress.poison().is_some() {
-                return;
+            if progress.committing {
+                return false;
+            }
+            if progress.poison().is_some() {
+                return true;
             }
             progress.committing = true;
         }
         let mut committer = self.committer();
         let sync = ack == Ack::Durable || self.progress.lock().wants_durable();
         let entries = self.take_staged(&committer, sync);
-        let stopped = self.commit(&mut committer, entries, sync);
-        if let Err(stopped) = stopped {
+        if let Err(stopped) = self.commit(&mut committer, entries, sync) {
             self.stopped(&committer, stopped);
         }
+        self.publish(&mut committer);
+        let (written, durable) = (committer.state.position(), committer.synced);
         drop(committer);
-        self.progress.update(|progress| progress.committing = false);
+        self.progress.update(|progress| {
+            progress.written = written;
+            progress.durable = durable;
+            progress.committing = false;
+        });
+        true
     }
 
     fn take_staged(&self, committer: &Committer, sync: bool) -> Vec<stage::OpenEntry> {
@@ -281,36 +300,30 @@ impl Shared {
         entries: Vec<stage::OpenEntry>,
         sync: bool,
     ) -> Result<(), Stopped> {
-        let unsynced = !entries.is_empty() || committer.synced < committer.state.position();
         if !entries.is_empty() {
             committer.write(entries, sync)?;
         }
-        let written = committer.state.position();
-        if !sync {
-            self.progress.update(|progress| {
-                progress.written = written;
-                progress.durable = progress.durable.max(committer.synced);
-            });
-            if unsynced {
-                self.arm();
-            }
-            return Ok(());
-        }
-        if unsynced {
-            // What was staged meanwhile is for the next round; what is written now becomes durable with it.
-            self.progress.update(|progress| progress.written = written);
+        let unsynced = committer.synced < committer.state.position();
+        if sync && unsynced {
             committer.sync()?;
-            committer.tell_readers(true);
-            *self.deadline() = None;
+            // Whoever stages from here on sees whether the deadline still stands.
+            let stage = self.stage();
+            if stage.is_empty() {
+                self.disarm();
+            }
+        } else if unsynced {
+            self.arm();
         }
-        self.publish(committer);
-        self.progress.update(|progress| progress.durable = committer.synced);
-        self.published.wake();
         Ok(())
     }
 
-    /// Lets readers see what is durable.
+    /// Lets readers see what is durable, before anybody is told that it is.
     fn publish(&self, committer: &mut Committer) {
+        if committer.published == committer.synced {
+            return;
+        }
+        committer.published = committer.synced;
+        committer.tell_readers(true);
         let touched = std::mem::take(&mut committer.touched);
         let state = &committer.state;
         self.published.update(|visible| {
@@ -332,6 +345,7 @@ impl Shared {
             }
             visible.last_recorded_at = state.last_recorded_at;
         });
+        self.published.wake();
     }
 
     /// Takes back what could not be written, or shuts the log when that is not possible.
@@ -343,14 +357,13 @@ impl Shared {
                 let epoch = stage.epoch;
                 stage.reset(committer.state.clone());
                 drop(stage);
-                self.progress.update(|progress| progress.written = committer.state.position());
                 let reason = match cause.kind() {
                     std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                         Rejection::DiskFull
                     }
                     _ => Rejection::WriteFailed { cause: cause.to_string() },
                 };
-                self.progress.fail(epoch, reason);
+                self.progress.fail(epoch, committer.state.position(), reason);
                 self.arm();
             }
             Stopped::Broken(cause) => {
@@ -365,9 +378,10 @@ impl Shared {
 
     /// Notes that bytes were left unsynced, so that the flusher syncs them in time.
     fn arm(&self) {
-        let mut deadline = self.deadline();
-        if deadline.is_none() {
-            *deadline = Some(self.doors.clock.monotonic() + self.options.sync_within);
+        let deadline = self.doors.clock.monotonic() + self.options.sync_within;
+        let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+        if self.deadline.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.flusher.wake();
         }
     }
 
@@ -379,39 +393,56 @@ impl Shared {
             (progress.has_wakers(), progress.wants_durable())
         };
         if awaited {
-            self.round(if durable_awaited { Ack::Durable } else { Ack::Written });
+            self.commit_in_turn(if durable_awaited { Ack::Durable } else { Ack::Written });
         }
         let now = self.doors.clock.monotonic();
         let due = self.deadline().is_some_and(|deadline| deadline <= now);
         if due {
-            *self.deadline() = None;
-            self.round(Ack::Durable);
+            self.disarm();
+            self.commit_in_turn(Ack::Durable);
         }
         match self.progress.lock().has_wakers() && !self.is_shut() {
             true => Some(now),
-            false => *self.deadline(),
+            false => self.deadline(),
+        }
+    }
+
+    /// Commits; behind whoever commits at the moment.
+    fn commit_in_turn(&self, ack: Ack) {
+        while !self.round(ack) {
+            let progress = self.progress.lock();
+            if progress.committing {
+                drop(self.progress.wait(progress));
+            }
         }
     }
 
     /// Makes sure that an append whose ticket was dropped becomes durable.
-    fn left_unsynced(self: &Arc<Self>, position: Position) {
-        let settled = {
-            let progress = self.progress.lock();
-            progress.durable >= position || progress.poison().is_some()
-        };
-        if settled || self.deadline().is_some() {
+    fn left_unsynced(&self, position: Position) {
+        if self.deadline().is_some() {
+            return;
+        }
+        let progress = self.progress.lock();
+        let settled = progress.durable >= position || progress.poison().is_some();
+        drop(progress);
+        if settled {
             return;
         }
         self.arm();
-        self.flusher.wake(self);
     }
 
     /// Has the flusher commit for a future that was just polled.
-    fn request_flush(self: &Arc<Self>) {
-        self.flusher.wake(self);
+    fn request_flush(&self) {
+        self.flusher.wake();
     }
 
     fn close(&self) -> Result<(), AppendError> {
+        let closed = self.close_log();
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        closed
+    }
+
+    fn close_log(&self) -> Result<(), AppendError> {
         let need = {
             let mut stage = self.stage();
             match &stage.shut {
@@ -431,7 +462,9 @@ impl Shared {
             }
             _ => Ok(()),
         };
-        let closed = self.commit(&mut committer, Vec::new(), true).and_then(|()| committer.close());
+        let committed = self.commit(&mut committer, Vec::new(), true);
+        self.publish(&mut committer);
+        let closed = committed.and_then(|()| committer.close());
         self.published.close();
         if let Err(Stopped::Write(cause)) = closed {
             return Err(AppendError::Unknown { cause: cause.to_string() });

@@ -7,7 +7,7 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use base::{Disk, DiskLock, Doors, Identity, OpenMode, OriginId};
 
@@ -20,8 +20,8 @@ use crate::segments::Segments;
 
 const MAIN: &str = "main";
 
-/// A node's directory, open for writing. Cloning shares it; the lock is given back when it is closed or the
-/// last clone is dropped.
+/// A node's directory, open for writing. Cloning shares it; the lock is given back when its logs were closed,
+/// by [`close`](Self::close) or because nobody uses them any more.
 #[derive(Debug, Clone)]
 pub struct Store {
     shared: Arc<StoreShared>,
@@ -33,8 +33,6 @@ struct StoreShared {
     identity: Arc<Identity>,
     main: Log,
     recovery: RecoveryReport,
-    /// Declared behind the log, so that it is given back after the log was closed.
-    lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
 
 impl Store {
@@ -68,7 +66,7 @@ impl Store {
         }
         let disk = &*doors.disk;
         disk.create_directories(dir).map_err(OpenError::io(dir))?;
-        let lock = take_lock(disk, dir)?;
+        let lock = Arc::from(take_lock(disk, dir)?);
         let log_dir = dir.join("logs").join(MAIN);
         let identity_path = dir.join("identity");
         let identity = Arc::new(open_identity(doors, &identity_path, &log_dir)?);
@@ -78,10 +76,10 @@ impl Store {
             doors: doors.clone(),
             identity: Arc::clone(&identity),
             identity_path,
+            lock,
         };
         let OpenedLog { log: main, report: recovery } = log::open(&site, options)?;
-        let lock = Mutex::new(Some(lock));
-        Ok(Self { shared: Arc::new(StoreShared { dir: dir.to_owned(), identity, main, recovery, lock }) })
+        Ok(Self { shared: Arc::new(StoreShared { dir: dir.to_owned(), identity, main, recovery }) })
     }
 
     /// Tells whether a directory holds a node.
@@ -125,9 +123,7 @@ impl Store {
     ///
     /// As [`Log::close`].
     pub fn close(&self) -> Result<(), AppendError> {
-        let closed = self.shared.main.close();
-        self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        closed
+        self.shared.main.close()
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Committer {
     pub state: LogState,
     pub chain: Chain,
     pub synced: Position,
+    /// What readers were told last.
+    pub published: Position,
     pub incarnation: Incarnation,
     /// Slots of channels that were written since readers were last told.
     pub touched: Vec<usize>,

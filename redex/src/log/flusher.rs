@@ -15,28 +15,36 @@ use crate::FlusherMode;
 #[derive(Debug)]
 pub(crate) struct Flusher {
     mode: FlusherMode,
+    log: Weak<Shared>,
     clock: Arc<dyn Clock>,
     signal: Arc<Signal>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+impl Drop for Flusher {
+    /// The thread ends by itself, since there is no log any more; it only has to look.
+    fn drop(&mut self) {
+        self.signal.raise();
+    }
+}
+
 impl Flusher {
-    pub(crate) fn new(mode: FlusherMode, clock: Arc<dyn Clock>) -> Self {
-        Self { mode, clock, signal: Arc::new(Signal::new()), thread: Mutex::new(None) }
+    pub(crate) fn new(mode: FlusherMode, clock: Arc<dyn Clock>, log: Weak<Shared>) -> Self {
+        Self { mode, log, clock, signal: Arc::new(Signal::new()), thread: Mutex::new(None) }
     }
 
     /// Starts the thread if it does not run, and wakes it.
-    pub(crate) fn wake(&self, shared: &Arc<Shared>) {
+    pub(crate) fn wake(&self) {
         if self.mode == FlusherMode::Manual {
             return;
         }
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
-            let (shared, signal, clock) =
-                (Arc::downgrade(shared), Arc::clone(&self.signal), Arc::clone(&self.clock));
+            let log = Weak::clone(&self.log);
+            let (signal, clock) = (Arc::clone(&self.signal), Arc::clone(&self.clock));
             let spawned = std::thread::Builder::new()
                 .name("redex-flusher".to_owned())
-                .spawn(move || run(&shared, &signal, &*clock));
+                .spawn(move || run(&log, &signal, &*clock));
             match spawned {
                 Ok(handle) => *thread = Some(handle),
                 Err(cause) => tracing::error!(%cause, "flusher not started"),
@@ -59,10 +67,10 @@ impl Flusher {
     }
 }
 
-fn run(shared: &Weak<Shared>, signal: &Signal, clock: &dyn Clock) {
+fn run(log: &Weak<Shared>, signal: &Signal, clock: &dyn Clock) {
     loop {
-        let deadline: Option<Duration> = match shared.upgrade() {
-            Some(shared) if !shared.is_shut() => shared.flush_step(),
+        let deadline: Option<Duration> = match log.upgrade() {
+            Some(log) if !log.is_shut() => log.flush_step(),
             _ => return,
         };
         clock.wait(signal, deadline);

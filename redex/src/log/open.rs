@@ -1,10 +1,11 @@
 //! Opening a log for writing: what a crash or damage left is put in order first.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
 
-use base::{Disk, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Position, Timestamp};
+use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Position, Timestamp};
 
 use super::committer::{Committer, Incarnation, create_segment};
 use super::flusher::Flusher;
@@ -37,6 +38,8 @@ pub(crate) struct Site {
     pub doors: Doors,
     pub identity: Arc<Identity>,
     pub identity_path: PathBuf,
+    /// The lock of the node's directory.
+    pub lock: Arc<dyn DiskLock>,
 }
 
 #[derive(Debug)]
@@ -80,7 +83,7 @@ pub struct QuarantinedRange {
     pub saved_as: PathBuf,
 }
 
-/// Opens the log at a site for writing; creates what is missing. The caller holds the node's lock.
+/// Opens the log at a site for writing; creates what is missing.
 pub(crate) fn open(site: &Site, options: &LogOptions) -> Result<OpenedLog, OpenError> {
     let disk = &*site.doors.disk;
     disk.create_directories(&site.dir).map_err(OpenError::io(&site.dir))?;
@@ -461,6 +464,7 @@ fn assemble(
         state: begun.state.clone(),
         chain: begun.chain,
         synced: position,
+        published: position,
         incarnation,
         touched: Vec::new(),
         signed_at: Duration::ZERO,
@@ -473,16 +477,17 @@ fn assemble(
         monotonic: doors.clock.monotonic(),
         leap_max: options.clock_leap_max,
     };
-    let shared = Arc::new(Shared {
+    let shared = Arc::new_cyclic(|log| Shared {
         doors: doors.clone(),
         options: options.clone(),
         committer: Mutex::new(committer),
         stage: Mutex::new(Stage::new(begun.state)),
         progress: Progress::new(position),
-        flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock)),
-        deadline: Mutex::new(None),
+        flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::clone(log)),
+        deadline: AtomicU64::new(0),
         clock_check,
         published: Arc::clone(&published),
+        lock: Mutex::new(Some(Arc::clone(&site.lock))),
     });
     let reader = LogReader::new(superblock, segments, published, None);
     Ok(Log { shared, reader })

@@ -150,9 +150,9 @@ impl Progress {
         woken.into_iter().for_each(|waiting| waiting.waker.wake());
     }
 
-    pub(crate) fn fail(&self, epoch: u64, reason: Rejection) {
+    /// Notes that a write failed which ended an epoch; the epoch's entries below `cut` were written.
+    pub(crate) fn fail(&self, epoch: u64, cut: Position, reason: Rejection) {
         self.update(|state| {
-            let cut = state.written;
             state.failures.push(Failure { epoch, cut, reason });
         });
     }

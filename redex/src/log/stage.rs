@@ -110,6 +110,11 @@ impl Stage {
         Self { state, full: Vec::new(), open: None, bytes: 0, epoch: 0, shut: None }
     }
 
+    /// Tells whether nothing is staged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.full.is_empty() && self.open.is_none()
+    }
+
     /// Takes everything that is staged.
     pub(crate) fn take(&mut self) -> Vec<OpenEntry> {
         self.bytes = 0;

@@ -1,4 +1,5 @@
 //! The public API of the log, as its users meet it.
 
 mod append;
+mod store;
 mod support;

@@ -1,0 +1,99 @@
+//! One channel of a database.
+
+use base::{ChannelName, Seq};
+use redex::{
+    Ack, AppendRequest, Appended, ChannelEvents, Condition, Encoding, Event, EventInput, Expect, Log,
+    Selection, TypedChannel,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, EventStream};
+
+/// A stream of events with dense numbers from 0. Cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    log: Log,
+    name: ChannelName,
+}
+
+impl Channel {
+    pub(crate) fn new(log: Log, name: ChannelName) -> Self {
+        Self { log, name }
+    }
+
+    /// Returns the channel's name.
+    pub fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
+    /// Appends one event and blocks until it is durable.
+    ///
+    /// *Durability*: once this returns, the event survives a power failure (in a database on disk).
+    ///
+    /// # Errors
+    ///
+    /// Kind `Invalid` when a limit is passed; `Unavailable` when the disk is full (the event is not in the
+    /// log) or failed (it may be); `Closed`.
+    pub fn append(&self, kind: &str, payload: &[u8]) -> Result<Appended, Error> {
+        self.append_all(&[EventInput::new(kind, payload)])
+    }
+
+    /// Appends events, all or none, and blocks until they are durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    pub fn append_all(&self, events: &[EventInput<'_>]) -> Result<Appended, Error> {
+        Ok(self.log.append(&self.name, events)?.wait(Ack::Durable).into_result()?)
+    }
+
+    /// Appends events, all or none, and completes when they are durable; no thread is blocked meanwhile.
+    ///
+    /// *Cancel safety*: the events are staged by the first poll; dropping the future then does not take them
+    /// back.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    pub async fn append_async(&self, events: &[EventInput<'_>]) -> Result<Appended, Error> {
+        Ok(self.log.append(&self.name, events)?.acknowledged(Ack::Durable).await.into_result()?)
+    }
+
+    /// Appends events if the channel is as expected, and blocks until they are durable.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Conflict` when it is not, with nothing appended; otherwise as [`append`](Self::append).
+    pub fn append_if(&self, expect: Expect, events: &[EventInput<'_>]) -> Result<Appended, Error> {
+        let parts = [ChannelEvents { channel: &self.name, events }];
+        let conditions = [Condition { channel: self.name.clone(), expect }];
+        let request = AppendRequest { parts: &parts, conditions: &conditions, ..AppendRequest::default() };
+        Ok(self.log.submit(&request)?.wait(Ack::Durable).into_result()?)
+    }
+
+    /// Reads all durable events from a number on.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Corrupt` where stored bytes are damaged; also as items.
+    pub fn read(&self, from: Seq) -> Result<impl Iterator<Item = Result<Event, Error>> + use<>, Error> {
+        let mut selection = Selection::channel(&self.name);
+        selection.seqs.from = Some(from.0);
+        let events = self.log.reader().view().read(&selection)?;
+        Ok(events.map(|event| event.map_err(Error::from)))
+    }
+
+    /// Follows the channel from a number on: history first, then new events as they become durable, without
+    /// gap or repetition. Needs a tokio runtime.
+    pub fn tail(&self, from: Seq) -> EventStream {
+        let mut selection = Selection::channel(&self.name);
+        selection.seqs.from = Some(from.0);
+        EventStream::new(self.log.reader().tail(selection))
+    }
+
+    /// Returns the channel as one of typed values.
+    pub fn typed<T: Serialize + DeserializeOwned>(&self, encoding: Encoding) -> TypedChannel<T> {
+        TypedChannel::new(&self.log, &self.name, encoding)
+    }
+}

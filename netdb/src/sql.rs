@@ -1,0 +1,62 @@
+//! SQL over an embedded database.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use meshdb::{Gateway, GatewayOptions, Limits, Param, Principal, RecordBatch, SchemaRef};
+use redex::Store;
+
+use crate::Error;
+
+/// The query engine, made when it is first used.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    options: GatewayOptions,
+    limits: Limits,
+    gateway: OnceLock<Gateway>,
+}
+
+impl Engine {
+    pub(crate) fn new(options: GatewayOptions, limits: Limits) -> Self {
+        Self { options, limits, gateway: OnceLock::new() }
+    }
+
+    pub(crate) async fn run(&self, store: &Store, sql: &str, params: &[Param]) -> Result<Answer, Error> {
+        let gateway = self.gateway.get_or_init(|| Gateway::new(store.reader(), self.options.clone()));
+        let result = gateway.execute(&Principal::owner(), sql, params, &self.limits).await?;
+        let schema = result.schema();
+        Ok(Answer { batches: result.collect().await?, schema })
+    }
+}
+
+/// The rows that a statement gave; shown as a table.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+impl Answer {
+    /// Returns names and types of the columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Returns the rows, as Arrow record batches.
+    pub fn batches(&self) -> &[RecordBatch] {
+        &self.batches
+    }
+
+    /// Returns how many rows there are.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::new();
+        meshdb::output::table(&self.schema, &self.batches, &mut text).map_err(|_| fmt::Error)?;
+        f.write_str(String::from_utf8_lossy(&text).trim_end())
+    }
+}
