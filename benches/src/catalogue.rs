@@ -78,19 +78,31 @@ pub const ALL: [Benchmark; 21] = [
     },
 ];
 
-/// Returns the benchmarks whose names begin with one of `names`; all of them without any.
+/// Returns the benchmarks that are asked for by name; all of them without any.
 ///
 /// # Errors
 ///
-/// When a name fits none.
+/// As [`chosen`].
 pub fn select(names: &[String]) -> Result<Vec<Benchmark>> {
-    if let Some(stray) = names.iter().find(|name| !ALL.iter().any(|known| known.name.starts_with(&***name))) {
-        return Err(Failure::from(format!(
-            "no benchmark's name begins with `{stray}`: see `netdb-bench list`"
-        )));
+    Ok(chosen(names, &ALL, |known| known.name)?.into_iter().copied().collect())
+}
+
+/// Picks from a list what is asked for, in the list's order: a name picks what is called so, or else everything
+/// whose name begins so. Without names everything is picked.
+///
+/// # Errors
+///
+/// When a name picks nothing.
+pub fn chosen<'a, T>(names: &[String], list: &'a [T], name_of: fn(&T) -> &'static str) -> Result<Vec<&'a T>> {
+    let picks = |name: &str, known: &T| {
+        let is_whole = list.iter().any(|other| name_of(other) == name);
+        if is_whole { name_of(known) == name } else { name_of(known).starts_with(name) }
+    };
+    if let Some(stray) = names.iter().find(|name| !list.iter().any(|known| picks(name, known))) {
+        let known: Vec<_> = list.iter().map(name_of).collect();
+        return Err(Failure::from(format!("no name begins with `{stray}`; there are {}", known.join(", "))));
     }
-    let is_wanted = |known: &Benchmark| names.iter().any(|name| known.name.starts_with(&**name));
-    Ok(ALL.iter().filter(|known| names.is_empty() || is_wanted(known)).copied().collect())
+    Ok(list.iter().filter(|known| names.is_empty() || names.iter().any(|name| picks(name, known))).collect())
 }
 
 /// Runs benchmarks one after the other and records them.
@@ -120,12 +132,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_different_and_selected_by_their_beginnings() {
+    fn names_are_different_and_picked_whole_or_by_their_beginnings() {
         let names: std::collections::BTreeSet<_> = ALL.iter().map(|known| known.name).collect();
         assert_eq!(names.len(), ALL.len());
         assert_eq!(select(&[]).unwrap().len(), ALL.len());
-        let durable = select(&["append-durable".to_owned()]).unwrap();
-        assert_eq!(durable.len(), 4);
+        assert_eq!(select(&["append-durable".to_owned()]).unwrap().len(), 4);
+        assert_eq!(select(&["scan".to_owned()]).unwrap().len(), 1, "a whole name picks nothing else");
         assert!(select(&["nothing".to_owned()]).is_err());
     }
 }

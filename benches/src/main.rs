@@ -23,7 +23,7 @@ struct Arguments {
 enum Command {
     /// Run benchmarks of the log
     Run {
-        /// Beginnings of names; all benchmarks without any
+        /// Names or their beginnings; all benchmarks without any
         names: Vec<String>,
         #[command(flatten)]
         session: SessionOptions,

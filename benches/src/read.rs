@@ -62,8 +62,8 @@ pub fn points(setting: &Setting, entries: Entries) -> Result<Sample> {
     })
 }
 
-/// A well-mixed number for each number (the finaliser of splitmix64).
-fn scattered(number: u64) -> u64 {
+/// Returns a well-mixed number for each number (the finaliser of splitmix64).
+pub fn scattered(number: u64) -> u64 {
     let mut mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
