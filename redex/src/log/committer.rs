@@ -1,7 +1,7 @@
 //! Turning staged entries into frames on disk: hashing, linking, signing, writing, syncing.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use base::{Doors, Identity, IncarnationId, NodeId, OpenMode, Position, Slot, Term, Timestamp};
@@ -265,20 +265,19 @@ impl Committer {
     /// Seals the newest segment and begins the next one.
     pub(crate) fn roll(&mut self) -> Result<(), Stopped> {
         self.sync()?;
-        let index = std::mem::take(&mut *self.index.write().unwrap_or_else(PoisonError::into_inner));
-        let body = footer::encode_footer(&self.footer(&index));
+        // The index stays where it is meanwhile: scans that began before go on in it.
+        let body = footer::encode_footer(&self.footer(&self.index()));
         let mut frames = Vec::new();
         let place = self.place(self.writer.tail());
         frame::encode(&mut frames, place, FrameKind::Footer, self.state.next_index, self.synced, &body);
-        let sealed = self.append_frames(&frames).and_then(|()| self.sync());
-        let shared = Arc::new(RwLock::new(index));
-        if let Some(segment) = self.segments.last() {
-            segment.set_index(IndexSource::Memory(Arc::clone(&shared)));
-        }
-        self.index = shared;
-        sealed?;
+        self.append_frames(&frames)?;
+        self.sync()?;
         self.finish_sealed()?;
         self.begin_segment().map_err(|cause| Stopped::Broken(format!("a segment not begun ({cause})")))
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, SegmentIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Trims a sealed segment and writes its index file.
@@ -288,8 +287,8 @@ impl Committer {
             .and_then(|()| self.writer.sync())
             .map_err(|cause| Stopped::Broken(format!("a segment not trimmed ({cause})")))?;
         if let Some(segment) = self.segments.last() {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            self.segments.write_index(&segment, self.writer.tail(), &index);
+            self.segments.write_index(&segment, self.writer.tail(), &self.index());
+            segment.release_index();
         }
         Ok(())
     }

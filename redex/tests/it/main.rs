@@ -4,5 +4,6 @@ mod append;
 mod crash;
 mod ledger;
 mod model;
+mod roll;
 mod store;
 mod support;
