@@ -1,7 +1,8 @@
-//! What reads keep in memory: index blocks and frames, bounded in bytes.
+//! What reads keep: index blocks and frames, bounded in bytes, and open files, bounded in number.
 
 use std::sync::Arc;
 
+use base::DiskFile;
 use bytes::Bytes;
 use moka::sync::Cache;
 
@@ -11,11 +12,22 @@ use crate::index::Point;
 /// Names a piece of a segment: segment number and offset.
 type Place = (u64, u64);
 
+/// Files that are kept open; processes often may open no more than 1,024.
+const FILES_MAX: u64 = 128;
+
+/// Which file of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum FileKind {
+    Segment,
+    Index,
+}
+
 /// A bounded cache; cloning shares it.
 #[derive(Clone)]
 pub(crate) struct BlockCache {
     index_blocks: Cache<Place, Arc<Vec<Point>>>,
     frames: Cache<Place, Bytes>,
+    files: Cache<(u64, FileKind), Arc<dyn DiskFile>>,
 }
 
 impl std::fmt::Debug for BlockCache {
@@ -37,6 +49,7 @@ impl BlockCache {
                 .max_capacity(bytes - index)
                 .weigher(|_, frame: &Bytes| weight(frame.len()))
                 .build(),
+            files: Cache::new(FILES_MAX),
         }
     }
 
@@ -52,6 +65,21 @@ impl BlockCache {
         let points = Arc::new(load()?);
         self.index_blocks.insert((segment, offset), Arc::clone(&points));
         Ok(points)
+    }
+
+    /// Returns an open file of a segment.
+    pub(crate) fn file(
+        &self,
+        segment: u64,
+        kind: FileKind,
+        open: impl FnOnce() -> std::io::Result<Arc<dyn DiskFile>>,
+    ) -> std::io::Result<Arc<dyn DiskFile>> {
+        if let Some(file) = self.files.get(&(segment, kind)) {
+            return Ok(file);
+        }
+        let file = open()?;
+        self.files.insert((segment, kind), Arc::clone(&file));
+        Ok(file)
     }
 
     /// Returns the verified body of the frame at a place, if it is cached.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use base::{ChannelName, IncarnationId, Index, Seq, Timestamp};
+use base::{ChannelName, IncarnationId, Index, Timestamp};
 use bytes::Bytes;
 
 use crate::codec::block::BlockItem;
@@ -92,6 +92,7 @@ impl Chunk {
                 kind: record.kind,
                 key: record.key,
                 headers: record.headers,
+                blobs: record.blobs,
                 payload: record.payload,
             }
         })
@@ -102,17 +103,27 @@ impl Chunk {
         self.recorded_at
     }
 
-    /// Returns the first number that the entry gives to a channel.
-    pub(crate) fn first_seq_of(&self, channel: &ChannelName) -> Option<Seq> {
-        self.blocks.iter().find(|item| item.channel == *channel).map(|item| item.first_seq)
+    /// Returns the numbers that the entry gives to a channel; `None` when it gives it none.
+    pub(crate) fn seqs_of(&self, channel: &ChannelName) -> Option<Range<u64>> {
+        let mut blocks = self.blocks.iter().filter(|item| item.channel == *channel);
+        let first = blocks.next()?;
+        let last = blocks.next_back().unwrap_or(first);
+        Some(first.first_seq.0..last.first_seq.0 + u64::from(last.events))
     }
 
     /// Tells whether the entry, and so every earlier one, lies before what is selected.
     pub(crate) fn is_before(&self, selection: &Selection) -> bool {
         let by_seq = selection.only_channel().zip(selection.seqs.from);
-        by_seq.is_some_and(|(channel, from)| self.first_seq_of(channel).is_some_and(|seq| seq.0 <= from))
+        by_seq.is_some_and(|(channel, from)| self.seqs_of(channel).is_some_and(|seqs| seqs.start <= from))
             || selection.indexes.from.is_some_and(|from| self.index.0 <= from)
             || selection.recorded.from.is_some_and(|from| self.recorded_at < from)
+    }
+
+    /// Tells whether the entry, and so every later one, lies behind what is selected.
+    pub(crate) fn is_beyond(&self, selection: &Selection) -> bool {
+        let by_seq = selection.only_channel().zip(selection.seqs.to);
+        by_seq.is_some_and(|(channel, to)| self.seqs_of(channel).is_some_and(|seqs| seqs.start >= to))
+            || selection.recorded.to.is_some_and(|to| self.recorded_at >= to)
     }
 
     /// Drops all but the first `count` events.

@@ -5,7 +5,7 @@ use std::fmt;
 use base::{ChannelName, Hash, IncarnationId, Index, Seq, Timestamp};
 use bytes::Bytes;
 
-pub use crate::codec::event::Headers;
+pub use crate::codec::event::{Blobs, Headers};
 
 /// A reference to a large value that is stored outside the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,6 +94,8 @@ pub struct EventRef<'a> {
     pub key: Option<&'a str>,
     /// Names and values beside the payload.
     pub headers: Headers<'a>,
+    /// Large values that it refers to.
+    pub blobs: Blobs<'a>,
     /// The content.
     pub payload: &'a [u8],
 }
@@ -116,6 +118,7 @@ impl EventRef<'_> {
                 .iter()
                 .map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(value)))
                 .collect(),
+            blobs: self.blobs.iter().collect(),
             payload: Bytes::copy_from_slice(self.payload),
         }
     }
@@ -150,6 +153,8 @@ pub struct Event {
     pub key: Option<String>,
     /// Names and values beside the payload.
     pub headers: Vec<(String, Bytes)>,
+    /// Large values that it refers to.
+    pub blobs: Vec<BlobReference>,
     /// The content.
     pub payload: Bytes,
 }

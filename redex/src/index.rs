@@ -94,8 +94,6 @@ fn push_sparse(points: &mut Vec<Point>, point: Point) {
 /// What a list of points is searched by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// The start of the segment.
-    Start,
     Seq(u64),
     Index(u64),
     /// The first entry recorded at or after this time.
@@ -106,7 +104,6 @@ impl Target {
     /// Tells whether reading may begin at `point` or behind it.
     fn is_reached_from(self, point: &Point) -> bool {
         match self {
-            Self::Start => false,
             Self::Seq(seq) => point.seq <= seq,
             Self::Index(index) => point.index <= index,
             Self::RecordedAt(time) => point.recorded_at < time,
@@ -152,7 +149,6 @@ mod tests {
     fn a_search_finds_the_last_point_before_its_target() {
         let point = |at: u64| Point { seq: at, index: at, offset: at, recorded_at: at as i64 };
         let points: Vec<_> = [10, 20, 20, 30].map(point).to_vec();
-        assert_eq!(search(&points, Target::Start), 0);
         assert_eq!(search(&points, Target::Seq(5)), 0);
         assert_eq!(search(&points, Target::Seq(29)), 2);
         assert_eq!(search(&points, Target::Index(99)), 3);

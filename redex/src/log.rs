@@ -462,7 +462,9 @@ impl Shared {
             }
             _ => Ok(()),
         };
-        let committed = self.commit(&mut committer, Vec::new(), true);
+        // An end that was adopted unsigned is signed now.
+        let entries = self.take_staged(&committer, true);
+        let committed = self.commit(&mut committer, entries, true);
         self.publish(&mut committer);
         let closed = committed.and_then(|()| committer.close());
         self.published.close();

@@ -67,18 +67,27 @@ impl ChannelRange {
 }
 
 /// Where an append stands in its log. Cloning is cheap.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct At {
     /// The index of its entry.
     pub index: Index,
     ranges: Ranges,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One range, the usual number, is kept in place.
+#[derive(Debug, Clone)]
 enum Ranges {
     One([ChannelRange; 1]),
     Many(Arc<[ChannelRange]>),
 }
+
+impl PartialEq for At {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index && self.ranges() == other.ranges()
+    }
+}
+
+impl Eq for At {}
 
 impl At {
     pub(crate) fn one(index: Index, range: ChannelRange) -> Self {

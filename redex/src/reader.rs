@@ -13,6 +13,7 @@ use crate::codec::control::HoleRecord;
 use crate::codec::superblock::Superblock;
 use crate::error::ReadError;
 use crate::follower::Follower;
+use crate::scan::Scope;
 use crate::segments::Segments;
 use crate::state::{ChannelState, IncarnationState};
 use crate::{ChannelConfig, Event, Scan, Selection, Tail};
@@ -355,7 +356,10 @@ impl LogView {
     fn info(&self, channel: &ChannelState) -> Result<ChannelInfo, ReadError> {
         let next_seq = match self.position == self.visible.position {
             true => channel.next,
-            false => self.next_seq_of(channel)?,
+            false => {
+                let scope = Scope::channel(channel, &self.visible.holes);
+                Scan::next_seq(&self.shared.segments, &scope, self.position)?
+            }
         };
         Ok(ChannelInfo {
             name: channel.name.clone(),
@@ -365,12 +369,6 @@ impl LogView {
             created_index: channel.created_index,
             config: channel.config.clone(),
         })
-    }
-
-    fn next_seq_of(&self, channel: &ChannelState) -> Result<Seq, ReadError> {
-        let newest = Selection { last: Some(1), skip_holes: true, ..Selection::channel(&channel.name) };
-        let event = self.read(&newest)?.next().transpose()?;
-        Ok(event.map_or(channel.base, |event| event.seq.next()))
     }
 
     /// Returns all incarnations that began before the position, in order.
@@ -395,7 +393,7 @@ impl LogView {
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let segments = &self.shared.segments;
         let length = |segment: &crate::segments::Segment| {
-            segment.file(&*segments.disk).ok().and_then(|file| file.length().ok()).unwrap_or(0)
+            segments.file(segment).ok().and_then(|file| file.length().ok()).unwrap_or(0)
         };
         let all = segments.all();
         all.iter()
@@ -414,8 +412,8 @@ impl LogView {
     ///
     /// [`ReadError`] when an index cannot be read.
     pub fn scan(&self, selection: &Selection) -> Result<Scan, ReadError> {
-        let holes = Arc::clone(&self.visible.holes);
-        Scan::new(Arc::clone(&self.shared.segments), selection.clone(), self.position, holes)
+        let scope = Scope::new(selection, &self.visible);
+        Scan::new(Arc::clone(&self.shared.segments), selection.clone(), self.position, scope)
     }
 
     /// Reads selected events as owned values.

@@ -3,20 +3,26 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use base::Position;
-use bytes::Bytes;
+use base::{ChannelName, Position, Seq};
 
 use crate::codec::control::HoleRecord;
 use crate::error::{Corruption, ReadError};
+use crate::index::Target;
 use crate::index::points::PointList;
-use crate::index::{Point, Target};
-use crate::limits::INDEX_GRAIN_BYTES;
+use crate::reader::VisibleState;
 use crate::segments::{Segment, Segments};
-use crate::{Chunk, Selection};
+use crate::state::ChannelState;
+use crate::{Channels, Chunk, Selection};
 
 mod frame_reader;
+mod losses;
+mod plan;
+mod window;
 
-use frame_reader::{Found, FrameReader};
+use frame_reader::Found;
+use losses::{Loss, Losses, Seen};
+use plan::Plan;
+use window::Window;
 
 /// What a scan has read so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,141 +45,164 @@ pub struct ScanStatistics {
 pub struct Scan {
     segments: Arc<Segments>,
     selection: Selection,
-    bound: Position,
-    holes: Arc<[HoleRecord]>,
+    /// The channel, if exactly one is wanted: then its index leads, else that of all entries.
+    channel: Option<ChannelName>,
+    scope: Scope,
+    plan: Plan,
+    losses: Losses,
     /// Segments still to read, in the order of the scan.
     queue: VecDeque<Arc<Segment>>,
     current: Option<Window>,
-    /// Chunks of a window that is read backward.
-    backward: Vec<Chunk>,
+    /// Chunks that were read and not given out yet; the last one comes first.
+    ready: Vec<Chunk>,
+    /// What is given out behind `ready`.
+    failed: Option<ReadError>,
     remaining: u64,
-    /// The index of the entry that was read last.
-    visited: Option<u64>,
+    /// The entry that was looked into last, of those that tell about losses.
+    seen: Option<Seen>,
+    /// Whether the scan has met its own bound, so that nothing behind it matters.
+    bounded: bool,
     statistics: ScanStatistics,
     done: bool,
 }
 
-/// The place of a scan in one segment: what is read between two points of its index.
-#[derive(Debug)]
-struct Window {
-    segment: Arc<Segment>,
-    points: PointList,
-    /// The place of the window's point in the list.
-    place: usize,
-    frames: FrameReader,
-    /// Frames from here on belong to the next window.
-    end: Option<u64>,
+/// What a scan knows of its log beforehand.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    /// The index before which none of the wanted channels was there; `None` when none is there at all.
+    born: Option<u64>,
+    /// The one wanted channel.
+    channel: Option<ChannelState>,
+    holes: Arc<[HoleRecord]>,
+}
+
+impl Scope {
+    pub(crate) fn new(selection: &Selection, visible: &VisibleState) -> Self {
+        let born = match &selection.channels {
+            Channels::All => Some(0),
+            Channels::Names(names) => {
+                let known = names.iter().filter_map(|name| visible.channels.get(name));
+                known.map(|channel| channel.created_index.0).min()
+            }
+        };
+        let channel = selection.only_channel().and_then(|name| visible.channels.get(name)).cloned();
+        Self { born, channel, holes: Arc::clone(&visible.holes) }
+    }
+
+    pub(crate) fn channel(channel: &ChannelState, holes: &Arc<[HoleRecord]>) -> Self {
+        let born = Some(channel.created_index.0);
+        Self { born, channel: Some(channel.clone()), holes: Arc::clone(holes) }
+    }
+}
+
+/// What reading forward came to.
+enum Step {
+    Chunk(Chunk),
+    WindowOver,
+    /// No later entry is selected; the chunk may be empty.
+    ScanOver(Chunk),
 }
 
 impl Scan {
+    /// Begins a reading of the entries below `bound`.
     pub(crate) fn new(
         segments: Arc<Segments>,
         selection: Selection,
         bound: Position,
-        holes: Arc<[HoleRecord]>,
+        scope: Scope,
     ) -> Result<Self, ReadError> {
-        let remaining = selection.limit.unwrap_or(u64::MAX);
-        let last = selection.last;
+        let (plan, queue) = Plan::new(&segments, &selection, bound, &scope)?;
         let mut scan = Self {
             segments,
-            bound,
-            holes,
-            queue: VecDeque::new(),
+            channel: selection.only_channel().cloned(),
+            losses: Losses::new(Arc::clone(&scope.holes), selection.skip_holes),
+            scope,
+            queue,
             current: None,
-            backward: Vec::new(),
-            remaining,
-            visited: None,
+            ready: Vec::new(),
+            failed: None,
+            remaining: selection.limit.unwrap_or(u64::MAX),
+            seen: None,
+            bounded: false,
             statistics: ScanStatistics::default(),
-            done: selection.seqs.is_empty() || selection.indexes.is_empty() || selection.recorded.is_empty(),
+            done: plan.is_empty(),
+            plan,
             selection,
         };
-        let (from, to) = scan.index_range();
-        scan.queue = scan.segments.between(from, to).into();
-        scan.skip_segments_by_seq()?;
-        if scan.selection.reverse {
-            scan.queue.make_contiguous().reverse();
-        }
-        if let Some(last) = last {
-            scan.keep_last(last)?;
+        if let Some(last) = scan.selection.last {
+            scan.keep_last(last, bound)?;
         }
         Ok(scan)
     }
 
-    fn index_range(&self) -> (u64, u64) {
-        let from = self.selection.indexes.from.unwrap_or(0);
-        (from, self.selection.indexes.to.unwrap_or(u64::MAX).min(self.bound.0))
+    /// Returns the number that a channel stood at as of a position.
+    pub(crate) fn next_seq(
+        segments: &Arc<Segments>,
+        scope: &Scope,
+        position: Position,
+    ) -> Result<Seq, ReadError> {
+        let Some(channel) = &scope.channel else { return Ok(Seq::ZERO) };
+        let newest = Selection {
+            reverse: true,
+            limit: Some(1),
+            skip_holes: true,
+            ..Selection::channel(&channel.name)
+        };
+        let chunk = Self::new(Arc::clone(segments), newest, position, scope.clone())?.next_chunk()?;
+        let seqs = chunk.and_then(|chunk| chunk.seqs_of(&channel.name));
+        let behind = seqs.map_or(channel.base, |seqs| Seq(seqs.end));
+        let lost = losses::next_behind_holes(&scope.holes, &channel.name, position);
+        Ok(lost.map_or(behind, |next| behind.max(next)))
     }
 
-    /// Leaves out the segments whose part of the one wanted channel lies outside the wanted numbers, by
-    /// bisection over the segments' index directories.
-    fn skip_segments_by_seq(&mut self) -> Result<(), ReadError> {
-        let Some(channel) = self.selection.only_channel().cloned() else { return Ok(()) };
-        let Some(from) = self.selection.seqs.from.filter(|from| *from > 0) else { return Ok(()) };
-        let (mut low, mut high) = (0, self.queue.len());
-        while low < high {
-            let middle = (low + high) / 2;
-            // A segment without the channel tells nothing; the nearest one before it that has it does.
-            let mut probe = middle;
-            let next = loop {
-                match self.segments.next_seq(&self.queue[probe], &channel)? {
-                    Some(next) => break Some(next),
-                    None if probe > low => probe -= 1,
-                    None => break None,
-                }
-            };
-            match next {
-                Some(next) if next.0 > from => high = probe,
-                _ => low = middle + 1,
-            }
-        }
-        self.queue.drain(..low.min(self.queue.len()));
-        Ok(())
-    }
-
-    /// Reads backward until `last` events are found, and gives them out in the order that was asked for.
-    fn keep_last(&mut self, last: u64) -> Result<(), ReadError> {
-        let forward = !self.selection.reverse;
-        let mut inner = Selection { last: None, limit: Some(last), reverse: true, ..self.selection.clone() };
-        inner.skip_holes = self.selection.skip_holes;
-        let mut scan = Self::new(Arc::clone(&self.segments), inner, self.bound, Arc::clone(&self.holes))?;
-        let mut chunks = Vec::new();
+    /// Reads backward until `last` events are found, to give them out in the order that was asked for.
+    fn keep_last(&mut self, last: u64, bound: Position) -> Result<(), ReadError> {
+        let newest = Selection { last: None, limit: Some(last), reverse: true, ..self.selection.clone() };
+        let mut scan = Self::new(Arc::clone(&self.segments), newest, bound, self.scope.clone())?;
         while let Some(mut chunk) = scan.next_chunk()? {
-            if forward {
+            if !self.selection.reverse {
                 chunk.reverse();
             }
-            chunks.push(chunk);
+            self.ready.push(chunk);
         }
-        if !forward {
-            chunks.reverse();
+        if self.selection.reverse {
+            self.ready.reverse();
         }
-        // `backward` is given out from its end.
-        self.backward = chunks;
         self.statistics = ScanStatistics { events: 0, ..scan.statistics };
-        self.queue.clear();
         self.done = true;
         Ok(())
     }
 
     /// Returns what was read so far.
     pub fn statistics(&self) -> ScanStatistics {
-        let open = self.current.as_ref().map_or(0, |window| window.points.blocks_read);
-        ScanStatistics { index_blocks: self.statistics.index_blocks + open, ..self.statistics }
+        self.statistics
     }
 
-    /// Returns the selected events of the next entry that has any; `None` at the end.
+    /// Returns the selected events of the next entry that has any; `None` at the end, and behind an error.
     ///
     /// # Errors
     ///
     /// [`ReadError::Hole`] where entries were lost, unless the selection skips holes; [`ReadError::Corrupt`]
     /// where stored bytes do not read; [`ReadError::Io`].
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, ReadError> {
+        let next = self.next_ready();
+        if next.is_err() {
+            self.done = true;
+        }
+        next
+    }
+
+    fn next_ready(&mut self) -> Result<Option<Chunk>, ReadError> {
         while self.remaining > 0 {
-            let chunk = match self.backward.pop() {
+            let chunk = match self.ready.pop() {
                 Some(chunk) => chunk,
                 None if self.done => return Ok(None),
-                None => match self.advance()? {
-                    Some(chunk) => chunk,
-                    None => continue,
+                None => match self.failed.take() {
+                    Some(error) => return Err(error),
+                    None => {
+                        self.advance()?;
+                        continue;
+                    }
                 },
             };
             if let Some(chunk) = self.deliver(chunk) {
@@ -194,277 +223,229 @@ impl Scan {
     }
 
     /// Takes one step: reads an entry (forward) or a window (backward), or goes to the next segment.
-    fn advance(&mut self) -> Result<Option<Chunk>, ReadError> {
-        let Some(mut window) = self.current.take() else {
-            return self.enter_segment().map(|()| None);
+    fn advance(&mut self) -> Result<(), ReadError> {
+        let Some(mut window) = self.current.take() else { return self.enter_segment() };
+        let stepped = match self.selection.reverse {
+            true => self.step_backward(&mut window),
+            false => self.step_forward(&mut window),
         };
-        if self.selection.reverse {
-            self.read_backward(&mut window)?;
-            if window.place > 0 && !self.done {
-                let place = window.place - 1;
-                self.current = self.window(window.segment, window.points, place)?;
-            } else {
-                self.statistics.index_blocks += window.points.blocks_read;
-            }
-            return Ok(None);
+        self.statistics.index_blocks += std::mem::take(&mut window.points.blocks_read);
+        if stepped? {
+            self.current = Some(window);
         }
-        match self.read_forward(&mut window)? {
-            Read::Chunk(chunk) => {
-                self.current = Some(window);
-                Ok(Some(chunk))
-            }
-            Read::WindowEnd => {
-                let place = window.place + 1;
-                self.current = self.next_window(window, place)?;
-                Ok(None)
-            }
-            Read::SegmentEnd => {
-                self.statistics.index_blocks += window.points.blocks_read;
-                Ok(None)
-            }
-            Read::ScanEnd => {
-                self.statistics.index_blocks += window.points.blocks_read;
-                self.finish()?;
-                Ok(None)
-            }
-        }
+        Ok(())
     }
 
     fn enter_segment(&mut self) -> Result<(), ReadError> {
         let Some(segment) = self.queue.pop_front() else { return self.finish() };
         self.statistics.segments += 1;
-        match self.seek(&segment) {
-            Err(ReadError::Corrupt(corruption)) if corruption.file == segment.index_path() => {
-                // Index files are derived: distrust this one and try again without it.
-                self.segments.distrust_index(&segment)?;
-                self.current = self.seek(&segment)?;
-            }
-            found => self.current = found?,
+        let mut points = PointList::new(&self.segments, &segment, self.channel.clone())?;
+        let sought = self.seek(segment, &mut points);
+        self.statistics.index_blocks += std::mem::take(&mut points.blocks_read);
+        if let Some((segment, place)) = sought? {
+            self.current = Window::open(&self.segments, segment, points, place, self.selection.reverse)?;
         }
         Ok(())
     }
 
-    fn seek(&self, segment: &Arc<Segment>) -> Result<Option<Window>, ReadError> {
-        let channel = self.selection.only_channel().cloned();
-        let source = self.segments.index(segment)?;
-        let mut points = PointList::new(source, channel);
-        if points.len() == 0 {
-            return Ok(None);
-        }
-        let place = points.search(self.target())?;
-        self.window(Arc::clone(segment), points, place)
-    }
-
-    /// Returns what the point to begin at is searched by: the tightest bound that the list is sorted by.
-    fn target(&self) -> Target {
-        let selection = &self.selection;
-        let by_seq = selection.only_channel().is_some();
-        if !selection.reverse {
-            return match (selection.seqs.from, selection.indexes.from, selection.recorded.from) {
-                (Some(seq), ..) if by_seq => Target::Seq(seq),
-                (_, Some(index), _) => Target::Index(index),
-                (_, _, Some(time)) => Target::RecordedAt(time.as_nanos()),
-                _ => Target::Start,
-            };
-        }
-        match (selection.seqs.to, selection.recorded.to) {
-            (Some(seq), _) if by_seq => Target::Seq(seq.saturating_sub(1)),
-            (_, Some(time)) if selection.indexes.to.is_none() => Target::RecordedAt(time.as_nanos()),
-            _ => Target::Index(self.index_range().1.saturating_sub(1)),
-        }
-    }
-
-    fn window(
-        &self,
+    /// Returns the place of the point to begin at; `None` when the segment holds nothing that is wanted.
+    fn seek(
+        &mut self,
         segment: Arc<Segment>,
-        mut points: PointList,
-        place: usize,
-    ) -> Result<Option<Window>, ReadError> {
-        let Some(point) = points.get(place)? else { return Ok(None) };
-        let end = self.window_end(&mut points, place, point)?;
-        let frames = FrameReader::new(&self.segments, &segment, point.offset)?;
-        Ok(Some(Window { segment, points, place, frames, end }))
-    }
-
-    /// Goes on with the next window, in the same buffer where it adjoins.
-    fn next_window(&mut self, mut window: Window, place: usize) -> Result<Option<Window>, ReadError> {
-        let Some(point) = window.points.get(place)? else {
-            self.statistics.index_blocks += window.points.blocks_read;
-            return Ok(None);
-        };
-        window.end = self.window_end(&mut window.points, place, point)?;
-        window.frames.skip_to(point.offset);
-        window.place = place;
-        Ok(Some(window))
-    }
-
-    /// Returns where the frames that belong to a point end. For one channel, its entries stand within a grain
-    /// behind the point; else a window reaches to the next point when read backward, and to the end of the
-    /// segment when read forward.
-    fn window_end(
-        &self,
         points: &mut PointList,
-        place: usize,
-        point: Point,
-    ) -> Result<Option<u64>, ReadError> {
-        if self.selection.only_channel().is_some() {
-            return Ok(Some(point.offset + INDEX_GRAIN_BYTES));
+    ) -> Result<Option<(Arc<Segment>, usize)>, ReadError> {
+        let Some(last) = points.len().checked_sub(1) else { return Ok(None) };
+        let place = match self.selection.reverse {
+            true => self.last_place(points, last)?,
+            false => self.first_place(points)?,
+        };
+        let point = points.get(place)?.filter(|point| point.index < self.plan.to);
+        if point.is_some() && self.selection.reverse && self.seen.is_none() && !self.losses.is_empty() {
+            self.seen = points.get(place + 1)?.map(|point| Seen::point(&point));
         }
-        if !self.selection.reverse {
-            return Ok(None);
-        }
-        Ok(points.get(place + 1)?.map(|next| next.offset))
+        Ok(point.map(|_| (segment, place)))
     }
 
-    fn read_forward(&mut self, window: &mut Window) -> Result<Read, ReadError> {
+    /// Returns the last point from which everything wanted is reached forward.
+    fn first_place(&self, points: &mut PointList) -> Result<usize, ReadError> {
+        let selection = &self.selection;
+        let mut place = 0;
+        if let Some(seq) = selection.seqs.from.filter(|_| self.channel.is_some()) {
+            place = points.search(Target::Seq(seq))?;
+        }
+        if let Some(index) = selection.indexes.from
+            && points.get(place)?.is_some_and(|point| point.index < index)
+        {
+            place = place.max(points.search(Target::Index(index))?);
+        }
+        if let Some(time) = selection.recorded.from
+            && points.get(place)?.is_some_and(|point| point.recorded_at < time.as_nanos())
+        {
+            place = place.max(points.search(Target::RecordedAt(time.as_nanos()))?);
+        }
+        Ok(place)
+    }
+
+    /// Returns the last point that may have something wanted behind it.
+    fn last_place(&self, points: &mut PointList, last: usize) -> Result<usize, ReadError> {
+        let selection = &self.selection;
+        let mut place = last;
+        if let Some(seq) = selection.seqs.to.filter(|_| self.channel.is_some()) {
+            place = points.search(Target::Seq(seq.saturating_sub(1)))?;
+        }
+        if points.get(place)?.is_some_and(|point| point.index >= self.plan.to) {
+            place = place.min(points.search(Target::Index(self.plan.to.saturating_sub(1)))?);
+        }
+        if let Some(time) = selection.recorded.to
+            && points.get(place)?.is_some_and(|point| point.recorded_at >= time.as_nanos())
+        {
+            place = place.min(points.search(Target::RecordedAt(time.as_nanos()))?);
+        }
+        Ok(place)
+    }
+
+    /// Reads on to the next entry with something wanted; tells whether the segment may hold more.
+    fn step_forward(&mut self, window: &mut Window) -> Result<bool, ReadError> {
+        match self.read_forward(window)? {
+            Step::Chunk(chunk) => {
+                self.ready.push(chunk);
+                Ok(true)
+            }
+            Step::WindowOver => window.go_to_next(self.plan.to),
+            Step::ScanOver(chunk) => {
+                self.ready.push(chunk);
+                self.queue.clear();
+                Ok(false)
+            }
+        }
+    }
+
+    fn read_forward(&mut self, window: &mut Window) -> Result<Step, ReadError> {
         loop {
-            if window.end.is_some_and(|end| window.frames.offset() >= end) {
-                return Ok(Read::WindowEnd);
+            let Some(chunk) = self.next_entry(window)? else { return Ok(Step::WindowOver) };
+            let seen = self.seen_in(&chunk);
+            if let Some(seen) = &seen {
+                self.check(self.seen.as_ref(), Some(seen), Some(window))?;
             }
-            let (index, body) = match self.next_entry(window)? {
-                Next::Entry(index, body) => (index, body),
-                Next::SegmentEnd => return Ok(Read::SegmentEnd),
-            };
-            if index >= self.index_range().1 {
-                return Ok(Read::ScanEnd);
+            let seqs = seen.as_ref().map(|seen| seen.seqs.clone());
+            self.seen = seen.or(self.seen.take());
+            if chunk.is_beyond(&self.selection) {
+                self.bounded = true;
+                return Ok(Step::ScanOver(chunk));
             }
-            self.visit(index)?;
-            let chunk = self.pick(window, body)?;
+            let wanted_to = self.selection.seqs.to.filter(|_| self.channel.is_some());
+            if wanted_to.zip(seqs.as_ref()).is_some_and(|(to, seqs)| seqs.end >= to) {
+                self.bounded = true;
+                return Ok(Step::ScanOver(chunk));
+            }
+            if let Some(seqs) = seqs.filter(|_| self.channel.is_some()) {
+                window.close_behind(seqs.end)?;
+            }
             if !chunk.is_empty() {
-                return Ok(Read::Chunk(chunk));
-            }
-            if self.is_beyond(&chunk) {
-                return Ok(Read::ScanEnd);
+                return Ok(Step::Chunk(chunk));
             }
         }
     }
 
-    /// Tells whether an entry without a selected event shows that no later one has any.
-    fn is_beyond(&self, chunk: &Chunk) -> bool {
-        let by_seq = self.selection.only_channel().zip(self.selection.seqs.to);
-        by_seq.is_some_and(|(channel, to)| chunk.first_seq_of(channel).is_some_and(|seq| seq.0 >= to))
-            || self.selection.recorded.to.is_some_and(|to| chunk.recorded_at() >= to)
-    }
-
-    fn read_backward(&mut self, window: &mut Window) -> Result<(), ReadError> {
+    /// Reads a window; tells whether the segment may hold more before it.
+    fn step_backward(&mut self, window: &mut Window) -> Result<bool, ReadError> {
         let mut chunks = Vec::new();
-        let mut first = None;
-        let mut last = None;
-        loop {
-            if window.end.is_some_and(|end| window.frames.offset() >= end) {
-                break;
-            }
-            let (index, body) = match self.next_entry(window)? {
-                Next::Entry(index, body) => (index, body),
-                Next::SegmentEnd => break,
-            };
-            if index >= self.index_range().1 {
-                break;
-            }
-            first.get_or_insert(index);
-            if let Some(before) = last {
-                self.check_holes(before, index)?;
-            }
-            last = Some(index);
-            let chunk = self.pick(window, body)?;
-            if chunk.is_before(&self.selection) {
-                self.done = true;
+        while let Some(chunk) = self.next_entry(window)? {
+            if let Some(seqs) = self.channel.as_ref().and_then(|channel| chunk.seqs_of(channel)) {
+                window.close_behind(seqs.end)?;
             }
             chunks.push(chunk);
         }
-        if let (Some(last), Some(visited)) = (last, self.visited) {
-            self.check_holes(last, visited)?;
+        for (place, chunk) in chunks.iter().enumerate().rev() {
+            if let Some(seen) = self.seen_in(chunk) {
+                if let Err(error) = self.check(Some(&seen), self.seen.as_ref(), Some(window)) {
+                    // What is newer is given out first.
+                    self.ready = chunks.split_off(place + 1);
+                    self.failed = Some(error);
+                    return Ok(false);
+                }
+                self.seen = Some(seen);
+            }
+            self.bounded |= chunk.is_before(&self.selection);
         }
-        self.visited = first.or(self.visited);
-        self.backward = chunks;
-        Ok(())
+        self.ready = chunks;
+        if self.bounded {
+            self.queue.clear();
+            return Ok(false);
+        }
+        window.go_to_previous()
     }
 
-    fn next_entry(&mut self, window: &mut Window) -> Result<Next, ReadError> {
-        loop {
-            match window.frames.next(self.bound)? {
-                Found::Entry { index, frame_bytes, body } => {
+    /// Returns the next entry of the window, with what is wanted of it; `None` at the window's end, and at the
+    /// first entry that is out of reach.
+    fn next_entry(&mut self, window: &mut Window) -> Result<Option<Chunk>, ReadError> {
+        while !window.is_over() {
+            match window.frames.next(Position(self.plan.to)) {
+                Ok(Found::Entry { frame_bytes, body }) => {
                     self.statistics.entries += 1;
                     self.statistics.bytes += frame_bytes;
-                    return Ok(Next::Entry(index.0, body));
+                    match Chunk::pick(body, &self.selection) {
+                        Ok(chunk) => return Ok(Some(chunk)),
+                        Err(_) if self.selection.skip_holes => {}
+                        Err(malformed) => return Err(window.corrupt("an entry", malformed.what)),
+                    }
                 }
-                Found::Other => {}
-                Found::End => return Ok(Next::SegmentEnd),
+                Ok(Found::Other) => {}
+                Ok(Found::End) => return Ok(None),
+                Err(ReadError::Corrupt(_)) if self.selection.skip_holes => {
+                    if !window.frames.skip_damage(&self.segments, &window.segment)? {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return Err(error),
             }
         }
+        Ok(None)
     }
 
-    fn pick(&self, window: &Window, body: Bytes) -> Result<Chunk, ReadError> {
-        Chunk::pick(body, &self.selection).map_err(|malformed| {
-            ReadError::Corrupt(Corruption {
-                file: window.segment.path.clone(),
-                offset: window.frames.last_offset(),
-                expected: "an entry".to_owned(),
-                found: malformed.to_string(),
-            })
-        })
+    /// Returns what an entry tells about losses: with one wanted channel, only an entry that has it does.
+    fn seen_in(&self, chunk: &Chunk) -> Option<Seen> {
+        let seqs = match &self.channel {
+            Some(channel) => chunk.seqs_of(channel)?,
+            None => 0..0,
+        };
+        Some(Seen { index: chunk.index().0, recorded_at: chunk.recorded_at(), seqs })
     }
 
-    fn visit(&mut self, index: u64) -> Result<(), ReadError> {
-        match self.visited {
-            Some(before) => self.check_holes(before, index)?,
-            // A reading that was not led to its first entry by a number begins where it was told to.
-            None if self.target_is_seq() => {}
-            None => self.check_holes_from(self.index_range().0, index)?,
-        }
-        self.visited = Some(index);
-        Ok(())
-    }
-
-    fn target_is_seq(&self) -> bool {
-        matches!(self.target(), Target::Seq(_))
-    }
-
-    /// Fails when entries between `before` and `after` were lost.
-    fn check_holes(&self, before: u64, after: u64) -> Result<(), ReadError> {
-        self.check_holes_from(before + 1, after)
-    }
-
-    fn check_holes_from(&self, from: u64, to: u64) -> Result<(), ReadError> {
-        if self.selection.skip_holes {
-            return Ok(());
-        }
-        match self.holes.iter().find(|hole| hole.next.0 > from && hole.first.0 < to) {
+    /// Fails when something that is wanted was lost between two entries; `None` is the end of what is read.
+    fn check(
+        &self,
+        before: Option<&Seen>,
+        after: Option<&Seen>,
+        window: Option<&Window>,
+    ) -> Result<(), ReadError> {
+        let begin = Position(self.plan.checked_from);
+        let next_seq = || Self::next_seq(&self.segments, &self.scope, begin).map(|seq| seq.0);
+        match self.losses.between(&self.selection, &self.plan, before, after, next_seq)? {
             None => Ok(()),
-            Some(hole) => {
-                Err(ReadError::Hole { first: hole.first, last: base::Index(hole.next.0.saturating_sub(1)) })
+            Some(Loss::Hole(first, last)) => Err(ReadError::Hole { first, last }),
+            Some(Loss::Gap { expected, found }) => {
+                let (expected, found) = (format!("event {expected}"), format!("event {found}"));
+                Err(match window {
+                    Some(window) => window.corrupt(&expected, &found),
+                    None => ReadError::Corrupt(Corruption {
+                        file: self.segments.dir.clone(),
+                        offset: 0,
+                        expected,
+                        found,
+                    }),
+                })
             }
         }
     }
 
-    /// Ends a forward scan: entries may have been lost behind the last one that was read.
+    /// Ends a scan that ran out of segments: something may have been lost at their end.
     fn finish(&mut self) -> Result<(), ReadError> {
         self.done = true;
-        self.queue.clear();
-        if self.selection.reverse {
-            return Ok(());
-        }
-        let (from, to) = self.index_range();
-        let ended_by_seq = self.selection.seqs.to.is_some() && self.selection.only_channel().is_some();
-        let ended_by_time = self.selection.recorded.to.is_some();
-        if ended_by_seq || ended_by_time {
-            return Ok(());
-        }
-        match self.visited {
-            Some(visited) => self.check_holes(visited, to),
-            None => self.check_holes_from(from, to),
+        match (self.bounded, self.selection.reverse) {
+            (true, _) => Ok(()),
+            (false, true) => self.check(None, self.seen.as_ref(), None),
+            (false, false) => self.check(self.seen.as_ref(), None, None),
         }
     }
-}
-
-enum Read {
-    Chunk(Chunk),
-    WindowEnd,
-    SegmentEnd,
-    ScanEnd,
-}
-
-enum Next {
-    Entry(u64, Bytes),
-    SegmentEnd,
 }

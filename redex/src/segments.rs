@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use base::{ChannelName, Disk, DiskFile, Index, LogId, OpenMode, Position, Seq};
+use base::{ChannelName, Disk, DiskFile, Index, LogId, OpenMode, Timestamp};
 
-use crate::cache::BlockCache;
-use crate::codec::segment_header::{file_name, parse_file_name};
+use crate::cache::{BlockCache, FileKind};
+use crate::codec::entry;
+use crate::codec::frame::FrameKind;
+use crate::codec::segment_header::{SEGMENT_HEADER_BYTES, file_name, parse_file_name};
 use crate::error::ReadError;
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
 use crate::index::file::{self, IndexOwner, decode_directory, decode_header};
 use crate::index::points::{IndexFile, IndexSource};
-use crate::replay::{LoadedSegment, Replay};
+use crate::replay::LoadedSegment;
 
 /// One segment file.
 #[derive(Debug)]
@@ -21,7 +23,6 @@ pub(crate) struct Segment {
     pub number: u64,
     pub first_index: Index,
     pub path: PathBuf,
-    file: OnceLock<Arc<dyn DiskFile>>,
     index: Mutex<Option<IndexSource>>,
     /// Where the last frame that may be read ends; unset while the segment is not known as a whole.
     pub sealed: OnceLock<Sealed>,
@@ -37,20 +38,16 @@ impl Segment {
     pub(crate) fn new(dir: &Path, number: u64, first_index: Index) -> Self {
         let path = dir.join(file_name(number, first_index));
         let index = Mutex::new(None);
-        Self { number, first_index, path, file: OnceLock::new(), index, sealed: OnceLock::new() }
-    }
-
-    /// Opens the file on first use.
-    pub(crate) fn file(&self, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>, ReadError> {
-        if let Some(file) = self.file.get() {
-            return Ok(Arc::clone(file));
-        }
-        let file = disk.open(&self.path, OpenMode::Read).map_err(ReadError::io(&self.path))?;
-        Ok(Arc::clone(self.file.get_or_init(|| file)))
+        Self { number, first_index, path, index, sealed: OnceLock::new() }
     }
 
     pub(crate) fn set_index(&self, source: IndexSource) {
         *self.index() = Some(source);
+    }
+
+    /// Lets go of the index in memory; the next use reads the file.
+    pub(crate) fn release_index(&self) {
+        *self.index() = None;
     }
 
     fn index(&self) -> MutexGuard<'_, Option<IndexSource>> {
@@ -148,19 +145,31 @@ impl Segments {
         Ok(source)
     }
 
-    /// Returns the number that follows a segment's last event of a channel; `None` when it has none.
-    pub(crate) fn next_seq(
+    /// Returns the first number of a channel in a segment and the one behind its last there; `None` when the
+    /// segment has no event of it.
+    pub(crate) fn seqs(
         &self,
         segment: &Segment,
         channel: &ChannelName,
-    ) -> Result<Option<Seq>, ReadError> {
-        Ok(match self.index(segment)? {
-            IndexSource::Memory(index) => {
-                let index = index.read().unwrap_or_else(PoisonError::into_inner);
-                index.channels.get(channel).map(|list| list.next)
-            }
-            IndexSource::File(file) => file.directory.list(Some(channel)).map(|list| list.next),
-        })
+    ) -> Result<Option<(u64, u64)>, ReadError> {
+        Ok(self.index(segment)?.seqs(channel).map(|(first, next)| (first.0, next.0)))
+    }
+
+    /// Returns when the first and the last entry of a segment were recorded; `None` when it has none.
+    pub(crate) fn recorded(&self, segment: &Segment) -> Result<Option<(Timestamp, Timestamp)>, ReadError> {
+        Ok(self.index(segment)?.recorded())
+    }
+
+    /// Opens a segment's file, or returns it when it is open.
+    pub(crate) fn file(&self, segment: &Segment) -> Result<Arc<dyn DiskFile>, ReadError> {
+        let open = || self.disk.open(&segment.path, OpenMode::Read);
+        self.cache.file(segment.number, FileKind::Segment, open).map_err(ReadError::io(&segment.path))
+    }
+
+    /// Opens a segment's index file, or returns it when it is open.
+    pub(crate) fn index_file(&self, segment: &Segment) -> std::io::Result<Arc<dyn DiskFile>> {
+        let open = || self.disk.open(&segment.index_path(), OpenMode::Read);
+        self.cache.file(segment.number, FileKind::Index, open)
     }
 
     fn owner(&self, segment: &Segment, segment_bytes: u64) -> IndexOwner {
@@ -169,9 +178,8 @@ impl Segments {
 
     /// Opens the index file of a segment; `None` when there is none that reads.
     fn open_index(&self, segment: &Segment) -> Option<IndexFile> {
-        let path = segment.index_path();
-        let index = self.disk.open(&path, OpenMode::Read).ok()?;
-        let segment_bytes = segment.file(&*self.disk).ok()?.length().ok()?;
+        let index = self.index_file(segment).ok()?;
+        let segment_bytes = self.file(segment).ok()?.length().ok()?;
         let owner = self.owner(segment, segment_bytes);
         let length = index.length().ok()?;
         let mut bytes = vec![0; 64];
@@ -180,30 +188,38 @@ impl Segments {
         bytes.resize(end, 0);
         base::read_exact_at(&*index, &mut bytes, 0).ok()?;
         let directory = decode_directory(&bytes, owner, length).ok()?;
-        let cache = self.cache.clone();
-        Some(IndexFile { path, file: index, segment: segment.number, directory, cache })
+        Some(IndexFile { path: segment.index_path(), directory })
     }
 
-    /// Forgets an index file that turned out damaged; the next use rebuilds the index.
-    pub(crate) fn distrust_index(&self, segment: &Segment) -> Result<(), ReadError> {
-        let index = self.rebuild_index(segment)?;
+    /// Replaces an index file that turned out damaged by an index that is rebuilt from the segment.
+    pub(crate) fn distrust_index(&self, segment: &Segment) -> Result<IndexSource, ReadError> {
         tracing::warn!(segment = segment.number, "index file damaged, rebuilt in memory");
-        segment.set_index(IndexSource::Memory(Arc::new(RwLock::new(index))));
-        Ok(())
+        let rebuilt = IndexSource::Memory(Arc::new(RwLock::new(self.rebuild_index(segment)?)));
+        segment.set_index(rebuilt.clone());
+        Ok(rebuilt)
     }
 
+    /// Reads a whole segment for its index; damaged stretches are left out, and whoever reads across them
+    /// meets them.
     fn rebuild_index(&self, segment: &Segment) -> Result<SegmentIndex, ReadError> {
         let loaded = self.load(segment)?;
-        let mut replay = Replay::begin(loaded.view()).map_err(|malformed| {
-            ReadError::Corrupt(crate::error::Corruption {
-                file: segment.path.clone(),
-                offset: crate::codec::segment_header::SEGMENT_HEADER_BYTES as u64,
-                expected: "a state frame".to_owned(),
-                found: malformed.to_string(),
-            })
-        })?;
-        replay.run(loaded.view(), &self.hasher, Position(u64::MAX));
-        Ok(replay.index)
+        let view = loaded.view();
+        let mut index = SegmentIndex::default();
+        let mut at = SEGMENT_HEADER_BYTES as u64;
+        while let Some(frame) = view.frame(at).ok().or_else(|| view.next_valid(at)) {
+            if frame.header.kind == FrameKind::Footer {
+                break;
+            }
+            if frame.header.kind == FrameKind::Entry
+                && let Ok(body) = frame.body()
+                && let Ok(parts) = entry::decode_front(&body)
+            {
+                let head = &parts.head;
+                index.add(head.slot.index, frame.offset, head.recorded_at, &head.blocks);
+            }
+            at = frame.end();
+        }
+        Ok(index)
     }
 
     /// Writes the index file of a sealed segment; it is derived, so that failing to is no failure.
@@ -221,7 +237,7 @@ impl Segments {
 
     /// Reads a whole segment file.
     pub(crate) fn load(&self, segment: &Segment) -> Result<LoadedSegment, ReadError> {
-        let file = segment.file(&*self.disk)?;
+        let file = self.file(segment)?;
         let bytes = base::read_to_end(&*file, usize::MAX).map_err(ReadError::io(&segment.path))?;
         Ok(LoadedSegment { log: self.log, number: segment.number, begin: 0, bytes })
     }
@@ -233,7 +249,7 @@ impl Segments {
         begin: u64,
         count: u64,
     ) -> Result<LoadedSegment, ReadError> {
-        let file = segment.file(&*self.disk)?;
+        let file = self.file(segment)?;
         let length = file.length().map_err(ReadError::io(&segment.path))?;
         let count = length.saturating_sub(begin).min(count);
         let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];

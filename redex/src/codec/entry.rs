@@ -29,6 +29,12 @@ use super::{Cursor, FORMAT_VERSION, Malformed, Put, append, block, control};
 const FLAG_SIGNED: u16 = 1;
 const FIXED_BYTES: usize = 144;
 
+/// Returns the most bytes that an entry's body has: signed, with so many bytes behind the fixed part of its
+/// head, and so many bytes of blocks.
+pub(crate) const fn body_bytes_max(variable_bytes: usize, block_bytes: usize) -> usize {
+    FIXED_BYTES + variable_bytes + 4 + Signature::BYTES + block_bytes
+}
+
 /// The decoded head of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EntryHead {

@@ -93,6 +93,7 @@ pub(crate) struct EventRecord<'a> {
     pub kind: &'a str,
     pub key: Option<&'a str>,
     pub headers: Headers<'a>,
+    pub blobs: Blobs<'a>,
     pub payload: &'a [u8],
 }
 
@@ -119,13 +120,11 @@ pub(crate) fn decode<'a>(block: &mut Cursor<'a>) -> Result<EventRecord<'a>, Malf
         return Err(Malformed::new("key length"));
     }
     let headers = if flags & FLAG_HEADERS == 0 { Headers::default() } else { decode_headers(&mut cursor)? };
-    if flags & FLAG_BLOBS != 0 {
-        decode_blobs(&mut cursor)?;
-    }
+    let blobs = if flags & FLAG_BLOBS == 0 { Blobs::default() } else { decode_blobs(&mut cursor)? };
     let payload = cursor.take(payload_bytes, "payload")?;
     cursor.finish("event length")?;
     let key = (flags & FLAG_KEY != 0).then_some(key);
-    Ok(EventRecord { ordinal, time, kind, key, headers, payload })
+    Ok(EventRecord { ordinal, time, kind, key, headers, blobs, payload })
 }
 
 fn decode_headers<'a>(cursor: &mut Cursor<'a>) -> Result<Headers<'a>, Malformed> {
@@ -146,14 +145,9 @@ fn decode_header<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a str, &'a [u8]), Mal
     Ok((name, cursor.take(value_bytes, "header value")?))
 }
 
-fn decode_blobs(cursor: &mut Cursor<'_>) -> Result<Vec<BlobReference>, Malformed> {
+fn decode_blobs<'a>(cursor: &mut Cursor<'a>) -> Result<Blobs<'a>, Malformed> {
     let count = usize::from(cursor.u16("blob count")?);
-    (0..count)
-        .map(|_| {
-            let hash = Hash::from_bytes(cursor.array("blob hash")?);
-            Ok(BlobReference { hash, bytes: cursor.u64("blob length")? })
-        })
-        .collect()
+    Ok(Blobs { bytes: cursor.take(count * BLOB_BYTES, "blob references")? })
 }
 
 /// The headers of an event, in the order in which they were given; names may repeat.
@@ -192,6 +186,39 @@ impl fmt::Debug for Headers<'_> {
     }
 }
 
+/// The blob references of an event, in the order in which they were given.
+#[derive(Clone, Copy, Default)]
+pub struct Blobs<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Blobs<'a> {
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / BLOB_BYTES
+    }
+
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Returns them in order.
+    pub fn iter(&self) -> impl Iterator<Item = BlobReference> + use<'a> {
+        let mut cursor = Cursor::new(self.bytes);
+        std::iter::from_fn(move || {
+            let hash = Hash::from_bytes(cursor.array("blob hash").ok()?);
+            Some(BlobReference { hash, bytes: cursor.u64("blob length").ok()? })
+        })
+    }
+}
+
+impl fmt::Debug for Blobs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +248,8 @@ mod tests {
         let headers: Vec<_> = event.headers.iter().collect();
         assert_eq!(headers, [("a", &b"1"[..]), ("a", b""), ("b", b"\xFF\0")]);
         assert_eq!(event.headers.get("b"), Some(&b"\xFF\0"[..]));
+        let blobs: Vec<_> = event.blobs.iter().collect();
+        assert_eq!(blobs, [BlobReference { hash: Hash::of(b"x"), bytes: 5 }]);
     }
 
     #[test]

@@ -21,7 +21,7 @@
 
 use base::{Index, LogId, Position};
 
-use super::escape::{escape, is_needed, unescape};
+use super::escape::{escape, escaped_bytes, is_needed, unescape};
 use super::{Cursor, Malformed, Put};
 use crate::limits::{ENTRY_BYTES_MAX, SECTOR_BYTES, STATE_BYTES_MAX};
 
@@ -99,6 +99,11 @@ impl FrameHeader {
     pub(crate) fn frame_bytes(&self) -> usize {
         HEADER_BYTES + self.stored_bytes.next_multiple_of(8) + TRAILER_BYTES
     }
+}
+
+/// Returns the most bytes that a frame has around a body of `body_bytes`.
+pub(crate) const fn frame_bytes_max(body_bytes: usize) -> usize {
+    HEADER_BYTES + escaped_bytes(body_bytes).next_multiple_of(8) + TRAILER_BYTES
 }
 
 /// Appends a frame that will stand at `place`.

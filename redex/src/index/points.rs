@@ -1,38 +1,42 @@
 //! A list of points, wherever it is kept.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use base::{ChannelName, DiskFile};
+use base::{ChannelName, Seq, Timestamp};
 
 use super::file::{BLOCK_BYTES, Directory, ListDirectory, decode_block};
 use super::{Point, SegmentIndex, Target, search};
-use crate::cache::BlockCache;
 use crate::error::{Corruption, ReadError};
+use crate::segments::{Segment, Segments};
 
-/// An open index file.
+/// An index file whose directory was read.
 #[derive(Debug)]
 pub(crate) struct IndexFile {
     pub path: PathBuf,
-    pub file: Arc<dyn DiskFile>,
-    pub segment: u64,
     pub directory: Directory,
-    pub cache: BlockCache,
 }
 
 impl IndexFile {
-    fn block(&self, list: &ListDirectory, block: usize) -> Result<Arc<Vec<Point>>, ReadError> {
+    fn block(
+        &self,
+        segments: &Segments,
+        segment: &Segment,
+        list: &ListDirectory,
+        block: usize,
+    ) -> Result<Arc<Vec<Point>>, ReadError> {
         let offset = self.directory.block_offset(list, block);
-        self.cache.index_block(self.segment, offset, || {
+        segments.cache.index_block(segment.number, offset, || {
             let mut bytes = vec![0; BLOCK_BYTES];
-            base::read_exact_at(&*self.file, &mut bytes, offset).map_err(ReadError::io(&self.path))?;
-            decode_block(&bytes).map_err(|malformed| {
-                ReadError::Corrupt(Corruption {
-                    file: self.path.clone(),
-                    offset,
-                    expected: "an index block".to_owned(),
-                    found: malformed.to_string(),
-                })
+            let file = segments.index_file(segment).map_err(ReadError::io(&self.path))?;
+            let found = match base::read_exact_at(&*file, &mut bytes, offset) {
+                Ok(()) => decode_block(&bytes).map_err(|malformed| malformed.to_string()),
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(error.to_string()),
+                Err(error) => return Err(ReadError::io(&self.path)(error)),
+            };
+            found.map_err(|found| {
+                let (file, expected) = (self.path.clone(), "an index block".to_owned());
+                ReadError::Corrupt(Corruption { file, offset, expected, found })
             })
         })
     }
@@ -45,9 +49,39 @@ pub(crate) enum IndexSource {
     File(Arc<IndexFile>),
 }
 
-/// The points of one channel, or of all entries, in one segment.
+impl IndexSource {
+    /// Returns the first number of a channel and the one behind its last; `None` when it has no events.
+    pub(crate) fn seqs(&self, channel: &ChannelName) -> Option<(Seq, Seq)> {
+        match self {
+            Self::Memory(index) => {
+                read(index).channels.get(channel).map(|channel| (channel.first, channel.next))
+            }
+            Self::File(file) => file.directory.list(Some(channel)).map(|list| (list.first, list.next)),
+        }
+    }
+
+    /// Returns when the first and the last entry were recorded; `None` when there is none.
+    pub(crate) fn recorded(&self) -> Option<(Timestamp, Timestamp)> {
+        let (entries, first, last) = match self {
+            Self::Memory(index) => {
+                let index = read(index);
+                (index.entries, index.first_recorded_at, index.last_recorded_at)
+            }
+            Self::File(file) => {
+                let directory = &file.directory;
+                (directory.entries, directory.first_recorded_at, directory.last_recorded_at)
+            }
+        };
+        (entries > 0).then_some((first, last))
+    }
+}
+
+/// The points of one channel, or of all entries, in one segment. Where the index file turns out damaged, it
+/// goes on with one that is rebuilt from the segment.
 #[derive(Debug)]
 pub(crate) struct PointList {
+    segments: Arc<Segments>,
+    segment: Arc<Segment>,
     source: IndexSource,
     channel: Option<ChannelName>,
     /// Index blocks that were looked at.
@@ -56,8 +90,19 @@ pub(crate) struct PointList {
 }
 
 impl PointList {
-    pub(crate) fn new(source: IndexSource, channel: Option<ChannelName>) -> Self {
-        Self { source, channel, blocks_read: 0, last_block: None }
+    pub(crate) fn new(
+        segments: &Arc<Segments>,
+        segment: &Arc<Segment>,
+        channel: Option<ChannelName>,
+    ) -> Result<Self, ReadError> {
+        let source = segments.index(segment)?;
+        let (segments, segment) = (Arc::clone(segments), Arc::clone(segment));
+        Ok(Self { segments, segment, source, channel, blocks_read: 0, last_block: None })
+    }
+
+    /// Tells whether these are the points of one channel.
+    pub(crate) fn of_channel(&self) -> bool {
+        self.channel.is_some()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -71,6 +116,40 @@ impl PointList {
 
     /// Returns the place of the last point from which `target` is reached, or of the first point.
     pub(crate) fn search(&mut self, target: Target) -> Result<usize, ReadError> {
+        self.repairing(|list| list.try_search(target))
+    }
+
+    /// Returns the point at a place; `None` behind the last.
+    pub(crate) fn get(&mut self, place: usize) -> Result<Option<Point>, ReadError> {
+        self.repairing(|list| list.try_get(place))
+    }
+
+    /// Returns the number below which the channel's events stand before the next point, or before the end of
+    /// the segment.
+    pub(crate) fn seq_behind(&mut self, place: usize) -> Result<u64, ReadError> {
+        if let Some(next) = self.get(place + 1)? {
+            return Ok(next.seq);
+        }
+        let seqs = self.channel.as_ref().and_then(|channel| self.source.seqs(channel));
+        Ok(seqs.map_or(u64::MAX, |(_, next)| next.0))
+    }
+
+    /// Looks into the list; when the index file is damaged, again into a rebuilt one.
+    fn repairing<R>(
+        &mut self,
+        mut look: impl FnMut(&mut Self) -> Result<R, ReadError>,
+    ) -> Result<R, ReadError> {
+        match look(self) {
+            Err(ReadError::Corrupt(corruption)) if corruption.file == self.segment.index_path() => {
+                self.source = self.segments.distrust_index(&self.segment)?;
+                self.last_block = None;
+                look(self)
+            }
+            found => found,
+        }
+    }
+
+    fn try_search(&mut self, target: Target) -> Result<usize, ReadError> {
         let file = match &self.source {
             IndexSource::Memory(index) => {
                 return Ok(search(read(index).list(self.channel.as_ref()), target));
@@ -87,8 +166,7 @@ impl PointList {
         Ok(first + search(&points[..count.min(points.len())], target))
     }
 
-    /// Returns the point at a place; `None` behind the last.
-    pub(crate) fn get(&mut self, place: usize) -> Result<Option<Point>, ReadError> {
+    fn try_get(&mut self, place: usize) -> Result<Option<Point>, ReadError> {
         let file = match &self.source {
             IndexSource::Memory(index) => {
                 return Ok(read(index).list(self.channel.as_ref()).get(place).copied());
@@ -110,13 +188,13 @@ impl PointList {
         if let Some((_, points)) = self.last_block.as_ref().filter(|(last, _)| *last == block) {
             return Ok(Arc::clone(points));
         }
-        let points = file.block(list, block)?;
+        let points = file.block(&self.segments, &self.segment, list, block)?;
         self.blocks_read += 1;
         self.last_block = Some((block, Arc::clone(&points)));
         Ok(points)
     }
 }
 
-fn read(index: &RwLock<SegmentIndex>) -> std::sync::RwLockReadGuard<'_, SegmentIndex> {
+fn read(index: &RwLock<SegmentIndex>) -> RwLockReadGuard<'_, SegmentIndex> {
     index.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! Turning staged entries into frames on disk: hashing, linking, signing, writing, syncing.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use base::{Doors, Identity, IncarnationId, NodeId, OpenMode, Position, Slot, Term, Timestamp};
@@ -100,9 +100,8 @@ impl Committer {
         let mut batch = Vec::new();
         let mut chain = self.chain.clone();
         for (place, open) in entries.into_iter().enumerate() {
-            let signed = sign && place == last;
-            let encoded = self.encode(open, signed, &chain, &mut frames, batch.is_empty());
-            chain.push(&self.segments.hasher, encoded.slot, encoded.hash, signed);
+            let encoded = self.encode(open, sign && place == last, &chain, &mut frames, batch.is_empty());
+            chain.push(&self.segments.hasher, encoded.slot, encoded.hash, encoded.signed);
             batch.push(encoded);
             if self.writer.tail() + frames.len() as u64 >= self.segment_bytes {
                 self.write_batch(&mut frames, &mut batch)?;
@@ -116,10 +115,12 @@ impl Committer {
         Ok(())
     }
 
+    /// Encodes an entry behind the frames. It is signed if `sign`, and whenever a frame might else testify that
+    /// entries are synced which nobody signed: an entry over an adopted end, and one that may fill the segment.
     fn encode(
         &self,
         open: OpenEntry,
-        signed: bool,
+        sign: bool,
         chain: &Chain,
         frames: &mut Vec<u8>,
         first_of_batch: bool,
@@ -148,6 +149,12 @@ impl Committer {
             block::encode(&mut block_list, &item);
             blocks.push(item);
         }
+        let body_bytes = entry::body_bytes_max(
+            control_bytes.len() + open.append_bytes.len() + block_list.len(),
+            blocks.iter().map(|item| item.bytes).sum(),
+        );
+        let end = offset + frame::frame_bytes_max(body_bytes) as u64;
+        let signed = sign || chain.last_signed < self.synced || end >= self.segment_bytes;
         let fields = HeadFields {
             slot,
             incarnation: self.incarnation.id,
@@ -159,7 +166,7 @@ impl Committer {
             controls: count(controls.len()),
             witness: signed.then(|| (chain.root.position(), chain.root.hash(hasher))),
         };
-        let mut body = Vec::with_capacity(512 + blocks.iter().map(|item| item.bytes).sum::<usize>());
+        let mut body = Vec::with_capacity(body_bytes);
         entry::encode_head(&mut body, &fields, &control_bytes, &open.append_bytes, &block_list);
         let hash = hasher.entry(&body);
         body.put_u32(crc32fast::hash(&body));
@@ -258,20 +265,19 @@ impl Committer {
     /// Seals the newest segment and begins the next one.
     pub(crate) fn roll(&mut self) -> Result<(), Stopped> {
         self.sync()?;
-        let index = std::mem::take(&mut *self.index.write().unwrap_or_else(PoisonError::into_inner));
-        let body = footer::encode_footer(&self.footer(&index));
+        // The index stays where it is meanwhile: scans that began before go on in it.
+        let body = footer::encode_footer(&self.footer(&self.index()));
         let mut frames = Vec::new();
         let place = self.place(self.writer.tail());
         frame::encode(&mut frames, place, FrameKind::Footer, self.state.next_index, self.synced, &body);
-        let sealed = self.append_frames(&frames).and_then(|()| self.sync());
-        let shared = Arc::new(RwLock::new(index));
-        if let Some(segment) = self.segments.last() {
-            segment.set_index(IndexSource::Memory(Arc::clone(&shared)));
-        }
-        self.index = shared;
-        sealed?;
+        self.append_frames(&frames)?;
+        self.sync()?;
         self.finish_sealed()?;
         self.begin_segment().map_err(|cause| Stopped::Broken(format!("a segment not begun ({cause})")))
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, SegmentIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Trims a sealed segment and writes its index file.
@@ -281,8 +287,8 @@ impl Committer {
             .and_then(|()| self.writer.sync())
             .map_err(|cause| Stopped::Broken(format!("a segment not trimmed ({cause})")))?;
         if let Some(segment) = self.segments.last() {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            self.segments.write_index(&segment, self.writer.tail(), &index);
+            self.segments.write_index(&segment, self.writer.tail(), &self.index());
+            segment.release_index();
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{DiskFile, Index, Position};
+use base::{DiskFile, Position};
 use bytes::Bytes;
 
 use crate::cache::BlockCache;
@@ -11,6 +11,7 @@ use crate::codec::frame::{
     FrameHeader, FrameKind, HEADER_BYTES, Place, check_body, decode_header, unescaped,
 };
 use crate::error::{Corruption, ReadError};
+use crate::replay::decode_hole_frame;
 use crate::segments::{Segment, Segments};
 
 /// Bytes of the first read behind a seek.
@@ -22,7 +23,6 @@ const READ_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) enum Found {
     Entry {
-        index: Index,
         frame_bytes: u64,
         body: Bytes,
     },
@@ -43,21 +43,25 @@ pub(super) struct FrameReader {
     buffer_at: u64,
     read_bytes: usize,
     last_offset: u64,
+    /// Every entry below this index was read or passed. What stands behind the last entry that a reader may see
+    /// is not looked at: it may be written at this moment, or torn.
+    next_index: u64,
     /// Whether the next frame is the first one behind a seek; such frames are worth keeping.
     sought: bool,
 }
 
 impl FrameReader {
-    pub(super) fn new(segments: &Segments, segment: &Segment, offset: u64) -> Result<Self, ReadError> {
+    pub(super) fn new(segments: &Segments, segment: &Segment) -> Result<Self, ReadError> {
         Ok(Self {
-            file: segment.file(&*segments.disk)?,
+            file: segments.file(segment)?,
             path: segment.path.clone(),
-            place: Place { log: segments.log, segment: segment.number, offset },
+            place: Place { log: segments.log, segment: segment.number, offset: 0 },
             cache: segments.cache.clone(),
             buffer: Bytes::new(),
             buffer_at: 0,
             read_bytes: READ_BYTES_MIN,
-            last_offset: offset,
+            last_offset: 0,
+            next_index: 0,
             sought: true,
         })
     }
@@ -72,14 +76,33 @@ impl FrameReader {
         self.last_offset
     }
 
-    pub(super) fn skip_to(&mut self, offset: u64) {
+    pub(super) fn go_to(&mut self, offset: u64) {
         self.place.offset = offset;
+        self.next_index = 0;
+        let buffered = self.buffer_at..=self.buffer_at + self.buffer.len() as u64;
+        if !buffered.contains(&offset) {
+            // Who leaps needs little of what lies between.
+            self.read_bytes = READ_BYTES_MIN;
+        }
+    }
+
+    /// Goes to the next valid frame behind a damaged one; tells whether there is one.
+    pub(super) fn skip_damage(&mut self, segments: &Segments, segment: &Segment) -> Result<bool, ReadError> {
+        let rest = segments.load_part(segment, self.place.offset, u64::MAX)?;
+        let next = rest.view().next_valid(self.place.offset);
+        if let Some(frame) = &next {
+            self.go_to(frame.offset);
+        }
+        Ok(next.is_some())
     }
 
     /// Returns what stands at the reader's place and goes behind it.
     pub(super) fn next(&mut self, bound: Position) -> Result<Found, ReadError> {
         let offset = self.place.offset;
         self.last_offset = offset;
+        if self.next_index >= bound.0 {
+            return Ok(Found::End);
+        }
         let cached = self.sought.then(|| self.cache.frame(self.place.segment, offset)).flatten();
         let (frame, trusted) = match cached {
             Some(frame) => (frame, true),
@@ -99,10 +122,13 @@ impl FrameReader {
         }
         self.sought = false;
         self.place.offset += frame.len() as u64;
+        self.next_index = match header.kind {
+            FrameKind::Entry => header.index.position_after().0,
+            FrameKind::Hole => decode_hole_frame(&body).map_or(header.index.0, |hole| hole.record.next.0),
+            _ => header.index.0,
+        };
         match header.kind {
-            FrameKind::Entry => {
-                Ok(Found::Entry { index: header.index, frame_bytes: frame.len() as u64, body })
-            }
+            FrameKind::Entry => Ok(Found::Entry { frame_bytes: frame.len() as u64, body }),
             FrameKind::Footer => Ok(Found::End),
             _ => Ok(Found::Other),
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{ChannelName, Doors, ManualClock, SeededRandom, SimulatedDisk, Timestamp};
+use base::{ChannelName, Doors, ManualClock, Random, SeededRandom, SimulatedDisk, Timestamp};
 use redex::{Ack, Appended, EventInput, FlusherMode, Log, LogOptions, LogView, Selection, Store};
 
 /// A simulated disk with a clock and randomness of its own.
@@ -73,4 +73,54 @@ pub fn payloads(view: &LogView, selection: &Selection) -> Vec<String> {
 /// Reads all payloads of a channel.
 pub fn all(log: &Log, name: &str) -> Vec<String> {
     payloads(&log.reader().view(), &Selection::channel(&channel(name)))
+}
+
+/// Random choices of one seed.
+pub struct Dice(SeededRandom);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(SeededRandom::new(seed))
+    }
+
+    pub fn below(&self, bound: u64) -> u64 {
+        self.0.below(bound)
+    }
+
+    /// Tells whether something happens that happens `percent` times in a hundred.
+    pub fn chance(&self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    pub fn byte(&self) -> u8 {
+        let mut byte = [0];
+        self.0.fill(&mut byte);
+        byte[0]
+    }
+
+    pub fn pick<'a, T>(&self, items: &'a [T]) -> &'a T {
+        &items[usize::try_from(self.below(items.len() as u64)).unwrap()]
+    }
+}
+
+/// Runs a test for each seed, or for those in the environment variable `NETDB_SEEDS` (such as `500..900`), and
+/// names the seed that failed. Returns what the tests gave.
+pub fn each_seed<R>(seeds: std::ops::Range<u64>, test: impl Fn(u64) -> R) -> Vec<R> {
+    struct Named(u64);
+    impl Drop for Named {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("failed with seed {}; repeat with NETDB_SEEDS={}..{}", self.0, self.0, self.0 + 1);
+            }
+        }
+    }
+    let asked = std::env::var("NETDB_SEEDS").ok().and_then(|text| {
+        let (from, to) = text.split_once("..")?;
+        Some(from.parse().ok()?..to.parse().ok()?)
+    });
+    let run = |seed| {
+        let _named = Named(seed);
+        test(seed)
+    };
+    asked.unwrap_or(seeds).map(run).collect()
 }
