@@ -9,6 +9,7 @@ use base::{ChannelName, DiskLock, Doors, Index, Position, Timestamp};
 use crate::error::AppendError;
 use crate::reader::{LogReader, Published};
 use crate::request::RequestSize;
+use crate::state::ChannelState;
 use crate::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, LogOptions, Rejection};
 
 mod committer;
@@ -324,26 +325,26 @@ impl Shared {
         }
         committer.published = committer.synced;
         committer.tell_readers(true);
-        let touched = std::mem::take(&mut committer.touched);
+        let news = std::mem::take(&mut committer.news);
         let state = &committer.state;
         self.published.update(|visible| {
             visible.position = committer.synced;
-            if !touched.is_empty() {
+            if !news.channels.is_empty() {
                 let channels = Arc::make_mut(&mut visible.channels);
-                for slot in touched {
+                for (slot, next) in news.channels {
                     let channel = state.channel(slot);
                     match channels.get_mut(&channel.name) {
-                        Some(known) => known.next = channel.next,
+                        Some(known) => known.next = next,
                         None => {
-                            channels.insert(channel.name.clone(), channel.clone());
+                            channels.insert(channel.name.clone(), ChannelState { next, ..channel.clone() });
                         }
                     }
                 }
             }
-            if visible.incarnations.len() != state.incarnations.len() {
-                visible.incarnations = state.incarnations.clone().into();
+            if visible.incarnations.len() != news.incarnations {
+                visible.incarnations = state.incarnations[..news.incarnations].into();
             }
-            visible.last_recorded_at = state.last_recorded_at;
+            visible.last_recorded_at = news.recorded_at;
         });
         self.published.wake();
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use base::{Doors, Identity, IncarnationId, NodeId, OpenMode, Position, Slot, Term, Timestamp};
+use base::{Doors, Identity, IncarnationId, NodeId, OpenMode, Position, Seq, Slot, Term, Timestamp};
 
 use super::stage::OpenEntry;
 use crate::chain::Chain;
@@ -43,10 +43,21 @@ pub(crate) struct Committer {
     /// What readers were told last.
     pub published: Position,
     pub incarnation: Incarnation,
-    /// Slots of channels that were written since readers were last told.
+    /// Slots of channels that were written since the last sync.
     pub touched: Vec<usize>,
+    pub news: News,
     pub signed_at: Duration,
     pub visible: Arc<dyn base::DiskFile>,
+}
+
+/// What became durable and readers were not told yet. Log state may be ahead of it: a write that fills segments
+/// syncs them on its way.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Slots of channels and the numbers that they came to; the last word on a channel counts.
+    pub channels: Vec<(usize, Seq)>,
+    pub incarnations: usize,
+    pub recorded_at: Timestamp,
 }
 
 /// The incarnation of this opening; its record goes into the first entry.
@@ -259,29 +270,32 @@ impl Committer {
     pub(crate) fn sync(&mut self) -> Result<(), Stopped> {
         self.writer.sync().map_err(|cause| Stopped::Broken(format!("a failed sync ({cause})")))?;
         self.synced = self.state.position();
+        self.news.recorded_at = self.state.last_recorded_at;
+        self.news.incarnations = self.state.incarnations.len();
+        for slot in self.touched.drain(..) {
+            self.news.channels.push((slot, self.state.channel(slot).next));
+        }
         Ok(())
     }
 
-    /// Seals the newest segment and begins the next one.
+    /// Seals the newest segment and begins the next one. The index stays in place meanwhile, since readers look
+    /// into it at any time.
     pub(crate) fn roll(&mut self) -> Result<(), Stopped> {
         self.sync()?;
-        let index = std::mem::take(&mut *self.index.write().unwrap_or_else(PoisonError::into_inner));
-        let body = footer::encode_footer(&self.footer(&index));
+        let body = {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            footer::encode_footer(&self.footer(&index))
+        };
         let mut frames = Vec::new();
         let place = self.place(self.writer.tail());
         frame::encode(&mut frames, place, FrameKind::Footer, self.state.next_index, self.synced, &body);
-        let sealed = self.append_frames(&frames).and_then(|()| self.sync());
-        let shared = Arc::new(RwLock::new(index));
-        if let Some(segment) = self.segments.last() {
-            segment.set_index(IndexSource::Memory(Arc::clone(&shared)));
-        }
-        self.index = shared;
-        sealed?;
+        self.append_frames(&frames)?;
+        self.sync()?;
         self.finish_sealed()?;
         self.begin_segment().map_err(|cause| Stopped::Broken(format!("a segment not begun ({cause})")))
     }
 
-    /// Trims a sealed segment and writes its index file.
+    /// Trims a sealed segment and writes its index file, which readers use from now on.
     fn finish_sealed(&mut self) -> Result<(), Stopped> {
         self.writer
             .trim()
@@ -289,7 +303,9 @@ impl Committer {
             .map_err(|cause| Stopped::Broken(format!("a segment not trimmed ({cause})")))?;
         if let Some(segment) = self.segments.last() {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            self.segments.write_index(&segment, self.writer.tail(), &index);
+            if self.segments.write_index(&segment, self.writer.tail(), &index) {
+                segment.release_index();
+            }
         }
         Ok(())
     }

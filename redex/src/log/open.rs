@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Position, Timestamp};
 
-use super::committer::{Committer, Incarnation, create_segment};
+use super::committer::{Committer, Incarnation, News, create_segment};
 use super::flusher::Flusher;
 use super::progress::Progress;
 use super::quarantine::quarantine;
@@ -467,6 +467,7 @@ fn assemble(
         published: position,
         incarnation,
         touched: Vec::new(),
+        news: News::default(),
         signed_at: Duration::ZERO,
         visible,
     };

@@ -2,7 +2,9 @@
 
 mod append;
 mod crash;
+mod holes;
 mod ledger;
 mod model;
+mod reads;
 mod store;
 mod support;
