@@ -1,11 +1,11 @@
 //! Setting damaged stretches of a segment aside, so that the log opens and says what it lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::{ChannelName, Index, OpenMode, Seq};
 
 use super::open::{QuarantinedRange, overwrite};
-use crate::codec::control::HoleRecord;
+use crate::codec::control::{Control, HoleRecord};
 use crate::codec::event::EVENT_BYTES_MIN;
 use crate::codec::frame::{FRAME_BYTES_MIN, FrameKind, HEADER_BYTES, Place, TRAILER_BYTES};
 use crate::codec::{entry, footer, frame};
@@ -182,9 +182,11 @@ impl Readable {
     }
 }
 
-/// Returns the first number that entries from `offset` on give to each channel that they write.
+/// Returns the first number that entries from `offset` on give to each channel that they write and that was
+/// there before them.
 fn first_mentions(segment: SegmentBytes<'_>, offset: u64) -> BTreeMap<ChannelName, Seq> {
     let mut mentions = BTreeMap::new();
+    let mut created = BTreeSet::new();
     let mut at = offset;
     while let Ok(frame) = segment.frame(at) {
         at = frame.end();
@@ -193,8 +195,14 @@ fn first_mentions(segment: SegmentBytes<'_>, offset: u64) -> BTreeMap<ChannelNam
         }
         let Ok(body) = frame.body() else { break };
         let Ok(parts) = entry::decode(&body) else { break };
+        created.extend(parts.head.controls.into_iter().filter_map(|control| match control {
+            Control::ChannelCreated { name, .. } => Some(name),
+            _ => None,
+        }));
         for block in parts.head.blocks {
-            mentions.entry(block.channel).or_insert(block.first_seq);
+            if !created.contains(&block.channel) {
+                mentions.entry(block.channel).or_insert(block.first_seq);
+            }
         }
     }
     mentions
