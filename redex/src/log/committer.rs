@@ -1,7 +1,7 @@
 //! Turning staged entries into frames on disk: hashing, linking, signing, writing, syncing.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use base::{Doors, Identity, IncarnationId, NodeId, OpenMode, Position, Seq, Slot, Term, Timestamp};
@@ -278,14 +278,11 @@ impl Committer {
         Ok(())
     }
 
-    /// Seals the newest segment and begins the next one. The index stays in place meanwhile, since readers look
-    /// into it at any time.
+    /// Seals the newest segment and begins the next one.
     pub(crate) fn roll(&mut self) -> Result<(), Stopped> {
         self.sync()?;
-        let body = {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            footer::encode_footer(&self.footer(&index))
-        };
+        // The index stays where it is meanwhile: scans that began before go on in it.
+        let body = footer::encode_footer(&self.footer(&self.index()));
         let mut frames = Vec::new();
         let place = self.place(self.writer.tail());
         frame::encode(&mut frames, place, FrameKind::Footer, self.state.next_index, self.synced, &body);
@@ -295,6 +292,10 @@ impl Committer {
         self.begin_segment().map_err(|cause| Stopped::Broken(format!("a segment not begun ({cause})")))
     }
 
+    fn index(&self) -> RwLockReadGuard<'_, SegmentIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Trims a sealed segment and writes its index file, which readers use from now on.
     fn finish_sealed(&mut self) -> Result<(), Stopped> {
         self.writer
@@ -302,8 +303,7 @@ impl Committer {
             .and_then(|()| self.writer.sync())
             .map_err(|cause| Stopped::Broken(format!("a segment not trimmed ({cause})")))?;
         if let Some(segment) = self.segments.last() {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            if self.segments.write_index(&segment, self.writer.tail(), &index) {
+            if self.segments.write_index(&segment, self.writer.tail(), &self.index()) {
                 segment.release_index();
             }
         }

@@ -6,5 +6,6 @@ mod holes;
 mod ledger;
 mod model;
 mod reads;
+mod roll;
 mod store;
 mod support;

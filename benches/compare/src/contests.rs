@@ -1,0 +1,118 @@
+//! What is compared with what.
+
+use netdb_benches::harness::Sample;
+use netdb_benches::prepared::Entries;
+use netdb_benches::report::Unit;
+use netdb_benches::session::Setting;
+use netdb_benches::{Result, append, read, tail};
+use redex::Ack;
+
+use crate::{Side, mesh, wal};
+
+/// One workload of ours and what peers do for the same promise.
+#[derive(Clone, Copy)]
+pub(crate) struct Contest {
+    pub name: &'static str,
+    pub what: &'static str,
+    pub unit: Unit,
+    pub ours: fn(&Setting) -> Result<Sample>,
+    pub peers: &'static [Side],
+}
+
+const fn events(
+    name: &'static str,
+    what: &'static str,
+    ours: fn(&Setting) -> Result<Sample>,
+    peers: &'static [Side],
+) -> Contest {
+    Contest { name, what, unit: Unit::EventsPerSecond, ours, peers }
+}
+
+/// All contests, in the order in which they run.
+pub(crate) const CONTESTS: [Contest; 12] = [
+    events(
+        "append-memory",
+        "1 thread, in memory (ours is visible to readers when synced, net-mesh at once)",
+        |s| append::memory(s, 1),
+        &[("net-mesh append", |s| mesh::memory(s, 1))],
+    ),
+    events(
+        "append-memory-batch64",
+        "the same, 64 events a call",
+        |s| append::memory(s, 64),
+        &[("net-mesh append_batch", |s| mesh::memory(s, 64))],
+    ),
+    events(
+        "append-written",
+        "1 thread, on disk, each in the operating system when the call returns",
+        |s| append::waited(s, 1, 1, Ack::Written),
+        &[("net-mesh append", |s| mesh::written(s, 1))],
+    ),
+    events(
+        "append-written-batch64",
+        "the same, 64 events a call",
+        |s| append::waited(s, 1, 64, Ack::Written),
+        &[("net-mesh append_batch", |s| mesh::written(s, 64))],
+    ),
+    events(
+        "append-durable-1",
+        "1 thread, each on stable storage when the call returns",
+        |s| append::waited(s, 1, 1, Ack::Durable),
+        &[
+            ("net-mesh append + sync", |s| mesh::durable(s, 1, 1)),
+            ("okaywal commit", |s| wal::durable(s, 1, 1)),
+        ],
+    ),
+    events(
+        "append-durable-8",
+        "8 threads, the same",
+        |s| append::waited(s, 8, 1, Ack::Durable),
+        &[
+            ("net-mesh append + sync", |s| mesh::durable(s, 8, 1)),
+            ("okaywal commit", |s| wal::durable(s, 8, 1)),
+        ],
+    ),
+    events(
+        "append-durable-64",
+        "64 threads, the same",
+        |s| append::waited(s, 64, 1, Ack::Durable),
+        &[
+            ("net-mesh append + sync", |s| mesh::durable(s, 64, 1)),
+            ("okaywal commit", |s| wal::durable(s, 64, 1)),
+        ],
+    ),
+    events(
+        "append-durable-batch64",
+        "1 thread, each 64 on stable storage when the call returns",
+        |s| append::waited(s, 1, 64, Ack::Durable),
+        &[
+            ("net-mesh append_batch + sync", |s| mesh::durable(s, 1, 64)),
+            ("okaywal commit of 64 chunks", |s| wal::durable(s, 1, 64)),
+        ],
+    ),
+    events(
+        "scan",
+        "in order, ours from disk (warm, large entries), net-mesh from memory in calls of 1,000",
+        |s| read::scan(s, Entries::Large),
+        &[("net-mesh read_range", mesh::scan)],
+    ),
+    events(
+        "point-read",
+        "by random seq, ours from disk (warm, large entries), net-mesh from memory",
+        |s| read::points(s, Entries::Large),
+        &[("net-mesh read_one", mesh::points)],
+    ),
+    events(
+        "tail",
+        "append on one thread, follow on another, in memory",
+        tail::throughput,
+        &[("net-mesh tail", mesh::tail)],
+    ),
+    Contest {
+        name: "tail-latency",
+        what: "from before the append to a sleeping follower, in memory (ours is signed before)",
+        unit: Unit::Microseconds,
+        ours: tail::latency,
+        peers: &[("net-mesh tail", mesh::tail_latency)],
+    },
+];

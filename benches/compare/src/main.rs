@@ -1,0 +1,136 @@
+//! `netdb-compare`: runs the log and its peers side by side, run by run, and records the ratios.
+//!
+//! Each contest does one thing in the same words: the same payloads, the same number of threads, the same
+//! promise when a call returns. Within a round ours and the peers take turns, and every other round begins with
+//! the peers, so that whatever the machine does meanwhile meets all of them.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use netdb_benches::catalogue::chosen;
+use netdb_benches::harness::Sample;
+use netdb_benches::payload::PAYLOAD_BYTES;
+use netdb_benches::report::{Spread, Table, Unit, cells, figure};
+use netdb_benches::session::{Session, SessionOptions, Setting};
+use netdb_benches::Result;
+
+mod contests;
+mod mesh;
+mod wal;
+
+use contests::{CONTESTS, Contest};
+
+/// Runs the log and its peers side by side on a quiet machine.
+#[derive(Debug, Parser)]
+#[command(name = "netdb-compare", after_help = "Example:\n  benches/compare/run --append")]
+struct Arguments {
+    /// Names or their beginnings; all contests without any
+    names: Vec<String>,
+    #[command(flatten)]
+    session: SessionOptions,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("netdb-compare: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let contests = chosen(&arguments.names, &CONTESTS, |contest| contest.name)?;
+    let session = Session::begin(&arguments.session)?;
+    // net-mesh expects to be inside of a runtime, though nothing that is measured here runs on it.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let _inside = runtime.enter();
+    let headings =
+        ["contest", "who", "median", "min .. max", "unit", "p50 us", "p99 us", "ours / peer (min .. max)"];
+    let mut table = Table::new(&headings);
+    for contest in contests {
+        eprintln!("{} ...", contest.name);
+        let samples = rounds(contest, &session).map_err(|failure| format!("{}: {failure}", contest.name))?;
+        add_rows(&mut table, contest, &samples);
+    }
+    let notes = format!(
+        "; payloads of {PAYLOAD_BYTES} B; runs of one round follow each other, ratios are taken within rounds; \
+         net-mesh 0.46.0 and okaywal 0.3.1 neither link nor sign"
+    );
+    session.end("the log beside its peers", &notes, &table.to_string())
+}
+
+/// Runs all sides of a contest in turn; gives the samples of each side, ours first.
+fn rounds(contest: &Contest, session: &Session) -> Result<Vec<Vec<Sample>>> {
+    let sides = contest.sides();
+    let mut samples = vec![Vec::new(); sides.len()];
+    for round in 0..session.runs() {
+        let mut order: Vec<usize> = (0..sides.len()).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for side in order {
+            let (who, run) = sides[side];
+            let sample = run(&session.setting).map_err(|failure| format!("{who}: {failure}"))?;
+            eprintln!("    {who}: {}", figure(sample.value));
+            samples[side].push(sample);
+        }
+    }
+    Ok(samples)
+}
+
+fn add_rows(table: &mut Table, contest: &Contest, samples: &[Vec<Sample>]) {
+    let ours = &samples[0];
+    for (side, theirs) in samples.iter().enumerate() {
+        let (who, _) = contest.sides()[side];
+        let [median, ends, p50, p99] = cells(theirs);
+        let pairs = ours.iter().zip(theirs).map(|(ours, theirs)| contest.better(ours.value, theirs.value));
+        let ratio = match Spread::of(pairs).filter(|_| side > 0) {
+            None => String::new(),
+            Some(ratio) if ratio.median < 1.0 => format!("{:.2} ({}) **loss**", ratio.median, ratio.ends()),
+            Some(ratio) => format!("{:.2} ({})", ratio.median, ratio.ends()),
+        };
+        let name = if side == 0 { format!("{}: {}", contest.name, contest.what) } else { String::new() };
+        let unit = contest.unit.as_str().to_owned();
+        table.push(vec![name, who.to_owned(), median, ends, unit, p50, p99, ratio]);
+    }
+}
+
+/// A side of a contest: its name and how it is run once.
+type Side = (&'static str, fn(&Setting) -> Result<Sample>);
+
+impl Contest {
+    /// Returns ours and the peers.
+    fn sides(&self) -> Vec<Side> {
+        std::iter::once(("ours", self.ours)).chain(self.peers.iter().copied()).collect()
+    }
+
+    /// Returns by how much ours is better: above 1 it is.
+    fn better(&self, ours: f64, theirs: f64) -> f64 {
+        match self.unit {
+            Unit::EventsPerSecond | Unit::MegabytesPerSecond => ours / theirs,
+            Unit::Seconds | Unit::Milliseconds | Unit::Microseconds | Unit::Megabytes => theirs / ours,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn less_time_and_more_events_are_better() {
+        let contest = |unit| Contest { unit, ..CONTESTS[0] };
+        assert_eq!(contest(Unit::EventsPerSecond).better(4.0, 2.0), 2.0);
+        assert_eq!(contest(Unit::Microseconds).better(4.0, 2.0), 0.5);
+    }
+
+    #[test]
+    fn a_ratio_below_one_is_called_a_loss() {
+        let mut table = Table::new(&["contest"]);
+        add_rows(&mut table, &CONTESTS[0], &[vec![Sample::of(1.0)], vec![Sample::of(2.0)]]);
+        assert!(table.to_string().contains("0.50 (0.50 .. 0.50) **loss**"));
+    }
+}

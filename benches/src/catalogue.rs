@@ -1,0 +1,143 @@
+//! All benchmarks of the log by name.
+
+use redex::Ack;
+
+use crate::harness::Sample;
+use crate::payload::PAYLOAD_BYTES;
+use crate::prepared::Entries;
+use crate::report::{Table, Unit, cells};
+use crate::session::{Session, Setting};
+use crate::{Failure, Result, append, read, reopen, tail, verify};
+
+/// A workload with a name.
+#[derive(Debug, Clone, Copy)]
+pub struct Benchmark {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub what: &'static str,
+    /// What its figure counts.
+    pub unit: Unit,
+    /// Runs it once.
+    pub run: fn(&Setting) -> Result<Sample>,
+}
+
+const fn events(name: &'static str, what: &'static str, run: fn(&Setting) -> Result<Sample>) -> Benchmark {
+    Benchmark { name, what, unit: Unit::EventsPerSecond, run }
+}
+
+/// Every benchmark, in the order in which they run.
+pub const ALL: [Benchmark; 21] = [
+    events("append-memory", "1 thread, in memory, written each 1,024 events", |s| append::memory(s, 1)),
+    events("append-memory-batch64", "the same, 64 events a call", |s| append::memory(s, 64)),
+    events("append-memory-each", "1 thread, in memory, each waited for and signed", append::memory_each),
+    events("append-staged", "1 thread, on disk, written each 1,024 events", |s| append::staged(s, 1)),
+    events("append-staged-batch64", "the same, 64 events a call", |s| append::staged(s, 64)),
+    events("append-written", "1 thread, each written", |s| append::waited(s, 1, 1, Ack::Written)),
+    events("append-written-batch64", "1 thread, each 64 written", |s| append::waited(s, 1, 64, Ack::Written)),
+    events("append-durable-1", "1 thread, each durable", |s| append::waited(s, 1, 1, Ack::Durable)),
+    events("append-durable-8", "8 threads, each durable", |s| append::waited(s, 8, 1, Ack::Durable)),
+    events("append-durable-64", "64 threads, each durable", |s| append::waited(s, 64, 1, Ack::Durable)),
+    events("append-durable-batch64", "1 thread, each 64 durable", |s| append::waited(s, 1, 64, Ack::Durable)),
+    events("scan", "in order, large entries", |s| read::scan(s, Entries::Large)),
+    events("scan-small-entries", "in order, entries of one event", |s| read::scan(s, Entries::Small)),
+    events("point-read", "by random seq, large entries", |s| read::points(s, Entries::Large)),
+    events("point-read-small-entries", "by random seq, entries of one event", |s| {
+        read::points(s, Entries::Small)
+    }),
+    events("tail", "append on one thread, follow on another, in memory", tail::throughput),
+    Benchmark {
+        name: "tail-latency",
+        what: "from a durable append in memory to a sleeping follower",
+        unit: Unit::Microseconds,
+        run: tail::latency,
+    },
+    Benchmark {
+        name: "verify",
+        what: "all hashes, large entries",
+        unit: Unit::MegabytesPerSecond,
+        run: |s| verify::verify(s, Entries::Large),
+    },
+    Benchmark {
+        name: "verify-small-entries",
+        what: "all hashes, entries of one event",
+        unit: Unit::MegabytesPerSecond,
+        run: |s| verify::verify(s, Entries::Small),
+    },
+    Benchmark {
+        name: "reopen",
+        what: "for writing, closed cleanly",
+        unit: Unit::Milliseconds,
+        run: reopen::clean,
+    },
+    Benchmark {
+        name: "reopen-crashed",
+        what: "for writing, as a crash leaves it",
+        unit: Unit::Milliseconds,
+        run: reopen::crashed,
+    },
+];
+
+/// Returns the benchmarks that are asked for by name; all of them without any.
+///
+/// # Errors
+///
+/// As [`chosen`].
+pub fn select(names: &[String]) -> Result<Vec<Benchmark>> {
+    Ok(chosen(names, &ALL, |known| known.name)?.into_iter().copied().collect())
+}
+
+/// Picks from a list what is asked for, in the list's order: a name picks what is called so, or else everything
+/// whose name begins so. Without names everything is picked.
+///
+/// # Errors
+///
+/// When a name picks nothing.
+pub fn chosen<'a, T>(names: &[String], list: &'a [T], name_of: fn(&T) -> &'static str) -> Result<Vec<&'a T>> {
+    let picks = |name: &str, known: &T| {
+        let is_whole = list.iter().any(|other| name_of(other) == name);
+        if is_whole { name_of(known) == name } else { name_of(known).starts_with(name) }
+    };
+    if let Some(stray) = names.iter().find(|name| !list.iter().any(|known| picks(name, known))) {
+        let known: Vec<_> = list.iter().map(name_of).collect();
+        return Err(Failure::from(format!("no name begins with `{stray}`; there are {}", known.join(", "))));
+    }
+    Ok(list.iter().filter(|known| names.is_empty() || names.iter().any(|name| picks(name, known))).collect())
+}
+
+/// Runs benchmarks one after the other and records them.
+///
+/// # Errors
+///
+/// The first error of a run.
+pub fn run(session: Session, benchmarks: &[Benchmark]) -> Result<()> {
+    let mut table = Table::new(&["benchmark", "what", "median", "min .. max", "unit", "p50 us", "p99 us"]);
+    for benchmark in benchmarks {
+        eprintln!("{} ...", benchmark.name);
+        let samples = (0..session.runs())
+            .map(|_| (benchmark.run)(&session.setting))
+            .collect::<Result<Vec<_>>>()
+            .map_err(|failure| format!("{}: {failure}", benchmark.name))?;
+        let [median, ends, p50, p99] = cells(&samples);
+        eprintln!("    {median} {} ({ends})", benchmark.unit.as_str());
+        let (name, what) = (benchmark.name.to_owned(), benchmark.what.to_owned());
+        table.push(vec![name, what, median, ends, benchmark.unit.as_str().to_owned(), p50, p99]);
+    }
+    let notes = format!("; payloads of {PAYLOAD_BYTES} B, logs to read of {} events", session.setting.events);
+    session.end("the log alone", &notes, &table.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_different_and_picked_whole_or_by_their_beginnings() {
+        let names: std::collections::BTreeSet<_> = ALL.iter().map(|known| known.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert_eq!(select(&[]).unwrap().len(), ALL.len());
+        assert_eq!(select(&["append-durable".to_owned()]).unwrap().len(), 4);
+        assert_eq!(select(&["scan".to_owned()]).unwrap().len(), 1, "a whole name picks nothing else");
+        assert!(select(&["nothing".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! What can be asked on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+mod log;
+mod transfer;
+
+pub(crate) use log::{AppendArguments, LogCommand, ReadArguments, TailArguments, VerifyArguments};
+pub(crate) use transfer::{ExportArguments, ImportArguments};
+
+use crate::output::Format;
+
+/// An event-sourced database: signed logs, SQL, one directory.
+#[derive(Debug, Parser)]
+#[command(name = "net-db", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 corrupt, \
+    6 unavailable, 7 denied, 8 partial result, 130 interrupted.\n\n\
+    Example:\n  net-db log append orders/audit '{\"total\":12}' --kind order.placed\n  \
+    net-db sql -c 'select count(*) from events'")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EVERYWHERE: &str = "Everywhere";
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// The data directory.
+    #[arg(
+        long,
+        global = true,
+        env = "NETDB_DIR",
+        value_name = "PATH",
+        default_value = "./netdb-data",
+        help_heading = EVERYWHERE
+    )]
+    pub(crate) dir: PathBuf,
+    /// How results are written [default: table on a terminal, else ndjson].
+    #[arg(long, global = true, value_enum, help_heading = EVERYWHERE)]
+    pub(crate) format: Option<Format>,
+    /// Say nothing on standard error but errors.
+    #[arg(short, long, global = true, help_heading = EVERYWHERE)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Creates a data directory with a new identity.
+    #[command(after_help = "Example:\n  net-db init --dir ./netdb-data")]
+    Init,
+    /// Imports events from NDJSON, plain or zstd; goes on where an earlier run ended.
+    #[command(after_help = "Examples:\n  net-db import --channel flights flights.ndjson.zst\n  \
+        producer | net-db import --channel visits --map kind=event,key=user,payload=body -")]
+    Import(ImportArguments),
+    /// Exports events as NDJSON that `import` reads back.
+    #[command(after_help = "Example:\n  net-db export --channel flights flights.ndjson")]
+    Export(ExportArguments),
+    /// Appends to the log, reads it and verifies it.
+    #[command(subcommand)]
+    Log(LogCommand),
+}

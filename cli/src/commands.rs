@@ -1,0 +1,20 @@
+//! The commands, a module for each verb.
+
+mod export;
+mod import;
+mod init;
+mod log;
+
+use crate::arguments::Command;
+use crate::context::Context;
+use crate::exit::Failure;
+
+/// Runs one command.
+pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Init => init::run(context),
+        Command::Import(arguments) => import::run(context, arguments),
+        Command::Export(arguments) => export::run(context, &arguments),
+        Command::Log(command) => log::run(context, command),
+    }
+}

@@ -1,0 +1,90 @@
+//! `net-db import`
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use base::Clock;
+
+use crate::arguments::ImportArguments;
+use crate::context::{Context, say};
+use crate::exit::{Code, Failure};
+use crate::import::{Ended, Producer, Rest, Source, Writer};
+
+const PROGRESS_PERIOD: Duration = Duration::from_millis(100);
+
+pub(super) fn run(context: &Context, arguments: ImportArguments) -> Result<(), Failure> {
+    let channel = arguments.channel;
+    let source = Source::open(&arguments.file, channel.as_ref())?;
+    let name = source.name.clone();
+    let id = arguments.id.as_ref().unwrap_or(&source.id);
+
+    let store = context.open_writer()?;
+    let log = store.main();
+    let producer = if arguments.again { Producer::again(log, id) } else { Producer::newest(log, id) };
+    let rest = Rest::behind(&producer, source, arguments.map.unwrap_or_default(), channel)?;
+    if rest.records_before > 0 {
+        context.note(format_args!("{} records of {name} were imported before", rest.records_before));
+    }
+
+    let mut writer = Writer::new(log, &producer.id, rest.records_before);
+    let mut progress = Progress::new(context);
+    let ended = rest.import(context, &mut writer, |records| progress.show(records));
+    progress.clear();
+    let durable = writer.durable_records();
+    let result = match ended {
+        Ok(ended) => store.close().map_err(Failure::from).and_then(|()| verdict(ended, &name, durable)),
+        Err(failure) => Err(failure.context(&name).hint(how_to_go_on(durable))),
+    };
+    writeln!(io::stdout(), "acknowledged {durable}")?;
+    result
+}
+
+fn verdict(ended: Ended, name: &str, durable: u64) -> Result<(), Failure> {
+    match ended {
+        Ended::Input => Ok(()),
+        Ended::Bad { line, reason } => {
+            let message = format!("{name}, line {line}: {reason}");
+            Err(Failure::new(Code::Failed, message)
+                .hint(format_args!("mend or complete the line; {}", how_to_go_on(durable))))
+        }
+        Ended::Interrupted => {
+            Err(Failure::new(Code::Interrupted, format!("{name}: interrupted")).hint(how_to_go_on(durable)))
+        }
+    }
+}
+
+fn how_to_go_on(durable: u64) -> impl fmt::Display {
+    format!("{durable} records are durable, run the same command again to go on behind them")
+}
+
+/// A line on the terminal that is written again and again.
+struct Progress<'a> {
+    clock: Option<&'a dyn Clock>,
+    next: Duration,
+    shown: bool,
+}
+
+impl<'a> Progress<'a> {
+    fn new(context: &'a Context) -> Self {
+        let clock = context.shows_progress().then_some(&*context.doors.clock);
+        Self { clock, next: Duration::ZERO, shown: false }
+    }
+
+    fn show(&mut self, records: u64) {
+        let Some(clock) = self.clock else { return };
+        let now = clock.monotonic();
+        if now >= self.next {
+            self.next = now + PROGRESS_PERIOD;
+            self.shown = true;
+            // Nobody misses progress that cannot be shown.
+            let _ = write!(io::stderr(), "\r{records} records are durable");
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            say(format_args!(""));
+        }
+    }
+}

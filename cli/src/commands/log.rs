@@ -1,0 +1,24 @@
+//! `net-db log ...`
+
+mod append;
+mod channels;
+mod events;
+mod info;
+mod read;
+mod tail;
+mod verify;
+
+use crate::arguments::LogCommand;
+use crate::context::Context;
+use crate::exit::Failure;
+
+pub(super) fn run(context: &Context, command: LogCommand) -> Result<(), Failure> {
+    match command {
+        LogCommand::Append(arguments) => append::run(context, &arguments),
+        LogCommand::Read(arguments) => read::run(context, arguments),
+        LogCommand::Tail(arguments) => tail::run(context, &arguments),
+        LogCommand::Channels => channels::run(context),
+        LogCommand::Info => info::run(context),
+        LogCommand::Verify(arguments) => verify::run(context, arguments),
+    }
+}

@@ -1,0 +1,34 @@
+//! `net-db log info`
+
+use base::Position;
+use redex::{Owner, read_owner};
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output::Cell;
+
+pub(super) fn run(context: &Context) -> Result<(), Failure> {
+    let store = context.open_reader()?;
+    let log = store.main();
+    let view = log.view();
+    let segments = view.segments();
+    let written = view.position() > Position::ZERO;
+    let owner = read_owner(&*context.doors.disk, &context.directory);
+    context.record(&[
+        ("log", Cell::Text(log.name().into())),
+        ("id", Cell::display(log.id())),
+        ("origin", Cell::display(log.origin())),
+        ("position", Cell::Number(view.position().0)),
+        ("channels", Cell::Number(view.channels()?.len() as u64)),
+        ("segments", Cell::Number(segments.len() as u64)),
+        ("bytes", Cell::Number(segments.iter().map(|segment| segment.bytes).sum())),
+        ("incarnations", Cell::Number(view.incarnations().len() as u64)),
+        ("last_recorded_at", Cell::time(written.then(|| view.last_recorded_at()))),
+        ("writer", owner.map_or(Cell::Null, owner_text)),
+    ])?;
+    Ok(())
+}
+
+fn owner_text(owner: Owner) -> Cell<'static> {
+    Cell::display(format_args!("process {} on {}", owner.pid, owner.host))
+}

@@ -1,0 +1,140 @@
+//! `net-db log verify`
+
+use redex::{Fault, IncarnationReport, VerifyOptions, VerifyReport, verify};
+use serde_json::Value;
+
+use crate::arguments::VerifyArguments;
+use crate::context::{Context, find_channel};
+use crate::exit::{Code, Failure};
+use crate::output::{Cell, Format};
+
+const INCARNATION_COLUMNS: [&str; 5] = ["incarnation", "first", "next", "signed", "adopted"];
+const FAULT_COLUMNS: [&str; 4] = ["file", "offset", "expected", "found"];
+
+type Field = (&'static str, Cell<'static>);
+
+pub(super) fn run(context: &Context, arguments: VerifyArguments) -> Result<(), Failure> {
+    let store = context.open_reader()?;
+    if let Some(channel) = &arguments.channel {
+        find_channel(&store.main().view(), channel)?;
+    }
+    let options = VerifyOptions { channel: arguments.channel, all_signatures: arguments.all_signatures };
+    let report = verify(&context.directory, &context.doors, &options)?;
+    match context.output_format() {
+        Format::Table => print_for_people(context, &report)?,
+        _ => context.record(&[summary(&report), lists(&report)].concat())?,
+    }
+    match report.faults.as_slice() {
+        [] => Ok(()),
+        [first, ..] => Err(failure(first, report.faults.len())),
+    }
+}
+
+fn summary(report: &VerifyReport) -> Vec<Field> {
+    let verdict = if report.faults.is_empty() { "passed" } else { "failed" };
+    let mut fields = vec![
+        ("verdict", Cell::Text(verdict.into())),
+        ("log", Cell::display(report.log)),
+        ("origin", Cell::display(report.origin)),
+        ("position", Cell::Number(report.position.0)),
+        ("root", Cell::display(report.root)),
+        ("entries", Cell::Number(report.entries)),
+        ("events", Cell::Number(report.events)),
+        ("bytes", Cell::Number(report.bytes)),
+        ("segments", Cell::Number(report.segments)),
+        ("signatures", Cell::Number(report.signatures)),
+        ("unsigned", Cell::Number(report.unsigned)),
+    ];
+    if let Some(events) = report.channel_events {
+        fields.push(("channel_events", Cell::Number(events)));
+    }
+    fields
+}
+
+/// What the summary leaves out, as JSON.
+fn lists(report: &VerifyReport) -> Vec<Field> {
+    let torn_tail = report.torn_tail.as_ref().map_or(Cell::Null, |torn| {
+        let cells = [Cell::display(torn.file.display()), Cell::Number(torn.offset), Cell::Number(torn.bytes)];
+        Cell::Json(object(&["file", "offset", "bytes"], &cells).to_string().into())
+    });
+    let incarnations = report.incarnations.iter().map(|it| object(&INCARNATION_COLUMNS, &incarnation(it)));
+    let derived = report.derived.iter().map(|path| path.display().to_string().into());
+    let faults = report.faults.iter().map(|it| object(&FAULT_COLUMNS, &fault(it)));
+    vec![
+        ("incarnations", array(incarnations)),
+        ("torn_tail", torn_tail),
+        ("derived", array(derived)),
+        ("faults", array(faults)),
+    ]
+}
+
+fn print_for_people(context: &Context, report: &VerifyReport) -> Result<(), Failure> {
+    context.record(&summary(report))?;
+    print_list(context, &INCARNATION_COLUMNS, report.incarnations.iter().map(incarnation))?;
+    if !report.faults.is_empty() {
+        print_list(context, &FAULT_COLUMNS, report.faults.iter().map(fault))?;
+    }
+    if let Some(torn) = &report.torn_tail {
+        context.note(format_args!(
+            "{} has a torn end of {} bytes at offset {}: never acknowledged as durable, no fault, removed when \
+             the log is next opened for writing",
+            torn.file.display(),
+            torn.bytes,
+            torn.offset
+        ));
+    }
+    for path in &report.derived {
+        context
+            .note(format_args!("{} does not read: it is derived, and rebuilt when needed", path.display()));
+    }
+    Ok(())
+}
+
+fn print_list<const N: usize>(
+    context: &Context,
+    columns: &[&str; N],
+    list: impl Iterator<Item = [Cell<'static>; N]>,
+) -> Result<(), Failure> {
+    let mut rows = context.rows(columns)?;
+    rows.blank_line()?;
+    for cells in list {
+        rows.row(&cells)?;
+    }
+    Ok(rows.finish()?)
+}
+
+fn incarnation(report: &IncarnationReport) -> [Cell<'static>; 5] {
+    [
+        Cell::display(report.id),
+        Cell::Number(report.first.0),
+        Cell::Number(report.next.0),
+        Cell::Number(report.signed.0),
+        Cell::Number(report.adopted),
+    ]
+}
+
+fn fault(fault: &Fault) -> [Cell<'static>; 4] {
+    [
+        Cell::display(fault.file.display()),
+        Cell::Number(fault.offset),
+        Cell::Text(fault.expected.clone().into()),
+        Cell::Text(fault.found.clone().into()),
+    ]
+}
+
+fn object(names: &[&str], cells: &[Cell<'_>]) -> Value {
+    let named = names.iter().zip(cells);
+    Value::Object(named.map(|(name, cell)| ((*name).to_owned(), cell.to_value())).collect())
+}
+
+fn array(values: impl Iterator<Item = Value>) -> Cell<'static> {
+    Cell::Json(values.collect::<Value>().to_string().into())
+}
+
+fn failure(first: &Fault, count: usize) -> Failure {
+    let more = if count > 1 { format!(" (the first of {count} faults)") } else { String::new() };
+    let (file, offset) = (first.file.display(), first.offset);
+    let (expected, found) = (&first.expected, &first.found);
+    let what = format!("{file} at offset {offset}: expected {expected}, found {found}{more}");
+    Failure::new(Code::Corrupt, what).hint("keep a copy of the directory and restore a backup beside it")
+}

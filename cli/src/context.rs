@@ -1,0 +1,115 @@
+//! What every command works with.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use base::{ChannelName, Doors};
+use redex::{ChannelInfo, LogOptions, LogView, Store, StoreReader};
+
+use crate::arguments::Common;
+use crate::exit::{Code, Failure};
+use crate::interrupt::Interrupts;
+use crate::output::{Cell, Format, Rows};
+
+/// What every command works with: the directory, how to talk to the caller, and the doors.
+pub(crate) struct Context {
+    pub(crate) directory: PathBuf,
+    pub(crate) doors: Doors,
+    pub(crate) interrupts: Interrupts,
+    /// The format that the caller asked for.
+    pub(crate) format: Option<Format>,
+    quiet: bool,
+}
+
+impl Context {
+    pub(crate) fn new(common: Common) -> Self {
+        Self {
+            directory: common.dir,
+            doors: Doors::system(),
+            interrupts: Interrupts::watch(),
+            format: common.format,
+            quiet: common.quiet,
+        }
+    }
+
+    /// Opens the directory for writing, creating what is missing.
+    pub(crate) fn open_writer(&self) -> Result<Store, Failure> {
+        let new = !self.is_initialised()?;
+        let store = Store::open(&self.directory, &self.doors, &LogOptions::default())?;
+        if new {
+            self.note(format_args!("created {}", self.directory.display()));
+        }
+        Ok(store)
+    }
+
+    /// Opens the directory for reading, beside a writer if there is one.
+    pub(crate) fn open_reader(&self) -> Result<StoreReader, Failure> {
+        if !self.is_initialised()? {
+            let missing = format!("there is no database in {}", self.directory.display());
+            return Err(Failure::new(Code::NotFound, missing)
+                .hint("make one with `net-db init`, or name another directory with `--dir`"));
+        }
+        Ok(StoreReader::open(&self.directory, &self.doors, &LogOptions::default())?)
+    }
+
+    fn is_initialised(&self) -> Result<bool, Failure> {
+        let result = Store::is_initialised(&self.directory, &*self.doors.disk);
+        result.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Failure::new(Code::NotFound, error),
+            _ => Failure::system(&error, format!("cannot read {}", self.directory.display())),
+        })
+    }
+
+    /// Begins results with these columns.
+    pub(crate) fn rows(&self, columns: &[&str]) -> io::Result<Rows<io::Stdout>> {
+        Rows::begin(self.output_format(), columns)
+    }
+
+    /// Writes a single result: one row, but in a table a line for each field.
+    pub(crate) fn record(&self, fields: &[(&str, Cell<'_>)]) -> io::Result<()> {
+        let columns: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+        if self.output_format() != Format::Table {
+            let cells: Vec<Cell<'_>> = fields.iter().map(|(_, cell)| cell.clone()).collect();
+            let mut rows = self.rows(&columns)?;
+            rows.row(&cells)?;
+            return rows.finish();
+        }
+        let mut rows = self.rows(&["field", "value"])?;
+        for (name, cell) in fields {
+            rows.row(&[Cell::Text((*name).into()), Cell::Text(cell.as_text())])?;
+        }
+        rows.finish()
+    }
+
+    /// The format of results: as asked for, else a table on a terminal and ndjson elsewhere.
+    pub(crate) fn output_format(&self) -> Format {
+        let usual = if io::stdout().is_terminal() { Format::Table } else { Format::Ndjson };
+        self.format.unwrap_or(usual)
+    }
+
+    /// Tells the caller something that is no result, unless asked to be quiet.
+    pub(crate) fn note(&self, text: fmt::Arguments<'_>) {
+        if !self.quiet {
+            say(format_args!("net-db: {text}"));
+        }
+    }
+
+    /// Tells whether somebody watches who would like to see progress.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+}
+
+/// Finds a channel that must exist.
+pub(crate) fn find_channel(view: &LogView, name: &ChannelName) -> Result<ChannelInfo, Failure> {
+    view.channel(name)?.ok_or_else(|| {
+        Failure::new(Code::NotFound, format!("there is no channel `{name}`"))
+            .hint("`net-db log channels` lists those that are there")
+    })
+}
+
+/// Writes a line to standard error; nobody may be there to read it.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

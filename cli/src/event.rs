@@ -1,0 +1,49 @@
+//! Events that were read, in whichever way.
+
+use base::{ChannelName, Index, Seq, Timestamp};
+use redex::{Event, EventRef};
+
+/// A borrowed view of an event that was read.
+pub(crate) struct EventView<'a> {
+    pub(crate) channel: &'a ChannelName,
+    pub(crate) seq: Seq,
+    pub(crate) index: Index,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) time: Option<Timestamp>,
+    pub(crate) kind: &'a str,
+    pub(crate) key: Option<&'a str>,
+    pub(crate) headers: Vec<(&'a str, &'a [u8])>,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> From<EventRef<'a>> for EventView<'a> {
+    fn from(event: EventRef<'a>) -> Self {
+        Self {
+            channel: event.channel,
+            seq: event.seq,
+            index: event.index,
+            recorded_at: event.recorded_at,
+            time: event.time,
+            kind: event.kind,
+            key: event.key,
+            headers: event.headers.iter().collect(),
+            payload: event.payload,
+        }
+    }
+}
+
+impl<'a> From<&'a Event> for EventView<'a> {
+    fn from(event: &'a Event) -> Self {
+        Self {
+            channel: &event.channel,
+            seq: event.seq,
+            index: event.index,
+            recorded_at: event.recorded_at,
+            time: event.time,
+            kind: &event.kind,
+            key: event.key.as_deref(),
+            headers: event.headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect(),
+            payload: &event.payload,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Which lines earlier runs of an import have made durable.
+
+use redex::{Log, ProducerState};
+
+use super::reader::Skipped;
+use crate::exit::{Code, Failure};
+
+/// One import as the log remembers it.
+///
+/// An import that was run with `--again` is remembered beside the earlier one under the next free
+/// generation of its id: `ID`, `ID~2`, `ID~3`. A plain run goes on with the newest generation.
+pub(crate) struct Producer {
+    pub(crate) id: String,
+    state: Option<ProducerState>,
+}
+
+impl Producer {
+    /// The newest generation of an import.
+    pub(crate) fn newest(log: &Log, id: &str) -> Self {
+        generations(log, id).last().unwrap_or_else(|| Self { id: id.to_owned(), state: None })
+    }
+
+    /// A generation that has imported nothing.
+    pub(crate) fn again(log: &Log, id: &str) -> Self {
+        Self { id: generation(id, generations(log, id).count()), state: None }
+    }
+
+    /// The number of the last line that earlier runs imported; 0 when there were none.
+    pub(super) fn last_line(&self) -> u64 {
+        self.state.as_ref().map_or(0, |state| state.number)
+    }
+
+    /// Fails when the input no longer begins with the lines that were imported.
+    pub(super) fn check(&self, skipped: &Skipped, name: &str) -> Result<(), Failure> {
+        match &self.state {
+            Some(state) if skipped.lines < state.number => {
+                let (lines, number) = (skipped.lines, state.number);
+                Err(self
+                    .conflict(format!("{name} has {lines} lines, but {number} were imported from it before")))
+            }
+            Some(state) if skipped.digest != state.digest => {
+                let number = state.number;
+                Err(self
+                    .conflict(format!("the first {number} lines of {name} are not those imported before")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn conflict(&self, message: String) -> Failure {
+        Failure::new(Code::Conflict, message).hint(format_args!(
+            "import it anew with `--again`, or as something else with `--id ID` (this id is `{}`)",
+            self.id
+        ))
+    }
+}
+
+/// The generations of an import that the log knows, oldest first.
+fn generations<'a>(log: &'a Log, id: &'a str) -> impl Iterator<Item = Producer> + 'a {
+    (0..).map_while(move |place| {
+        let id = generation(id, place);
+        log.producer(&id).map(|state| Producer { id, state: Some(state) })
+    })
+}
+
+fn generation(id: &str, place: usize) -> String {
+    if place == 0 { id.to_owned() } else { format!("{id}~{}", place + 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::Hash;
+
+    use super::*;
+
+    #[test]
+    fn generations_are_counted_from_two() {
+        assert_eq!([0, 1, 2].map(|place| generation("x", place)), ["x", "x~2", "x~3"]);
+    }
+
+    #[test]
+    fn nothing_imported_before_matches_any_input() {
+        let producer = Producer { id: "x".to_owned(), state: None };
+        let skipped = Skipped { lines: 0, records: 0, digest: Hash::of(b"") };
+        assert!(producer.check(&skipped, "file").is_ok());
+    }
+}

@@ -1,0 +1,27 @@
+//! Every limit of this crate, in one place.
+
+/// Longest line that `import` reads, in bytes. The largest event fits, its payload in base64.
+pub const LINE_BYTES_MAX: usize = 32 << 20;
+/// Most fields of one record that `import` reads: as many headers as an event may have, and the fields that
+/// are none.
+pub const RECORD_FIELDS_MAX: usize = HEADERS_MAX + 8;
+/// Most headers of one event, and longest name of one in bytes, as the log has it.
+pub const HEADERS_MAX: usize = u16::MAX as usize;
+/// Bytes that the record of an event takes in the log beside its texts and bytes, at most.
+pub const EVENT_FRAME_BYTES: usize = 32;
+/// Bytes that a header takes in the log beside its name and value, at most.
+pub const HEADER_FRAME_BYTES: usize = 8;
+/// Lines after which a batch of `import` is complete.
+pub const BATCH_LINES: u64 = 2000;
+/// Bytes of lines after which a batch of `import` is complete.
+pub const BATCH_BYTES: usize = 512 << 10;
+/// Batches that `import` has read ahead of the one being appended.
+pub const BATCHES_AHEAD: usize = 3;
+/// Batches that `import` has appended ahead of the one it waits for.
+pub const TICKETS_OUTSTANDING: usize = 4;
+/// Bytes at the beginning of standard input that name an import without `--id`.
+pub const FINGERPRINT_BYTES: usize = 64 << 10;
+/// Rows of a table whose widths decide the widths of its columns.
+pub const TABLE_SAMPLE_ROWS: usize = 256;
+/// How long `log tail` waits before it looks again for what another process has written, in milliseconds.
+pub const TAIL_POLL_MS: u64 = 50;

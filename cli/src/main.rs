@@ -1,0 +1,7 @@
+//! The binary `net-db`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,5 @@
+//! SQL from the command line and from a prompt.
+
+mod command;
+mod helper;
+mod statements;

@@ -1,0 +1,86 @@
+//! Statements one after the other, over what is durable when each begins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::Signal;
+use meshdb::{Gateway, GatewayOptions, Limits, Principal};
+use redex::StoreReader;
+use tokio::runtime::Runtime;
+
+use super::answer;
+use crate::context::{Context, say};
+use crate::exit::{Code, Failure};
+use crate::output::Format;
+
+/// The names of all tables, as they are written in a statement.
+const NAMES: &str = "select table_schema, table_name from information_schema.tables";
+
+/// A connection, so to speak, to the logs of the directory.
+pub(super) struct Session<'a> {
+    context: &'a Context,
+    runtime: Runtime,
+    reader: StoreReader,
+    gateway: Gateway,
+    limits: Limits,
+    /// Whether to tell how long each statement took.
+    pub(super) timing: bool,
+}
+
+impl<'a> Session<'a> {
+    /// Opens the directory for reading.
+    pub(super) fn open(context: &'a Context) -> Result<Self, Failure> {
+        let reader = context.open_reader()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::system(&error, "cannot start threads"))?;
+        let gateway = Gateway::new(reader.clone(), GatewayOptions::default());
+        // A table is read by a person, who is better told than flooded; other formats are for programs.
+        let limits = match context.output_format() {
+            Format::Table => Limits::default(),
+            _ => Limits::all_rows(),
+        };
+        Ok(Self { context, runtime, reader, gateway, limits, timing: false })
+    }
+
+    /// Runs one statement and writes its rows. An interrupt ends the statement, not the session.
+    pub(super) fn run(&mut self, statement: &str) -> Result<(), Failure> {
+        let clock = &self.context.doors.clock;
+        let started = clock.monotonic();
+        let result = self.runtime.block_on(self.answer(statement));
+        if self.timing {
+            let took = clock.monotonic().saturating_sub(started);
+            say(format_args!("time: {:.1} ms", took.as_secs_f64() * 1000.0));
+        }
+        result
+    }
+
+    async fn answer(&self, statement: &str) -> Result<(), Failure> {
+        let _caught = self.context.interrupts.catch(|| {});
+        let interrupted = async {
+            // An error means that there are no interrupts to wait for.
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            result = self.write_rows(statement) => result,
+            () = interrupted => Err(Failure::silent(Code::Interrupted)),
+        }
+    }
+
+    async fn write_rows(&self, statement: &str) -> Result<(), Failure> {
+        self.refresh()?;
+        let rows = self.gateway.execute(&Principal::owner(), statement, &[], &self.limits).await?;
+        answer::write(rows, self.context.output_format()).await
+    }
+
+    /// Looks at what other processes have written meanwhile.
+    fn refresh(&self) -> Result<(), Failure> {
+        for log in self.reader.logs() {
+            log.refresh()?;
+        }
+        Ok(())
+    }
+}

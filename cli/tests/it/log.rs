@@ -1,0 +1,190 @@
+//! `net-db log`
+
+use crate::support::{Place, records, values};
+
+fn seqs(place: &Place, options: &[&str]) -> Vec<u64> {
+    let events = values(&place.ok(&[&["log", "read", "c"], options].concat()));
+    events.iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn what_was_appended_is_read_back() {
+    let place = Place::new();
+    let appended = place.ok(&[
+        "log",
+        "append",
+        "orders/audit",
+        "{\"total\": 12}",
+        "--kind",
+        "order.placed",
+        "--key",
+        "k",
+        "--header",
+        "content-type=application/json",
+        "--header",
+        "a=b=c",
+        "--time",
+        "2026-01-31T09:15:00+01:00",
+    ]);
+    let appended = &values(&appended)[0];
+    assert_eq!(appended["channel"], "orders/audit");
+    assert_eq!((&appended["seq"], &appended["outcome"]), (&0.into(), &"appended".into()));
+
+    let text = place.ok(&["log", "read", "orders/audit"]);
+    assert!(text.contains("\"payload\":{\"total\": 12}}"), "{text}");
+    let event = &values(&text)[0];
+    assert_eq!((&event["kind"], &event["key"]), (&"order.placed".into(), &"k".into()));
+    assert_eq!(event["time"], "2026-01-31T08:15:00Z");
+    assert_eq!(event["headers"]["a"], "b=c");
+    assert_eq!(event["position"], appended["position"]);
+    assert_eq!(event.get("payload_base64"), None);
+}
+
+#[test]
+fn payloads_come_from_the_argument_or_standard_input() {
+    let place = Place::new();
+    place.ok(&["log", "append", "c"]);
+    place.ok(&["log", "append", "c", "-5"]);
+    assert_eq!(place.run_with(&["log", "append", "c", "-"], b"\xff\n").code, 0);
+    assert_eq!(place.run_with(&["log", "append", "c", "-"], b"{\n \"a\": 1\n}\n").code, 0);
+    let events = place.events("c");
+    assert_eq!(events[0]["payload"], "");
+    assert_eq!(events[1]["payload"], -5);
+    assert_eq!((events[2].get("payload"), &events[2]["payload_base64"]), (None, &"/wo=".into()));
+    assert_eq!(events[3]["payload"]["a"], 1);
+    assert_eq!(events[0]["kind"], "event");
+}
+
+#[test]
+fn a_payload_beyond_the_limit_is_refused() {
+    let place = Place::new();
+    let run = place.run_with(&["log", "append", "c", "-"], &vec![b'x'; 17 << 20]);
+    run.failed(1, "16777216 bytes");
+}
+
+#[test]
+fn expectations_that_do_not_hold_are_conflicts() {
+    let place = Place::new();
+    let append = |expect| place.run(&["log", "append", "c", "1", "--expect", expect]);
+    append("exists").failed(4, "channel `c` is not as expected");
+    assert_eq!(append("none").code, 0);
+    append("none").failed(4, "found");
+    append("0").failed(4, "expected 0");
+    assert_eq!(append("1").code, 0);
+    assert_eq!(append("exists").code, 0);
+    assert_eq!(place.events("c").len(), 3);
+}
+
+#[test]
+fn an_idempotency_key_makes_repeating_harmless() {
+    let place = Place::new();
+    let append = |payload| place.run(&["log", "append", "c", payload, "--idempotency-key", "k"]);
+    assert_eq!(values(&append("1").stdout)[0]["outcome"], "appended");
+    let again = &values(&append("1").stdout)[0];
+    assert_eq!((&again["outcome"], &again["seq"]), (&"already-appended".into(), &0.into()));
+    append("2").failed(4, "idempotency key `k`");
+    assert_eq!(place.events("c").len(), 1);
+}
+
+#[test]
+fn every_acknowledgement_level_leaves_the_event() {
+    let place = Place::new();
+    for ack in ["staged", "written", "durable"] {
+        place.ok(&["log", "append", "c", "1", "--ack", ack]);
+    }
+    assert_eq!(place.events("c").len(), 3);
+}
+
+#[test]
+fn reads_can_be_narrowed() {
+    let place = Place::new();
+    for (kind, key) in [("a", "x"), ("b", "x"), ("a", "y"), ("b", "y"), ("a", "x")] {
+        place.ok(&["log", "append", "c", "1", "--kind", kind, "--key", key]);
+    }
+    assert_eq!(seqs(&place, &[]), [0, 1, 2, 3, 4]);
+    assert_eq!(seqs(&place, &["--from", "1", "--to", "3"]), [1, 2]);
+    assert_eq!(seqs(&place, &["--last", "2"]), [3, 4]);
+    assert_eq!(seqs(&place, &["--reverse", "--limit", "2"]), [4, 3]);
+    assert_eq!(seqs(&place, &["--kind", "a"]), [0, 2, 4]);
+    assert_eq!(seqs(&place, &["--kind", "a", "--kind", "b", "--key", "y"]), [2, 3]);
+    assert_eq!(seqs(&place, &["--kind", "a", "--last", "1"]), [4]);
+    assert_eq!(seqs(&place, &["--from", "9"]), [0; 0]);
+    assert_eq!(seqs(&place, &["--since", "2100-01-01T00:00:00Z"]), [0; 0]);
+    assert_eq!(seqs(&place, &["--until", "2100-01-01T00:00:00Z"]).len(), 5);
+    let third = place.events("c")[2]["recorded_at"].as_str().unwrap().to_owned();
+    assert_eq!(seqs(&place, &["--since", &third]), [2, 3, 4]);
+    assert_eq!(seqs(&place, &["--until", &third]), [0, 1]);
+}
+
+#[test]
+fn channels_and_info_describe_the_log() {
+    let place = Place::new();
+    place.run_with(&["import", "--channel", "b/c", "-"], records(0, 5).as_bytes());
+    place.ok(&["log", "append", "a", "1"]);
+    let channels = values(&place.ok(&["log", "channels"]));
+    let names: Vec<_> = channels.iter().map(|channel| channel["channel"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a", "b/c"]);
+    assert_eq!((&channels[1]["events"], &channels[1]["next_seq"]), (&5.into(), &5.into()));
+
+    let info = &values(&place.ok(&["log", "info"]))[0];
+    assert_eq!((&info["channels"], &info["incarnations"]), (&2.into(), &2.into()));
+    assert_eq!(info["last_recorded_at"], place.events("a")[0]["recorded_at"]);
+    assert_eq!(info["writer"], serde_json::Value::Null);
+}
+
+#[test]
+fn tail_ends_at_the_newest_event_when_it_is_not_to_follow() {
+    let place = Place::new();
+    place.run_with(&["import", "--channel", "c", "-"], records(0, 3000).as_bytes());
+    let tail =
+        |options: &[&str]| values(&place.ok(&[&["log", "tail", "c", "--no-follow"], options].concat()));
+    assert_eq!(tail(&[]).len(), 3000);
+    assert_eq!(tail(&["--from", "2990"])[0]["seq"], 2990);
+    let last = tail(&["--last", "2"]);
+    assert_eq!((last.len(), &last[0]["seq"]), (2, &2998.into()));
+}
+
+#[test]
+fn verify_reports_what_holds() {
+    let place = Place::new();
+    place.run_with(&["import", "--channel", "c", "-"], records(0, 100).as_bytes());
+    place.ok(&["log", "append", "d", "1"]);
+    for options in [&[][..], &["--all-signatures"], &["c"]] {
+        let report = &values(&place.ok(&[&["log", "verify"], options].concat()))[0];
+        assert_eq!(report["verdict"], "passed");
+        assert_eq!(report["faults"], serde_json::json!([]));
+        assert_eq!(report["root"].as_str().unwrap().len(), 64);
+    }
+    let table = place.ok(&["log", "verify", "--format", "table"]);
+    assert!(table.contains("passed"), "{table}");
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the test damages a real file")]
+fn verify_names_each_fault_and_exits_with_5() {
+    let place = Place::new();
+    place.run_with(&["import", "--channel", "c", "-"], records(0, 100).as_bytes());
+    let segment = newest_segment(&place);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(8).position(|window| window == b"{\"n\":50}").unwrap();
+    bytes[at + 5] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+
+    let run = place.run(&["log", "verify"]);
+    run.failed(5, "expected");
+    let report = &values(&run.stdout)[0];
+    assert_eq!(report["verdict"], "failed");
+    let fault = &report["faults"][0];
+    assert!(fault["file"].as_str().unwrap().ends_with(segment.file_name().unwrap().to_str().unwrap()));
+    assert!(fault["offset"].is_u64() && fault["expected"].is_string() && fault["found"].is_string());
+}
+
+#[allow(clippy::disallowed_methods, reason = "the test looks at real files")]
+fn newest_segment(place: &Place) -> std::path::PathBuf {
+    let directory = place.data().join("logs/main");
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "seg"));
+    files.sort();
+    files.pop().unwrap()
+}

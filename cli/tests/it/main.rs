@@ -1,0 +1,8 @@
+//! The binary `net-db` as a user runs it: exit codes, outputs, and what survives a kill.
+
+mod crash;
+mod export;
+mod import;
+mod log;
+mod support;
+mod usage;

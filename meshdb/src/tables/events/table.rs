@@ -1,0 +1,201 @@
+//! What `events` and the channels answer the planner.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base::ChannelName;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use redex::{Channels, Selection};
+
+use super::scan::{EventScan, Part, Plan};
+use super::schema::{Column, schema};
+use super::split::{self, Stretch};
+use crate::cut::{Channel, Cut, PinnedLog};
+use crate::limits::PARTITION_EVENTS_MIN;
+use crate::pushdown::{self, Pushed, Span};
+use crate::result::Meter;
+
+/// Which events a table has.
+#[derive(Debug)]
+pub(crate) enum Scope {
+    /// Those of all channels. Channels of the database itself only where a predicate names them.
+    All,
+    /// Those of one channel.
+    Channel(Channel),
+}
+
+/// Events of one cut as a table.
+#[derive(Debug)]
+pub(crate) struct EventsTable {
+    cut: Arc<Cut>,
+    meter: Arc<Meter>,
+    scope: Scope,
+}
+
+impl EventsTable {
+    pub(crate) fn new(cut: Arc<Cut>, meter: Arc<Meter>, scope: Scope) -> Self {
+        Self { cut, meter, scope }
+    }
+
+    fn has_one_channel(&self) -> bool {
+        matches!(self.scope, Scope::Channel(_))
+    }
+
+    /// The parts of a scan, one list for each thread.
+    fn parts(&self, pushed: &Pushed, limit: Option<u64>, threads: usize) -> Vec<Vec<Part>> {
+        let threads = match limit {
+            Some(limit) if limit < PARTITION_EVENTS_MIN => 1,
+            _ => threads,
+        };
+        let mut parts: Vec<Part> = match &self.scope {
+            Scope::All => all_parts(&self.cut, pushed, threads),
+            Scope::Channel(channel) => channel_parts(channel, pushed, threads),
+        };
+        parts.iter_mut().for_each(|part| part.selection.limit = limit);
+        deal(parts, threads)
+    }
+}
+
+#[async_trait]
+impl TableProvider for EventsTable {
+    fn schema(&self) -> SchemaRef {
+        schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let one_channel = self.has_one_channel();
+        Ok(filters.iter().map(|filter| pushdown::support(filter, one_channel)).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns: Vec<Column> = match projection {
+            Some(chosen) => chosen.iter().filter_map(|place| Column::ALL.get(*place).copied()).collect(),
+            None => Column::ALL.to_vec(),
+        };
+        let pushed = pushdown::collect(filters);
+        let limit = limit.and_then(|limit| u64::try_from(limit).ok());
+        let parts = match pushed.is_contradiction() {
+            true => Vec::new(),
+            false => self.parts(&pushed, limit, state.config().target_partitions()),
+        };
+        let table = match &self.scope {
+            Scope::All => "events".to_owned(),
+            Scope::Channel(channel) => channel.name.to_string(),
+        };
+        let plan = Plan { table, columns, pushed, limit, one_channel: self.has_one_channel() };
+        if parts.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(plan.schema()?)));
+        }
+        Ok(Arc::new(EventScan::new(plan, parts, Arc::clone(&self.meter))?))
+    }
+}
+
+/// Whether a set of accepted texts, if there is one, accepts this one.
+fn accepts(set: Option<&BTreeSet<String>>, text: &str) -> bool {
+    set.is_none_or(|set| set.contains(text))
+}
+
+/// The logs that predicates leave.
+fn logs<'a>(all: impl Iterator<Item = &'a Arc<PinnedLog>>, pushed: &Pushed) -> Vec<&'a Arc<PinnedLog>> {
+    all.filter(|log| {
+        accepts(pushed.logs.as_ref(), &log.name) && accepts(pushed.origins.as_ref(), &log.origin)
+    })
+    .collect()
+}
+
+fn all_parts(cut: &Cut, pushed: &Pushed, threads: usize) -> Vec<Part> {
+    let channels = match &pushed.channels {
+        None => Channels::All,
+        Some(names) => Channels::Names(names.iter().filter_map(|name| ChannelName::new(name).ok()).collect()),
+    };
+    if matches!(&channels, Channels::Names(names) if names.is_empty()) {
+        return Vec::new();
+    }
+    let one_channel = matches!(&channels, Channels::Names(names) if names.len() == 1);
+    let seqs = if one_channel { pushed.seqs } else { Span::UNSIGNED };
+    let mut parts = Vec::new();
+    for log in logs(cut.logs.iter(), pushed) {
+        let visible = Span { from: 0, to: i128::from(log.view.position().0) };
+        let span = pushed.positions.intersection(visible);
+        if span.is_empty() {
+            continue;
+        }
+        for positions in split::by_bytes(span, &stretches(log), threads) {
+            parts.push(part(log, pushed, channels.clone(), seqs, positions));
+        }
+    }
+    parts
+}
+
+fn channel_parts(channel: &Channel, pushed: &Pushed, threads: usize) -> Vec<Part> {
+    if !accepts(pushed.channels.as_ref(), channel.name.as_str()) {
+        return Vec::new();
+    }
+    let chosen = logs(channel.parts.iter().map(|part| &part.log), pushed);
+    let mut parts = Vec::new();
+    for held in channel.parts.iter().filter(|part| chosen.iter().any(|log| Arc::ptr_eq(log, &part.log))) {
+        let all = Span { from: i128::from(held.info.first_seq.0), to: i128::from(held.info.next_seq.0) };
+        let seqs = pushed.seqs.intersection(all);
+        let worthwhile = seqs.to - seqs.from >= i128::from(PARTITION_EVENTS_MIN);
+        for seqs in split::evenly(seqs, if worthwhile { threads } else { 1 }) {
+            let channels = Channels::Names(vec![channel.name.clone()]);
+            parts.push(part(&held.log, pushed, channels, seqs, pushed.positions));
+        }
+    }
+    parts
+}
+
+fn part(log: &Arc<PinnedLog>, pushed: &Pushed, channels: Channels, seqs: Span, positions: Span) -> Part {
+    let texts = |set: &Option<BTreeSet<String>>| set.as_ref().map(|set| set.iter().cloned().collect());
+    let selection = Selection {
+        channels,
+        seqs: seqs.unsigned(),
+        indexes: positions.unsigned(),
+        recorded: pushed.recorded.times(),
+        kinds: texts(&pushed.kinds),
+        keys: texts(&pushed.keys),
+        ..Selection::default()
+    };
+    Part { log: Arc::clone(log), selection, events: (seqs != Span::UNSIGNED).then_some(seqs) }
+}
+
+fn stretches(log: &PinnedLog) -> Vec<Stretch> {
+    let end = log.view.position().0;
+    let segments = log.view.segments();
+    segments
+        .iter()
+        .map(|segment| Stretch {
+            first: segment.first_index.0,
+            next: segment.next_index.map_or(end, |next| next.0.min(end)),
+            bytes: segment.bytes,
+        })
+        .filter(|stretch| stretch.first < stretch.next)
+        .collect()
+}
+
+/// Deals parts out to at most `threads` lists. Parts of one log stay one to a list, in order.
+fn deal(parts: Vec<Part>, threads: usize) -> Vec<Vec<Part>> {
+    let lists = parts.len().min(threads.max(1));
+    let mut dealt: Vec<Vec<Part>> = Vec::new();
+    dealt.resize_with(lists, Vec::new);
+    for (place, part) in parts.into_iter().enumerate() {
+        dealt[place % lists].push(part);
+    }
+    dealt
+}

@@ -1,0 +1,8 @@
+//! The crate as its users see it.
+
+mod fixture;
+mod limits;
+mod output;
+mod pushdown;
+mod refusals;
+mod slt;
