@@ -15,9 +15,9 @@ use base::{CrashImage, Hash};
 
 use crate::ledger::Moments;
 
-mod check;
-mod workload;
-mod workloads;
+pub mod check;
+pub mod workload;
+pub mod workloads;
 
 use workload::{Moment, Trace, Workload, record};
 
@@ -140,7 +140,8 @@ fn run_all(workloads: &[Workload], seeds: Range<u64>, whole: bool) -> Results {
 fn run(workload: &Workload, seeds: Range<u64>, whole: bool) -> Results {
     let mut results = Results::default();
     let trace = workload.run(seed_of(workload));
-    let distinct = enumerate(&trace.moments, &mut results, |survivors| survivors.name(), seeds.clone(), whole);
+    let distinct =
+        enumerate(&trace.moments, &mut results, |survivors| survivors.name(), seeds.clone(), whole);
     for (place, image) in distinct.iter().enumerate() {
         let Moment { snapshot, ordinal, next } = &trace.moments[image.shot.moment];
         let disk = snapshot.image(&image.shot.survivors);

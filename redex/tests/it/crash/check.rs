@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use base::{SimulatedDisk, Seq};
-use redex::{Ack, EventInput, LogOptions, OpenError, RecoveryReport, Selection, Store, StoreReader, VerifyOptions};
+use base::{Seq, SimulatedDisk};
+use redex::{
+    Ack, EventInput, LogOptions, OpenError, RecoveryReport, Selection, Store, StoreReader, VerifyOptions,
+};
 
 use crate::ledger::{Ledger, Moments, read};
 use crate::support::{DIR, World, channel};

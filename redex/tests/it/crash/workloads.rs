@@ -299,13 +299,20 @@ fn crashes() -> Vec<Workload> {
     for seed in 0..3 {
         let steps = times(
             3,
-            &[append(A, 2, Text(600), Written), sectors(seed), append(B, 2, Text(900), Written), sectors(seed + 9)],
+            &[
+                append(A, 2, Text(600), Written),
+                sectors(seed),
+                append(B, 2, Text(900), Written),
+                sectors(seed + 9),
+            ],
         );
         all.push(Workload::new(&format!("crashed-again-and-again-{seed}"), steps));
     }
-    for (name, survivors) in
-        [("nothing", CrashImage::None), ("everything", CrashImage::All), ("half", CrashImage::Prefix { operations: 2 })]
-    {
+    for (name, survivors) in [
+        ("nothing", CrashImage::None),
+        ("everything", CrashImage::All),
+        ("half", CrashImage::Prefix { operations: 2 }),
+    ] {
         let steps = [
             produced("p", 1, A, 2, Durable),
             produced("p", 2, A, 2, Written),
