@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::{ChannelName, Index, OpenMode, Seq};
 
-use super::open::{QuarantinedRange, overwrite};
+use super::open::QuarantinedRange;
+use super::recovery::overwrite;
 use crate::codec::control::{Control, HoleRecord};
 use crate::codec::event::EVENT_BYTES_MIN;
 use crate::codec::frame::{FRAME_BYTES_MIN, FrameKind, HEADER_BYTES, Place, TRAILER_BYTES};
@@ -81,8 +82,7 @@ fn hole_frame(segment: SegmentBytes<'_>, replay: &Replay, damage: &Damage) -> Op
     let body = encode_hole_frame(&hole, body_bytes)?;
     let place = Place { log: segment.log, segment: segment.segment, offset: replay.offset };
     let mut out = Vec::new();
-    let synced = replay.state.position();
-    frame::encode(&mut out, place, FrameKind::Hole, damage.record.first, synced, &body);
+    frame::encode(&mut out, place, FrameKind::Hole, damage.record.first, replay.testified, &body);
     (out.len() == length).then_some(out)
 }
 
