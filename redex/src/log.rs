@@ -9,6 +9,7 @@ use base::{ChannelName, DiskLock, Doors, Index, Position, Timestamp};
 use crate::error::AppendError;
 use crate::reader::{LogReader, Published};
 use crate::request::RequestSize;
+use crate::state::ChannelState;
 use crate::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, LogOptions, Rejection};
 
 mod committer;
@@ -16,6 +17,7 @@ mod flusher;
 mod open;
 mod progress;
 mod quarantine;
+mod recovery;
 mod stage;
 mod ticket;
 
@@ -301,7 +303,14 @@ impl Shared {
         sync: bool,
     ) -> Result<(), Stopped> {
         if !entries.is_empty() {
-            committer.write(entries, sync)?;
+            let only_signs = entries.iter().all(stage::OpenEntry::is_empty);
+            committer.write(entries, sync).map_err(|stopped| match stopped {
+                // Who waits for what is written already would wait for ever.
+                Stopped::Write(cause) if only_signs && committer.needs_signature() => {
+                    Stopped::Broken(format!("a signature that could not be written ({cause})"))
+                }
+                stopped => stopped,
+            })?;
         }
         let unsynced = committer.synced < committer.state.position();
         if sync && unsynced {
@@ -324,26 +333,26 @@ impl Shared {
         }
         committer.published = committer.synced;
         committer.tell_readers(true);
-        let touched = std::mem::take(&mut committer.touched);
+        let news = std::mem::take(&mut committer.news);
         let state = &committer.state;
         self.published.update(|visible| {
             visible.position = committer.synced;
-            if !touched.is_empty() {
+            if !news.channels.is_empty() {
                 let channels = Arc::make_mut(&mut visible.channels);
-                for slot in touched {
+                for (slot, next) in news.channels {
                     let channel = state.channel(slot);
                     match channels.get_mut(&channel.name) {
-                        Some(known) => known.next = channel.next,
+                        Some(known) => known.next = next,
                         None => {
-                            channels.insert(channel.name.clone(), channel.clone());
+                            channels.insert(channel.name.clone(), ChannelState { next, ..channel.clone() });
                         }
                     }
                 }
             }
-            if visible.incarnations.len() != state.incarnations.len() {
-                visible.incarnations = state.incarnations.clone().into();
+            if visible.incarnations.len() != news.incarnations {
+                visible.incarnations = state.incarnations[..news.incarnations].into();
             }
-            visible.last_recorded_at = state.last_recorded_at;
+            visible.last_recorded_at = news.recorded_at;
         });
         self.published.wake();
     }
@@ -468,13 +477,15 @@ impl Shared {
         self.publish(&mut committer);
         let closed = committed.and_then(|()| committer.close());
         self.published.close();
-        if let Err(Stopped::Write(cause)) = closed {
-            return Err(AppendError::Unknown { cause: cause.to_string() });
+        match closed {
+            Ok(()) => ended,
+            // Everything is durable; the next opening looks at the end of the log.
+            Err(Stopped::Write(cause)) => {
+                tracing::warn!(%cause, "no record of a clean close");
+                ended
+            }
+            Err(Stopped::Broken(cause)) => Err(AppendError::Unknown { cause }),
         }
-        if let Err(Stopped::Broken(cause)) = closed {
-            return Err(AppendError::Unknown { cause });
-        }
-        ended
     }
 }
 

@@ -326,8 +326,15 @@ impl LogView {
     }
 
     /// Returns when the newest entry was put in order; the epoch for an empty log.
-    pub fn last_recorded_at(&self) -> Timestamp {
-        self.visible.last_recorded_at
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], only from a view of an earlier position, which has to look the entry up.
+    pub fn last_recorded_at(&self) -> Result<Timestamp, ReadError> {
+        match self.position == self.visible.position {
+            true => Ok(self.visible.last_recorded_at),
+            false => Scan::last_recorded_at(&self.shared.segments, &self.visible, self.position),
+        }
     }
 
     /// Returns all channels, sorted by name.

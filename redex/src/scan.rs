@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use base::{ChannelName, Position, Seq};
+use base::{ChannelName, Position, Seq, Timestamp};
 
 use crate::codec::control::HoleRecord;
 use crate::error::{Corruption, ReadError};
@@ -153,6 +153,21 @@ impl Scan {
         let behind = seqs.map_or(channel.base, |seqs| Seq(seqs.end));
         let lost = losses::next_behind_holes(&scope.holes, &channel.name, position);
         Ok(lost.map_or(behind, |next| behind.max(next)))
+    }
+
+    /// Returns when the last entry below a position was recorded; the epoch when there is none.
+    pub(crate) fn last_recorded_at(
+        segments: &Arc<Segments>,
+        visible: &VisibleState,
+        position: Position,
+    ) -> Result<Timestamp, ReadError> {
+        let newest = Selection { reverse: true, skip_holes: true, ..Selection::default() };
+        let scope = Scope::new(&newest, visible);
+        let mut scan = Self::new(Arc::clone(segments), newest, position, scope)?;
+        while scan.ready.is_empty() && !scan.done {
+            scan.advance()?;
+        }
+        Ok(scan.ready.last().map_or(Timestamp::default(), Chunk::recorded_at))
     }
 
     /// Reads backward until `last` events are found, to give them out in the order that was asked for.

@@ -222,8 +222,9 @@ impl Segments {
         Ok(index)
     }
 
-    /// Writes the index file of a sealed segment; it is derived, so that failing to is no failure.
-    pub(crate) fn write_index(&self, segment: &Segment, segment_bytes: u64, index: &SegmentIndex) {
+    /// Writes the index file of a sealed segment; it is derived, so that failing to is no failure. Tells whether
+    /// it was written.
+    pub(crate) fn write_index(&self, segment: &Segment, segment_bytes: u64, index: &SegmentIndex) -> bool {
         let bytes = file::encode(self.owner(segment, segment_bytes), index);
         let path = segment.index_path();
         let written = self.disk.open(&path, OpenMode::OpenOrCreate).and_then(|file| {
@@ -232,7 +233,9 @@ impl Segments {
         });
         if let Err(cause) = written {
             tracing::warn!(path = %path.display(), %cause, "index file not written");
+            return false;
         }
+        true
     }
 
     /// Reads a whole segment file.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use base::{Doors, Identity, IncarnationId, NodeId, OpenMode, Position, Slot, Term, Timestamp};
+use base::{Doors, Identity, IncarnationId, NodeId, OpenMode, Position, Seq, Slot, Term, Timestamp};
 
 use super::stage::OpenEntry;
 use crate::chain::Chain;
@@ -19,6 +19,7 @@ use crate::codec::visible::{self, Visible};
 use crate::codec::{Put, block, control, entry, footer, frame, state};
 use crate::index::SegmentIndex;
 use crate::index::points::IndexSource;
+use crate::limits::SIGNATURE_RESERVE_BYTES;
 use crate::replay::standing_of;
 use crate::segments::{Segment, Segments};
 use crate::state::{Effects, LogState};
@@ -34,6 +35,8 @@ pub(crate) struct Committer {
     pub segment_bytes: u64,
     pub sign_within: Duration,
     pub writer: SegmentWriter,
+    /// Whether the newest segment has its footer, while there was no room for the next one.
+    pub sealed: bool,
     /// The index of the newest segment, shared with readers.
     pub index: Arc<RwLock<SegmentIndex>>,
     /// Log state with everything that was written.
@@ -43,10 +46,21 @@ pub(crate) struct Committer {
     /// What readers were told last.
     pub published: Position,
     pub incarnation: Incarnation,
-    /// Slots of channels that were written since readers were last told.
+    /// Slots of channels that were written since the last sync.
     pub touched: Vec<usize>,
+    pub news: News,
     pub signed_at: Duration,
     pub visible: Arc<dyn base::DiskFile>,
+}
+
+/// What became durable and readers were not told yet. Log state may be ahead of it: a write that fills segments
+/// syncs them on its way.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Slots of channels and the numbers that they came to; the last word on a channel counts.
+    pub channels: Vec<(usize, Seq)>,
+    pub incarnations: usize,
+    pub recorded_at: Timestamp,
 }
 
 /// The incarnation of this opening; its record goes into the first entry.
@@ -93,6 +107,9 @@ impl Committer {
     ///
     /// When this fails, the entries that were written are in `self.state`, and no others are in the log.
     pub(crate) fn write(&mut self, entries: Vec<OpenEntry>, sign: bool) -> Result<(), Stopped> {
+        if self.sealed {
+            self.follow_sealed()?;
+        }
         let now = self.doors.clock.monotonic();
         let sign = sign || now.saturating_sub(self.signed_at) >= self.sign_within;
         let last = entries.len().saturating_sub(1);
@@ -115,8 +132,11 @@ impl Committer {
         Ok(())
     }
 
-    /// Encodes an entry behind the frames. It is signed if `sign`, and whenever a frame might else testify that
-    /// entries are synced which nobody signed: an entry over an adopted end, and one that may fill the segment.
+    /// Encodes an entry behind the frames. It is signed if `sign`, and
+    ///
+    /// - whenever a frame might else testify that entries are synced which nobody signed: an entry over an
+    ///   adopted end, and one that may fill the segment;
+    /// - where behind it there may be no room for an entry that only signs, on a disk that is full.
     fn encode(
         &self,
         open: OpenEntry,
@@ -154,7 +174,10 @@ impl Committer {
             blocks.iter().map(|item| item.bytes).sum(),
         );
         let end = offset + frame::frame_bytes_max(body_bytes) as u64;
-        let signed = sign || chain.last_signed < self.synced || end >= self.segment_bytes;
+        let signed = sign
+            || chain.last_signed < self.synced
+            || end >= self.segment_bytes
+            || end + SIGNATURE_RESERVE_BYTES > self.writer.filled();
         let fields = HeadFields {
             slot,
             incarnation: self.incarnation.id,
@@ -259,6 +282,11 @@ impl Committer {
     pub(crate) fn sync(&mut self) -> Result<(), Stopped> {
         self.writer.sync().map_err(|cause| Stopped::Broken(format!("a failed sync ({cause})")))?;
         self.synced = self.state.position();
+        self.news.recorded_at = self.state.last_recorded_at;
+        self.news.incarnations = self.state.incarnations.len();
+        for slot in self.touched.drain(..) {
+            self.news.channels.push((slot, self.state.channel(slot).next));
+        }
         Ok(())
     }
 
@@ -271,26 +299,37 @@ impl Committer {
         let place = self.place(self.writer.tail());
         frame::encode(&mut frames, place, FrameKind::Footer, self.state.next_index, self.synced, &body);
         self.append_frames(&frames)?;
+        self.sealed = true;
         self.sync()?;
-        self.finish_sealed()?;
-        self.begin_segment().map_err(|cause| Stopped::Broken(format!("a segment not begun ({cause})")))
+        self.follow_sealed()
     }
 
-    fn index(&self) -> RwLockReadGuard<'_, SegmentIndex> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Trims a sealed segment and writes its index file.
-    fn finish_sealed(&mut self) -> Result<(), Stopped> {
+    /// Trims the sealed segment, writes its index file, which readers use from now on, and begins the next
+    /// segment. Where there is no room for that, the next write tries again.
+    fn follow_sealed(&mut self) -> Result<(), Stopped> {
         self.writer
             .trim()
             .and_then(|()| self.writer.sync())
             .map_err(|cause| Stopped::Broken(format!("a segment not trimmed ({cause})")))?;
         if let Some(segment) = self.segments.last() {
-            self.segments.write_index(&segment, self.writer.tail(), &self.index());
-            segment.release_index();
+            if self.segments.write_index(&segment, self.writer.tail(), &self.index()) {
+                segment.release_index();
+            }
         }
+        self.begin_segment().map_err(|cause| {
+            let path = Segment::new(&self.segments.dir, self.writer.number + 1, self.state.next_index).path;
+            match self.segments.disk.exists(&path) {
+                Ok(false) => Stopped::Write(cause),
+                // It is there, but its name may not be durable.
+                _ => Stopped::Broken(format!("a segment not begun ({cause})")),
+            }
+        })?;
+        self.sealed = false;
         Ok(())
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, SegmentIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn footer(&self, index: &SegmentIndex) -> Footer {
@@ -329,9 +368,13 @@ impl Committer {
         Ok(())
     }
 
-    /// Writes the record of a clean close and cuts off what was filled ahead.
+    /// Writes the record of a clean close and cuts off what was filled ahead; a footer is record enough.
     pub(crate) fn close(&mut self) -> Result<(), Stopped> {
         self.sync()?;
+        if self.sealed {
+            self.tell_readers(false);
+            return Ok(());
+        }
         let body = footer::encode_close(&standing_of(&self.state, &self.chain, &self.segments.hasher));
         let mut frames = Vec::new();
         let place = self.place(self.writer.tail());

@@ -1,11 +1,12 @@
 //! Setting damaged stretches of a segment aside, so that the log opens and says what it lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::{ChannelName, Index, OpenMode, Seq};
 
-use super::open::{QuarantinedRange, overwrite};
-use crate::codec::control::HoleRecord;
+use super::open::QuarantinedRange;
+use super::recovery::overwrite;
+use crate::codec::control::{Control, HoleRecord};
 use crate::codec::event::EVENT_BYTES_MIN;
 use crate::codec::frame::{FRAME_BYTES_MIN, FrameKind, HEADER_BYTES, Place, TRAILER_BYTES};
 use crate::codec::{entry, footer, frame};
@@ -81,8 +82,7 @@ fn hole_frame(segment: SegmentBytes<'_>, replay: &Replay, damage: &Damage) -> Op
     let body = encode_hole_frame(&hole, body_bytes)?;
     let place = Place { log: segment.log, segment: segment.segment, offset: replay.offset };
     let mut out = Vec::new();
-    let synced = replay.state.position();
-    frame::encode(&mut out, place, FrameKind::Hole, damage.record.first, synced, &body);
+    frame::encode(&mut out, place, FrameKind::Hole, damage.record.first, replay.testified, &body);
     (out.len() == length).then_some(out)
 }
 
@@ -182,9 +182,11 @@ impl Readable {
     }
 }
 
-/// Returns the first number that entries from `offset` on give to each channel that they write.
+/// Returns the first number that entries from `offset` on give to each channel that they write and that was
+/// there before them.
 fn first_mentions(segment: SegmentBytes<'_>, offset: u64) -> BTreeMap<ChannelName, Seq> {
     let mut mentions = BTreeMap::new();
+    let mut created = BTreeSet::new();
     let mut at = offset;
     while let Ok(frame) = segment.frame(at) {
         at = frame.end();
@@ -193,8 +195,14 @@ fn first_mentions(segment: SegmentBytes<'_>, offset: u64) -> BTreeMap<ChannelNam
         }
         let Ok(body) = frame.body() else { break };
         let Ok(parts) = entry::decode(&body) else { break };
+        created.extend(parts.head.controls.into_iter().filter_map(|control| match control {
+            Control::ChannelCreated { name, .. } => Some(name),
+            _ => None,
+        }));
         for block in parts.head.blocks {
-            mentions.entry(block.channel).or_insert(block.first_seq);
+            if !created.contains(&block.channel) {
+                mentions.entry(block.channel).or_insert(block.first_seq);
+            }
         }
     }
     mentions

@@ -2,8 +2,11 @@
 
 mod append;
 mod crash;
+mod faults;
+mod holes;
 mod ledger;
 mod model;
+mod reads;
 mod roll;
 mod store;
 mod support;
