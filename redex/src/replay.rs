@@ -25,9 +25,18 @@ pub(crate) struct Replay {
     pub offset: u64,
     /// The highest position that a frame testified to be synced.
     pub testified: Position,
-    /// Entries that nothing testified to be synced yet: index and offset.
-    pub unsynced: Vec<(Index, u64)>,
+    /// Frames that nothing testified to be synced yet.
+    pub unsynced: Vec<UnsyncedFrame>,
     pub end: End,
+}
+
+/// A frame that may be in the page cache alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnsyncedFrame {
+    pub offset: u64,
+    pub entry: bool,
+    /// Whoever testifies that this entry is synced testifies to the frame, too: its own, or the next one.
+    index: Index,
 }
 
 /// What stands behind the frames that were read.
@@ -149,13 +158,16 @@ impl Replay {
                 return Err(Malformed::new("frame kind"));
             }
         }
+        let entry = frame.header.kind == FrameKind::Entry;
+        let index = if entry { frame.header.index } else { self.state.next_index };
+        self.unsynced.push(UnsyncedFrame { offset: frame.offset, entry, index });
         Ok(())
     }
 
     fn testify(&mut self, position: Position) {
         if position > self.testified {
             self.testified = position;
-            self.unsynced.retain(|(index, _)| !position.includes(*index));
+            self.unsynced.retain(|frame| !position.includes(frame.index));
         }
     }
 
@@ -172,7 +184,6 @@ impl Replay {
         let hash = hasher.entry(parts.head_bytes);
         self.chain.push(hasher, head.slot, hash, parts.signature.is_some());
         self.index.add(head.slot.index, frame.offset, head.recorded_at, &head.blocks);
-        self.unsynced.push((head.slot.index, frame.offset));
         Ok(())
     }
 

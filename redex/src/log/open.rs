@@ -88,6 +88,8 @@ pub(crate) fn open(site: &Site, options: &LogOptions) -> Result<OpenedLog, OpenE
     let disk = &*site.doors.disk;
     disk.create_directories(&site.dir).map_err(OpenError::io(&site.dir))?;
     remove_temporary_files(disk, &site.dir)?;
+    // A segment whose name an earlier process could not sync must not take entries before it is.
+    disk.sync_directory(&site.dir).map_err(OpenError::io(&site.dir))?;
     let mut report = RecoveryReport::default();
     let superblock = open_superblock(site, &mut report)?;
     check_origin(site, &superblock)?;
@@ -202,12 +204,10 @@ fn recover(
             }
         }
     }
+    report.unclean = !matches!(replay.end, End::Closed | End::Sealed(_));
+    report.rewritten_entries = rewrite_unsynced(segments, segment, &loaded, &replay)?;
     if let End::Sealed(_) = replay.end {
         return Ok(Ending::Sealed { segment: Arc::clone(segment), replay: Box::new(replay) });
-    }
-    if replay.end != End::Closed {
-        report.unclean = true;
-        report.rewritten_entries = rewrite_unsynced(segments, segment, &loaded, &replay)?;
     }
     let length = loaded.bytes.len() as u64;
     Ok(Ending::Open { segment: Arc::clone(segment), replay: Box::new(replay), length })
@@ -359,23 +359,23 @@ fn zero_torn(
     Ok(used as u64)
 }
 
-/// Writes entries again that nothing testified to be synced, and syncs them: the page cache may hold what the
-/// disk does not.
+/// Writes frames again that nothing testified to be synced, and syncs them: the page cache may hold what the
+/// disk does not, even the record of a clean close. Returns how many of them are entries.
 fn rewrite_unsynced(
     segments: &Segments,
     segment: &Segment,
     loaded: &LoadedSegment,
     replay: &Replay,
 ) -> Result<u64, OpenError> {
-    let Some((_, from)) = replay.unsynced.first() else { return Ok(0) };
-    let range =
-        usize::try_from(*from).expect("in memory")..usize::try_from(replay.offset).expect("in memory");
+    let Some(first) = replay.unsynced.first() else { return Ok(0) };
+    let from = first.offset;
+    let range = usize::try_from(from).expect("in memory")..usize::try_from(replay.offset).expect("in memory");
     let rewritten = segments.disk.open(&segment.path, OpenMode::Write).and_then(|file| {
-        base::write_all_at(&*file, &loaded.bytes[range], *from)?;
+        base::write_all_at(&*file, &loaded.bytes[range], from)?;
         file.sync_data()
     });
     rewritten.map_err(OpenError::io(&segment.path))?;
-    Ok(replay.unsynced.len() as u64)
+    Ok(replay.unsynced.iter().filter(|frame| frame.entry).count() as u64)
 }
 
 /// What writing goes on from.

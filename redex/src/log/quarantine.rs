@@ -81,8 +81,7 @@ fn hole_frame(segment: SegmentBytes<'_>, replay: &Replay, damage: &Damage) -> Op
     let body = encode_hole_frame(&hole, body_bytes)?;
     let place = Place { log: segment.log, segment: segment.segment, offset: replay.offset };
     let mut out = Vec::new();
-    let synced = replay.state.position();
-    frame::encode(&mut out, place, FrameKind::Hole, damage.record.first, synced, &body);
+    frame::encode(&mut out, place, FrameKind::Hole, damage.record.first, replay.testified, &body);
     (out.len() == length).then_some(out)
 }
 
