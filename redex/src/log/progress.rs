@@ -58,15 +58,15 @@ pub(crate) struct Need {
 impl State {
     /// Returns what is settled about `need`, if anything.
     pub(crate) fn verdict(&self, need: Need, ack: Ack) -> Option<Verdict> {
-        let reached = match ack {
-            Ack::Staged => return Some(Verdict::Reached),
-            Ack::Written => self.written,
-            Ack::Durable => self.durable,
-        };
         let failed = |failure: &&Failure| failure.epoch == need.epoch && need.position > failure.cut;
         if let Some(failure) = self.failures.iter().find(failed) {
             return Some(Verdict::Failed(failure.reason.clone()));
         }
+        let reached = match ack {
+            Ack::Staged if self.poison.is_none() => return Some(Verdict::Reached),
+            Ack::Staged | Ack::Written => self.written,
+            Ack::Durable => self.durable,
+        };
         if reached >= need.position {
             return Some(Verdict::Reached);
         }
