@@ -301,7 +301,14 @@ impl Shared {
         sync: bool,
     ) -> Result<(), Stopped> {
         if !entries.is_empty() {
-            committer.write(entries, sync)?;
+            let only_signs = entries.iter().all(stage::OpenEntry::is_empty);
+            committer.write(entries, sync).map_err(|stopped| match stopped {
+                // Who waits for what is written already would wait for ever.
+                Stopped::Write(cause) if only_signs && committer.needs_signature() => {
+                    Stopped::Broken(format!("a signature that could not be written ({cause})"))
+                }
+                stopped => stopped,
+            })?;
         }
         let unsynced = committer.synced < committer.state.position();
         if sync && unsynced {
@@ -468,13 +475,15 @@ impl Shared {
         self.publish(&mut committer);
         let closed = committed.and_then(|()| committer.close());
         self.published.close();
-        if let Err(Stopped::Write(cause)) = closed {
-            return Err(AppendError::Unknown { cause: cause.to_string() });
+        match closed {
+            Ok(()) => ended,
+            // Everything is durable; the next opening looks at the end of the log.
+            Err(Stopped::Write(cause)) => {
+                tracing::warn!(%cause, "no record of a clean close");
+                ended
+            }
+            Err(Stopped::Broken(cause)) => Err(AppendError::Unknown { cause }),
         }
-        if let Err(Stopped::Broken(cause)) = closed {
-            return Err(AppendError::Unknown { cause });
-        }
-        ended
     }
 }
 

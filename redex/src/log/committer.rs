@@ -19,6 +19,7 @@ use crate::codec::visible::{self, Visible};
 use crate::codec::{Put, block, control, entry, footer, frame, state};
 use crate::index::SegmentIndex;
 use crate::index::points::IndexSource;
+use crate::limits::SIGNATURE_RESERVE_BYTES;
 use crate::replay::standing_of;
 use crate::segments::{Segment, Segments};
 use crate::state::{Effects, LogState};
@@ -34,6 +35,8 @@ pub(crate) struct Committer {
     pub segment_bytes: u64,
     pub sign_within: Duration,
     pub writer: SegmentWriter,
+    /// Whether the newest segment has its footer, while there was no room for the next one.
+    pub sealed: bool,
     /// The index of the newest segment, shared with readers.
     pub index: Arc<RwLock<SegmentIndex>>,
     /// Log state with everything that was written.
@@ -93,6 +96,9 @@ impl Committer {
     ///
     /// When this fails, the entries that were written are in `self.state`, and no others are in the log.
     pub(crate) fn write(&mut self, entries: Vec<OpenEntry>, sign: bool) -> Result<(), Stopped> {
+        if self.sealed {
+            self.follow_sealed()?;
+        }
         let now = self.doors.clock.monotonic();
         let sign = sign || now.saturating_sub(self.signed_at) >= self.sign_within;
         let last = entries.len().saturating_sub(1);
@@ -115,8 +121,11 @@ impl Committer {
         Ok(())
     }
 
-    /// Encodes an entry behind the frames. It is signed if `sign`, and whenever a frame might else testify that
-    /// entries are synced which nobody signed: an entry over an adopted end, and one that may fill the segment.
+    /// Encodes an entry behind the frames. It is signed if `sign`, and
+    ///
+    /// - whenever a frame might else testify that entries are synced which nobody signed: an entry over an
+    ///   adopted end, and one that may fill the segment;
+    /// - where behind it there may be no room for an entry that only signs, on a disk that is full.
     fn encode(
         &self,
         open: OpenEntry,
@@ -154,7 +163,10 @@ impl Committer {
             blocks.iter().map(|item| item.bytes).sum(),
         );
         let end = offset + frame::frame_bytes_max(body_bytes) as u64;
-        let signed = sign || chain.last_signed < self.synced || end >= self.segment_bytes;
+        let signed = sign
+            || chain.last_signed < self.synced
+            || end >= self.segment_bytes
+            || end + SIGNATURE_RESERVE_BYTES > self.writer.filled();
         let fields = HeadFields {
             slot,
             incarnation: self.incarnation.id,
@@ -271,17 +283,14 @@ impl Committer {
         let place = self.place(self.writer.tail());
         frame::encode(&mut frames, place, FrameKind::Footer, self.state.next_index, self.synced, &body);
         self.append_frames(&frames)?;
+        self.sealed = true;
         self.sync()?;
-        self.finish_sealed()?;
-        self.begin_segment().map_err(|cause| Stopped::Broken(format!("a segment not begun ({cause})")))
+        self.follow_sealed()
     }
 
-    fn index(&self) -> RwLockReadGuard<'_, SegmentIndex> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Trims a sealed segment and writes its index file.
-    fn finish_sealed(&mut self) -> Result<(), Stopped> {
+    /// Trims the sealed segment, writes its index file, and begins the next segment. Where there is no room for
+    /// that, the next write tries again.
+    fn follow_sealed(&mut self) -> Result<(), Stopped> {
         self.writer
             .trim()
             .and_then(|()| self.writer.sync())
@@ -290,7 +299,20 @@ impl Committer {
             self.segments.write_index(&segment, self.writer.tail(), &self.index());
             segment.release_index();
         }
+        self.begin_segment().map_err(|cause| {
+            let path = Segment::new(&self.segments.dir, self.writer.number + 1, self.state.next_index).path;
+            match self.segments.disk.exists(&path) {
+                Ok(false) => Stopped::Write(cause),
+                // It is there, but its name may not be durable.
+                _ => Stopped::Broken(format!("a segment not begun ({cause})")),
+            }
+        })?;
+        self.sealed = false;
         Ok(())
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, SegmentIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn footer(&self, index: &SegmentIndex) -> Footer {
@@ -329,9 +351,13 @@ impl Committer {
         Ok(())
     }
 
-    /// Writes the record of a clean close and cuts off what was filled ahead.
+    /// Writes the record of a clean close and cuts off what was filled ahead; a footer is record enough.
     pub(crate) fn close(&mut self) -> Result<(), Stopped> {
         self.sync()?;
+        if self.sealed {
+            self.tell_readers(false);
+            return Ok(());
+        }
         let body = footer::encode_close(&standing_of(&self.state, &self.chain, &self.segments.hasher));
         let mut frames = Vec::new();
         let place = self.place(self.writer.tail());

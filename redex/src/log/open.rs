@@ -460,6 +460,7 @@ fn assemble(
         segment_bytes: options.segment_bytes,
         sign_within: options.sign_within,
         writer: begun.writer,
+        sealed: false,
         index: begun.index,
         state: begun.state.clone(),
         chain: begun.chain,

@@ -59,6 +59,11 @@ impl OpenEntry {
         Self::new(index, recorded_at)
     }
 
+    /// Tells whether the entry exists only to carry a signature.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.appends == 0 && self.controls.is_empty()
+    }
+
     /// Returns the block that the next event of a channel goes to.
     fn block(&mut self, slot: usize, channel: &ChannelState) -> usize {
         if let Some(block) = self.newest.get(&slot)
