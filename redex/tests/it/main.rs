@@ -2,6 +2,7 @@
 
 mod append;
 mod crash;
+mod faults;
 mod ledger;
 mod model;
 mod roll;
