@@ -16,6 +16,7 @@ mod flusher;
 mod open;
 mod progress;
 mod quarantine;
+mod recovery;
 mod stage;
 mod ticket;
 

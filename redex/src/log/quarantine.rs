@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use base::{ChannelName, Index, OpenMode, Seq};
 
-use super::open::{QuarantinedRange, overwrite};
+use super::open::QuarantinedRange;
+use super::recovery::overwrite;
 use crate::codec::control::HoleRecord;
 use crate::codec::event::EVENT_BYTES_MIN;
 use crate::codec::frame::{FRAME_BYTES_MIN, FrameKind, HEADER_BYTES, Place, TRAILER_BYTES};
