@@ -28,6 +28,9 @@ use super::{Cursor, FORMAT_VERSION, Malformed, Put, append, block, control};
 
 const FLAG_SIGNED: u16 = 1;
 const FIXED_BYTES: usize = 144;
+/// Bytes in front of the blocks, but for controls, append records and block list: the fixed part of the head, its
+/// checksum and a signature.
+pub(crate) const FRONT_BYTES: usize = FIXED_BYTES + 4 + 64;
 
 /// The decoded head of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]

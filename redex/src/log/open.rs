@@ -469,6 +469,7 @@ fn assemble(
         touched: Vec::new(),
         signed_at: Duration::ZERO,
         visible,
+        frames: Vec::new(),
     };
     committer.tell_readers(true);
     let published = Arc::new(Published::new(visible_state(&committer.state)));
