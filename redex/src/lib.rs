@@ -51,5 +51,5 @@ pub use scan::{Scan, ScanStatistics};
 pub use selection::{Bounds, Channels, Selection};
 pub use store::{Store, StoreReader, read_owner};
 pub use tail::Tail;
-pub use typed::{Encoding, TypedChannel, TypedTail};
+pub use typed::{Decoded, Encoding, TypedChannel, TypedTail};
 pub use verify::{Fault, IncarnationReport, TornTail, VerifyOptions, VerifyReport, verify};

@@ -407,7 +407,7 @@ impl Scan {
                 }
                 Ok(Found::Other) => {}
                 Ok(Found::End) => return Ok(None),
-                Err(ReadError::Corrupt(_)) if self.selection.skip_holes => {
+                Err(ReadError::Corrupt(_)) if self.passes_over(window.frames.next_index()) => {
                     if !window.frames.skip_damage(&self.segments, &window.segment)? {
                         return Ok(None);
                     }
@@ -416,6 +416,12 @@ impl Scan {
             }
         }
         Ok(None)
+    }
+
+    /// Tells whether damage where an entry should stand is no fault of its own: it is to be skipped, or on
+    /// record as a hole, at which the next entry fails if anything that is wanted was lost.
+    fn passes_over(&self, index: Option<u64>) -> bool {
+        self.selection.skip_holes || index.is_some_and(|index| self.losses.begins_at(index))
     }
 
     /// Returns what an entry tells about losses: with one wanted channel, only an entry that has it does.

@@ -1,6 +1,7 @@
 //! The segment files of a log, as readers share them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
@@ -145,14 +146,13 @@ impl Segments {
         Ok(source)
     }
 
-    /// Returns the first number of a channel in a segment and the one behind its last there; `None` when the
-    /// segment has no event of it.
+    /// Returns the numbers of a channel in a segment; `None` when the segment has no event of it.
     pub(crate) fn seqs(
         &self,
         segment: &Segment,
         channel: &ChannelName,
-    ) -> Result<Option<(u64, u64)>, ReadError> {
-        Ok(self.index(segment)?.seqs(channel).map(|(first, next)| (first.0, next.0)))
+    ) -> Result<Option<Range<u64>>, ReadError> {
+        Ok(self.index(segment)?.seqs(channel))
     }
 
     /// Returns when the first and the last entry of a segment were recorded; `None` when it has none.

@@ -343,10 +343,10 @@ impl Committer {
             .trim()
             .and_then(|()| self.writer.sync())
             .map_err(|cause| Stopped::Broken(format!("a segment not trimmed ({cause})")))?;
-        if let Some(segment) = self.segments.last() {
-            if self.segments.write_index(&segment, self.writer.tail(), &self.index()) {
-                segment.release_index();
-            }
+        if let Some(segment) = self.segments.last()
+            && self.segments.write_index(&segment, self.writer.tail(), &self.index())
+        {
+            segment.release_index();
         }
         self.begin_segment().map_err(|cause| {
             let path = Segment::new(&self.segments.dir, self.writer.number + 1, self.state.next_index).path;

@@ -87,15 +87,16 @@ fn hole_frame(segment: SegmentBytes<'_>, replay: &Replay, damage: &Damage) -> Op
 }
 
 /// A damaged stretch and what it may have held.
-struct Damage {
+pub(crate) struct Damage {
     /// Where the stretch ends: at the next valid frame, or behind the last byte that is not zero.
-    end: u64,
-    record: HoleRecord,
-    resumed_hash: base::Hash,
+    pub end: u64,
+    pub record: HoleRecord,
+    pub resumed_hash: base::Hash,
 }
 
 impl Damage {
-    fn find(segment: SegmentBytes<'_>, replay: &Replay) -> Self {
+    /// Looks at the place where `replay` stopped; `segment` reaches from there to the end of the file.
+    pub(crate) fn find(segment: SegmentBytes<'_>, replay: &Replay) -> Self {
         let first = replay.state.next_index;
         let resumed = segment.next_valid(replay.offset);
         let end = resumed.as_ref().map_or_else(|| used_end(segment, replay.offset), |frame| frame.offset);

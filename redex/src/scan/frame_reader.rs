@@ -76,6 +76,11 @@ impl FrameReader {
         self.last_offset
     }
 
+    /// Returns the index of the entry that should come next, where it is known.
+    pub(super) fn next_index(&self) -> Option<u64> {
+        (self.next_index > 0).then_some(self.next_index)
+    }
+
     pub(super) fn go_to(&mut self, offset: u64) {
         self.place.offset = offset;
         self.next_index = 0;

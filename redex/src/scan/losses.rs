@@ -54,6 +54,11 @@ impl Losses {
         self.skip || self.holes.is_empty()
     }
 
+    /// Tells whether a hole begins at an entry.
+    pub(super) fn begins_at(&self, index: u64) -> bool {
+        self.holes.iter().any(|hole| hole.first.0 == index)
+    }
+
     /// Looks for wanted events that were lost between two entries that were read one after the other; `None`
     /// is the end of what is read. `next_seq` gives the number that the one wanted channel stood at where the
     /// reading begins.

@@ -1,8 +1,10 @@
 //! The public API of the log, as its users meet it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod append;
 mod crash;
 mod faults;
+mod follow;
 mod holes;
 mod ledger;
 mod model;
