@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use base::ChannelName;
+use netdb::base::ChannelName;
 use clap::Args;
 
 use crate::import::Mapping;

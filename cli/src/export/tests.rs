@@ -1,4 +1,4 @@
-use base::{ChannelName, Index, SeededRandom, Seq, Timestamp};
+use netdb::base::{ChannelName, Index, SeededRandom, Seq, Timestamp};
 
 use super::*;
 use crate::import::parse_for_tests;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use base::Timestamp;
+use netdb::base::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
