@@ -25,6 +25,9 @@ use crate::segments::{Segment, Segments};
 use crate::state::{Effects, LogState};
 use crate::writer::SegmentWriter;
 
+/// The largest buffer of frames that is kept from round to round.
+const FRAME_BYTES_KEPT: usize = 4 << 20;
+
 /// What the party that commits owns; one at a time.
 #[derive(Debug)]
 pub(crate) struct Committer {
@@ -51,6 +54,8 @@ pub(crate) struct Committer {
     pub news: News,
     pub signed_at: Duration,
     pub visible: Arc<dyn base::DiskFile>,
+    /// What frames are built in; kept, since a steady load needs it in each round.
+    pub frames: Vec<u8>,
 }
 
 /// What became durable and readers were not told yet. Log state may be ahead of it: a write that fills segments
@@ -112,24 +117,38 @@ impl Committer {
         }
         let now = self.doors.clock.monotonic();
         let sign = sign || now.saturating_sub(self.signed_at) >= self.sign_within;
-        let last = entries.len().saturating_sub(1);
-        let mut frames = Vec::new();
-        let mut batch = Vec::new();
-        let mut chain = self.chain.clone();
-        for (place, open) in entries.into_iter().enumerate() {
-            let encoded = self.encode(open, sign && place == last, &chain, &mut frames, batch.is_empty());
-            chain.push(&self.segments.hasher, encoded.slot, encoded.hash, encoded.signed);
-            batch.push(encoded);
-            if self.writer.tail() + frames.len() as u64 >= self.segment_bytes {
-                self.write_batch(&mut frames, &mut batch)?;
-                self.roll()?;
-            }
+        let mut frames = std::mem::take(&mut self.frames);
+        let written = self.write_entries(entries, sign, &mut frames);
+        frames.clear();
+        if frames.capacity() <= FRAME_BYTES_KEPT {
+            self.frames = frames;
         }
-        self.write_batch(&mut frames, &mut batch)?;
+        written?;
         if sign {
             self.signed_at = now;
         }
         Ok(())
+    }
+
+    fn write_entries(
+        &mut self,
+        entries: Vec<OpenEntry>,
+        sign: bool,
+        frames: &mut Vec<u8>,
+    ) -> Result<(), Stopped> {
+        let last = entries.len().saturating_sub(1);
+        let mut batch = Vec::with_capacity(entries.len());
+        let mut chain = self.chain.clone();
+        for (place, open) in entries.into_iter().enumerate() {
+            let encoded = self.encode(open, sign && place == last, &chain, frames, batch.is_empty());
+            chain.push(&self.segments.hasher, encoded.slot, encoded.hash, encoded.signed);
+            batch.push(encoded);
+            if self.writer.tail() + frames.len() as u64 >= self.segment_bytes {
+                self.write_batch(frames, &mut batch, chain.clone())?;
+                self.roll()?;
+            }
+        }
+        self.write_batch(frames, &mut batch, chain)
     }
 
     /// Encodes an entry behind the frames. It is signed if `sign`, and
@@ -158,6 +177,7 @@ impl Committer {
         controls.iter().for_each(|record| control::encode(&mut control_bytes, record));
         let mut block_list = Vec::new();
         let mut blocks = Vec::with_capacity(open.blocks.len());
+        let mut block_bytes = 0;
         for block in &open.blocks {
             let item = BlockItem {
                 channel: block.channel.clone(),
@@ -167,11 +187,12 @@ impl Committer {
                 hash: hasher.block(&block.bytes),
             };
             block::encode(&mut block_list, &item);
+            block_bytes += item.bytes;
             blocks.push(item);
         }
         let body_bytes = entry::body_bytes_max(
             control_bytes.len() + open.append_bytes.len() + block_list.len(),
-            blocks.iter().map(|item| item.bytes).sum(),
+            block_bytes,
         );
         let end = offset + frame::frame_bytes_max(body_bytes) as u64;
         let signed = sign
@@ -189,16 +210,20 @@ impl Committer {
             controls: count(controls.len()),
             witness: signed.then(|| (chain.root.position(), chain.root.hash(hasher))),
         };
-        let mut body = Vec::with_capacity(body_bytes);
-        entry::encode_head(&mut body, &fields, &control_bytes, &open.append_bytes, &block_list);
-        let hash = hasher.entry(&body);
-        body.put_u32(crc32fast::hash(&body));
-        if signed {
-            let message = hasher.signed_message(fields.incarnation, slot.index, &hash);
-            body.put(self.identity.sign(&message).as_bytes());
-        }
-        open.blocks.iter().for_each(|block| body.put(&block.bytes));
-        frame::encode(frames, self.place(offset), FrameKind::Entry, slot.index, self.synced, &body);
+        let mut hash = base::Hash::ZERO;
+        let (place, kind, index) = (self.place(offset), FrameKind::Entry, slot.index);
+        frame::encode_with(frames, place, kind, index, self.synced, body_bytes, |body| {
+            let begin = body.len();
+            entry::encode_head(body, &fields, &control_bytes, &open.append_bytes, &block_list);
+            hash = hasher.entry(&body[begin..]);
+            body.put_u32(crc32fast::hash(&body[begin..]));
+            if signed {
+                let message = hasher.signed_message(fields.incarnation, slot.index, &hash);
+                body.put(self.identity.sign(&message).as_bytes());
+            }
+            open.blocks.iter().for_each(|block| body.put(&block.bytes));
+        });
+        open.spare.give_back(open.blocks);
         Encoded {
             slot,
             recorded_at: open.recorded_at,
@@ -226,12 +251,19 @@ impl Committer {
         Place { log: self.superblock.log, segment: self.writer.number, offset }
     }
 
-    fn write_batch(&mut self, frames: &mut Vec<u8>, batch: &mut Vec<Encoded>) -> Result<(), Stopped> {
+    /// Writes a batch; `chain` is where the chain stands behind it.
+    fn write_batch(
+        &mut self,
+        frames: &mut Vec<u8>,
+        batch: &mut Vec<Encoded>,
+        chain: Chain,
+    ) -> Result<(), Stopped> {
         if batch.is_empty() {
             return Ok(());
         }
         self.append_frames(frames)?;
         frames.clear();
+        self.chain = chain;
         for encoded in batch.drain(..) {
             self.settle(encoded);
         }
@@ -247,7 +279,7 @@ impl Committer {
         })
     }
 
-    /// Takes a written entry into state, chain and index.
+    /// Takes a written entry into state and index.
     fn settle(&mut self, encoded: Encoded) {
         self.incarnation.begun = true;
         let effects = Effects {
@@ -261,9 +293,9 @@ impl Committer {
         };
         let applied = self.state.apply(&effects);
         assert!(applied.is_ok(), "what the sequencer staged must follow from log state: {applied:?}");
-        self.chain.push(&self.segments.hasher, encoded.slot, encoded.hash, encoded.signed);
         for item in &encoded.blocks {
-            self.touched.extend(self.state.slot(&item.channel));
+            self.touched
+                .extend(self.state.slot(&item.channel).filter(|slot| self.touched.last() != Some(slot)));
         }
         for control in &encoded.controls {
             if let Control::ChannelCreated { name, .. } = control {

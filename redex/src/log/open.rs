@@ -260,6 +260,7 @@ fn assemble(
         news: News::default(),
         signed_at: Duration::ZERO,
         visible,
+        frames: Vec::new(),
     };
     committer.tell_readers(true);
     let published = Arc::new(Published::new(visible_state(&committer.state), Arc::clone(&doors.clock)));
