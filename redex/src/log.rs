@@ -38,7 +38,13 @@ use stage::{Shut, Stage};
 pub struct Log {
     shared: Arc<Shared>,
     reader: LogReader,
+    _closer: Arc<Closer>,
 }
+
+/// What the clones of a log share; the last one closes it, on the thread that drops it. Tickets and the flusher
+/// do not keep a log open, so that it is closed, and its lock free, when the last clone is gone.
+#[derive(Debug)]
+struct Closer(Arc<Shared>);
 
 /// A producer's last append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +70,7 @@ pub(crate) struct Shared {
     deadline: AtomicU64,
     clock_check: ClockCheck,
     published: Arc<Published>,
-    /// The lock of the node's directory, given back when the log was closed.
+    /// The lock of the node's directory, given back when the log was closed; held while that is done.
     lock: Mutex<Option<Arc<dyn DiskLock>>>,
 }
 
@@ -271,6 +277,7 @@ impl Shared {
             }
             progress.committing = true;
         }
+        let _let_go = LetGo(self);
         let mut committer = self.committer();
         let sync = ack == Ack::Durable || self.progress.lock().wants_durable();
         let entries = self.take_staged(&committer, sync);
@@ -377,13 +384,18 @@ impl Shared {
                 self.arm();
             }
             Stopped::Broken(cause) => {
-                tracing::error!(%cause, "the log takes no more appends until reopened");
-                stage.shut.get_or_insert(Shut::Poisoned(cause.clone()));
                 drop(stage);
-                self.progress.poison(&cause);
-                self.published.wake();
+                self.give_up(cause);
             }
         }
+    }
+
+    /// Takes no more appends, since it is unknown what the disk holds.
+    fn give_up(&self, cause: String) {
+        tracing::error!(%cause, "the log takes no more appends until reopened");
+        self.progress.poison(&cause);
+        self.stage().shut.get_or_insert(Shut::Poisoned(cause));
+        self.published.wake();
     }
 
     /// Notes that bytes were left unsynced, so that the flusher syncs them in time.
@@ -446,9 +458,12 @@ impl Shared {
         self.flusher.wake();
     }
 
+    /// Closes the log once; whoever else closes it meanwhile waits until that is done.
     fn close(&self) -> Result<(), AppendError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = self.close_log();
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.published.close();
+        lock.take();
         closed
     }
 
@@ -477,7 +492,6 @@ impl Shared {
         let committed = self.commit(&mut committer, entries, true);
         self.publish(&mut committer);
         let closed = committed.and_then(|()| committer.close());
-        self.published.close();
         match closed {
             Ok(()) => ended,
             // Everything is durable; the next opening looks at the end of the log.
@@ -490,10 +504,23 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for Closer {
     fn drop(&mut self) {
-        if let Err(error) = self.close() {
+        if let Err(error) = self.0.close() {
             tracing::error!(%error, "log not closed cleanly");
+        }
+        self.0.flusher.join();
+    }
+}
+
+/// Lets go of everybody who waits when the thread that commits panics.
+struct LetGo<'a>(&'a Shared);
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.give_up("a panic while committing".to_owned());
+            self.0.progress.update(|progress| progress.committing = false);
         }
     }
 }

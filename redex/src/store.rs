@@ -214,7 +214,7 @@ impl StoreReader {
         let segments =
             Arc::new(Segments::new(&log_dir, superblock.log, Arc::clone(&doors.disk), options.cache_bytes));
         let follower = Follower::new(Arc::clone(&segments), dir.join("lock"));
-        let published = Arc::new(Published::new(VisibleState::empty()));
+        let published = Arc::new(Published::new(VisibleState::empty(), Arc::clone(&doors.clock)));
         let reader = LogReader::new(superblock, segments, published, Some(follower));
         reader.refresh().map_err(open_error)?;
         Ok(Self { logs: Arc::new([reader]) })

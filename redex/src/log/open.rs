@@ -12,7 +12,7 @@ use super::flusher::Flusher;
 use super::progress::Progress;
 use super::recovery::{Ending, recover};
 use super::stage::Stage;
-use super::{ClockCheck, Log, Shared};
+use super::{ClockCheck, Closer, Log, Shared};
 use crate::LogOptions;
 use crate::chain::Chain;
 use crate::codec::superblock::{self, Superblock};
@@ -263,7 +263,7 @@ fn assemble(
         frames: Vec::new(),
     };
     committer.tell_readers(true);
-    let published = Arc::new(Published::new(visible_state(&committer.state)));
+    let published = Arc::new(Published::new(visible_state(&committer.state), Arc::clone(&doors.clock)));
     let clock_check = ClockCheck {
         wall: doors.clock.now(),
         monotonic: doors.clock.monotonic(),
@@ -282,5 +282,6 @@ fn assemble(
         lock: Mutex::new(Some(Arc::clone(&site.lock))),
     });
     let reader = LogReader::new(superblock, segments, published, None);
-    Ok(Log { shared, reader })
+    let closer = Arc::new(Closer(Arc::clone(&shared)));
+    Ok(Log { shared, reader, _closer: closer })
 }

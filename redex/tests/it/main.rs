@@ -12,3 +12,4 @@ mod reads;
 mod roll;
 mod store;
 mod support;
+mod tails;
