@@ -13,3 +13,4 @@ mod roll;
 mod store;
 mod support;
 mod tails;
+mod typed;
