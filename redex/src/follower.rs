@@ -9,13 +9,13 @@ use crate::chain::Chain;
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::SEGMENT_HEADER_BYTES;
 use crate::codec::visible::{self, VISIBLE_BYTES, Visible};
+use crate::damage::replay_over_damage;
 use crate::error::{Corruption, ReadError};
-use crate::frames::{SegmentBytes, Verdict};
+use crate::frames::SegmentBytes;
 use crate::index::SegmentIndex;
 use crate::index::points::IndexSource;
-use crate::log::Damage;
 use crate::reader::VisibleState;
-use crate::replay::{End, HoleFrame, LoadedSegment, Replay, skip_hole};
+use crate::replay::{End, LoadedSegment, Replay};
 use crate::segments::{Segment, Segments};
 use crate::state::LogState;
 
@@ -43,6 +43,8 @@ struct Place {
     index: Arc<RwLock<SegmentIndex>>,
     /// Whether the footer was read, so that entries go on in the next segment.
     sealed: bool,
+    /// Whether damage was passed over, which a writer repairs.
+    damaged: bool,
 }
 
 /// Whether there may be more to read.
@@ -69,6 +71,10 @@ impl Follower {
     pub(crate) fn refresh(&mut self) -> Result<Option<VisibleState>, ReadError> {
         let before = self.position();
         let bound = self.bound()?;
+        if bound.is_some() && self.place.as_ref().is_some_and(|place| place.damaged) {
+            // What was passed over is in order now, and need not end where the damage did.
+            self.place = None;
+        }
         if bound.is_some_and(|bound| before.is_some_and(|position| position >= bound)) {
             return Ok(None);
         }
@@ -135,7 +141,8 @@ impl Follower {
     fn enter(&mut self, segment: Arc<Segment>, state: LogState, chain: Chain, offset: u64) {
         let index = Arc::new(RwLock::new(SegmentIndex::default()));
         segment.set_index(IndexSource::Memory(Arc::clone(&index)));
-        self.place = Some(Place { segment, state, chain, offset, index, sealed: false });
+        let (sealed, damaged) = (false, false);
+        self.place = Some(Place { segment, state, chain, offset, index, sealed, damaged });
     }
 
     fn read_on(&mut self, bound: Option<Position>) -> Result<(), ReadError> {
@@ -183,7 +190,8 @@ impl Follower {
                 Err(corrupt(&place.segment, replay.offset, &format!("entry {}", replay.state.next_index)))
             }
             End::Bad(_) if bound.is_none() => {
-                Ok(if self.skip_damage(part, &mut replay) { Reading::On } else { Reading::UpToDate })
+                place.damaged = self.skip_damage(part, &mut replay);
+                Ok(if place.damaged { Reading::On } else { Reading::UpToDate })
             }
             // A writer may be at work there.
             _ => Ok(Reading::UpToDate),
@@ -193,22 +201,15 @@ impl Follower {
         reading
     }
 
-    /// Goes over a damaged stretch as opening for writing would; tells whether it is one, and no torn end.
+    /// Goes over damaged stretches as opening for writing would; tells whether there are any, and no torn end.
     fn skip_damage(&self, part: &LoadedSegment, replay: &mut Replay) -> bool {
-        let view = part.view();
-        if view.judge(replay.offset, replay.state.next_index) == Verdict::Torn {
-            return false;
+        let before = replay.offset;
+        replay_over_damage(part.view(), replay, &self.segments.hasher, None);
+        let bytes = replay.offset - before;
+        if bytes > 0 {
+            tracing::warn!(offset = before, bytes, "damaged entries passed over");
         }
-        let damage = Damage::find(view, replay);
-        tracing::warn!(
-            offset = replay.offset,
-            bytes = damage.end - replay.offset,
-            "damaged entries passed over"
-        );
-        let hole = HoleFrame { record: damage.record, resumed_hash: damage.resumed_hash };
-        skip_hole(&mut replay.state, &mut replay.chain, &hole, &self.segments.hasher);
-        replay.offset = damage.end;
-        true
+        bytes > 0
     }
 
     /// Goes to the segment behind the sealed one; tells whether there is one.

@@ -24,7 +24,6 @@ mod ticket;
 pub(crate) use open::OpenedLog;
 pub use open::{QuarantinedRange, RecoveryReport};
 pub(crate) use open::{Site, open, read_superblock};
-pub(crate) use quarantine::Damage;
 pub use ticket::{Acknowledged, Ticket};
 
 use committer::{Committer, Stopped};

@@ -12,7 +12,7 @@ use crate::index::points::PointList;
 use crate::reader::VisibleState;
 use crate::segments::{Segment, Segments};
 use crate::state::ChannelState;
-use crate::{Channels, Chunk, Selection};
+use crate::{Bounds, Channels, Chunk, Selection};
 
 mod frame_reader;
 mod losses;
@@ -73,6 +73,8 @@ pub(crate) struct Scope {
     born: Option<u64>,
     /// The one wanted channel.
     channel: Option<ChannelState>,
+    /// The position that the channel is as of.
+    as_of: Position,
     holes: Arc<[HoleRecord]>,
 }
 
@@ -86,12 +88,13 @@ impl Scope {
             }
         };
         let channel = selection.only_channel().and_then(|name| visible.channels.get(name)).cloned();
-        Self { born, channel, holes: Arc::clone(&visible.holes) }
+        Self { born, channel, as_of: visible.position, holes: Arc::clone(&visible.holes) }
     }
 
     pub(crate) fn channel(channel: &ChannelState, holes: &Arc<[HoleRecord]>) -> Self {
         let born = Some(channel.created_index.0);
-        Self { born, channel: Some(channel.clone()), holes: Arc::clone(holes) }
+        let as_of = Position(u64::MAX);
+        Self { born, channel: Some(channel.clone()), as_of, holes: Arc::clone(holes) }
     }
 }
 
@@ -254,13 +257,22 @@ impl Scan {
     fn enter_segment(&mut self) -> Result<(), ReadError> {
         let Some(segment) = self.queue.pop_front() else { return self.finish() };
         self.statistics.segments += 1;
-        let mut points = PointList::new(&self.segments, &segment, self.channel.clone())?;
+        // What was lost without a trace may be the channel's; where its numbers bound the scan, they tell.
+        let traced = !self.is_bounded_by_entries() || !self.segments.index(&segment)?.is_damaged();
+        let channel = self.channel.clone().filter(|_| traced);
+        let mut points = PointList::new(&self.segments, &segment, channel)?;
         let sought = self.seek(segment, &mut points);
         self.statistics.index_blocks += std::mem::take(&mut points.blocks_read);
         if let Some((segment, place)) = sought? {
             self.current = Window::open(&self.segments, segment, points, place, self.selection.reverse)?;
         }
         Ok(())
+    }
+
+    /// Tells whether the scan begins or ends at an entry that its index or its time decides on.
+    fn is_bounded_by_entries(&self) -> bool {
+        let Selection { indexes, recorded, .. } = &self.selection;
+        *indexes != Bounds::default() || *recorded != Bounds::default()
     }
 
     /// Returns the place of the point to begin at; `None` when the segment holds nothing that is wanted.
@@ -442,7 +454,8 @@ impl Scan {
     ) -> Result<(), ReadError> {
         let begin = Position(self.plan.checked_from);
         let next_seq = || Self::next_seq(&self.segments, &self.scope, begin).map(|seq| seq.0);
-        match self.losses.between(&self.selection, &self.plan, before, after, next_seq)? {
+        let edges = self.edges();
+        match self.losses.between(&self.selection, &self.plan, before, after, edges, next_seq)? {
             None => Ok(()),
             Some(Loss::Hole(first, last)) => Err(ReadError::Hole { first, last }),
             Some(Loss::Gap { expected, found }) => {
@@ -458,6 +471,16 @@ impl Scan {
                 })
             }
         }
+    }
+
+    /// Returns the numbers of the one wanted channel that the scan begins and ends at, as far as they are known
+    /// without reading.
+    fn edges(&self) -> (Option<u64>, Option<u64>) {
+        let Some(channel) = self.scope.channel.as_ref().filter(|_| !self.is_bounded_by_entries()) else {
+            return (None, None);
+        };
+        let whole = self.plan.to == self.scope.as_of.0;
+        (Some(channel.base.0), whole.then_some(channel.next.0))
     }
 
     /// Ends a scan that ran out of segments: something may have been lost at their end.

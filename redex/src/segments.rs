@@ -12,11 +12,12 @@ use crate::codec::entry;
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{SEGMENT_HEADER_BYTES, file_name, parse_file_name};
 use crate::error::ReadError;
+use crate::frames::is_zero;
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
 use crate::index::file::{self, IndexOwner, decode_directory, decode_header};
 use crate::index::points::{IndexFile, IndexSource};
-use crate::replay::LoadedSegment;
+use crate::replay::{LoadedSegment, decode_hole_frame};
 
 /// One segment file.
 #[derive(Debug)]
@@ -199,25 +200,38 @@ impl Segments {
         Ok(rebuilt)
     }
 
-    /// Reads a whole segment for its index; damaged stretches are left out, and whoever reads across them
-    /// meets them.
+    /// Reads a whole segment for its index. Entries that were lost are noted where they stood.
     fn rebuild_index(&self, segment: &Segment) -> Result<SegmentIndex, ReadError> {
         let loaded = self.load(segment)?;
         let view = loaded.view();
         let mut index = SegmentIndex::default();
+        let mut next = segment.first_index;
         let mut at = SEGMENT_HEADER_BYTES as u64;
         while let Some(frame) = view.frame(at).ok().or_else(|| view.next_valid(at)) {
-            if frame.header.kind == FrameKind::Footer {
-                break;
+            if frame.header.index > next {
+                index.add_damage(next.0, at);
             }
+            at = frame.end();
+            next = next.max(frame.header.index);
+            if frame.header.kind == FrameKind::Footer {
+                return Ok(index);
+            }
+            let Ok(body) = frame.body() else { continue };
             if frame.header.kind == FrameKind::Entry
-                && let Ok(body) = frame.body()
                 && let Ok(parts) = entry::decode_front(&body)
             {
                 let head = &parts.head;
                 index.add(head.slot.index, frame.offset, head.recorded_at, &head.blocks);
+                next = head.slot.index.next();
+            } else if frame.header.kind == FrameKind::Hole
+                && let Ok(hole) = decode_hole_frame(&body)
+            {
+                // Holes on record are known without the index.
+                next = next.max(hole.record.next);
             }
-            at = frame.end();
+        }
+        if !is_zero(view.from(at)) {
+            index.add_damage(next.0, at);
         }
         Ok(index)
     }

@@ -61,6 +61,14 @@ impl IndexSource {
         }
     }
 
+    /// Tells whether entries are missing of which nobody knows the channels.
+    pub(crate) fn is_damaged(&self) -> bool {
+        match self {
+            Self::Memory(index) => read(index).damaged,
+            Self::File(_) => false,
+        }
+    }
+
     /// Returns when the first and the last entry were recorded; `None` when there is none.
     pub(crate) fn recorded(&self) -> Option<(Timestamp, Timestamp)> {
         let (entries, first, last) = match self {

@@ -15,6 +15,7 @@ use super::stage::Stage;
 use super::{ClockCheck, Closer, Log, Shared};
 use crate::LogOptions;
 use crate::chain::Chain;
+use crate::codec::control::HoleRecord;
 use crate::codec::superblock::{self, Superblock};
 use crate::error::{Corruption, OpenError};
 use crate::follower::visible_state;
@@ -98,8 +99,7 @@ pub(crate) fn open(site: &Site, options: &LogOptions) -> Result<OpenedLog, OpenE
     };
     let begun = begin_writing(site, options, &segments, &superblock, ending)?;
     check_clock(site, options, begun.state.last_recorded_at)?;
-    let holes = report.quarantined.iter().map(|range| range.first).collect::<Vec<_>>();
-    let log = assemble(site, options, segments, superblock, begun, &holes)?;
+    let log = assemble(site, options, segments, superblock, begun)?;
     Ok(OpenedLog { log, report })
 }
 
@@ -173,6 +173,8 @@ struct Begun {
     state: LogState,
     chain: Chain,
     index: Arc<RwLock<SegmentIndex>>,
+    /// Holes that no entry has on record yet.
+    unrecorded: Vec<HoleRecord>,
 }
 
 fn begin_writing(
@@ -182,7 +184,7 @@ fn begin_writing(
     superblock: &Superblock,
     ending: Ending,
 ) -> Result<Begun, OpenError> {
-    let fresh = |number: u64, state: LogState, chain: Chain| {
+    let fresh = |number: u64, state: LogState, chain: Chain, unrecorded: Vec<HoleRecord>| {
         let now = site.doors.clock.now();
         let limit = options.segment_bytes;
         let (segment, writer) = create_segment(segments, superblock, number, &state, &chain, limit, now)
@@ -190,13 +192,13 @@ fn begin_writing(
         let index = Arc::new(RwLock::new(SegmentIndex::default()));
         segment.set_index(IndexSource::Memory(Arc::clone(&index)));
         segments.insert(segment);
-        Ok(Begun { writer, state, chain, index })
+        Ok(Begun { writer, state, chain, index, unrecorded })
     };
     match ending {
-        Ending::Fresh => fresh(0, LogState::default(), Chain::default()),
+        Ending::Fresh => fresh(0, LogState::default(), Chain::default(), Vec::new()),
         Ending::Sealed { segment, replay } => {
             finish_sealed(segments, &segment, &replay)?;
-            fresh(segment.number + 1, replay.state, replay.chain)
+            fresh(segment.number + 1, replay.state, replay.chain, replay.unrecorded)
         }
         Ending::Open { segment, replay, length } => {
             let file =
@@ -205,7 +207,8 @@ fn begin_writing(
                 SegmentWriter::new(segment.number, file, replay.offset, length, options.segment_bytes);
             let index = Arc::new(RwLock::new(replay.index));
             segment.set_index(IndexSource::Memory(Arc::clone(&index)));
-            Ok(Begun { writer, state: replay.state, chain: replay.chain, index })
+            let (state, chain, unrecorded) = (replay.state, replay.chain, replay.unrecorded);
+            Ok(Begun { writer, state, chain, index, unrecorded })
         }
     }
 }
@@ -227,18 +230,16 @@ fn assemble(
     segments: Arc<Segments>,
     superblock: Superblock,
     begun: Begun,
-    new_holes: &[Index],
 ) -> Result<Log, OpenError> {
     let doors = &site.doors;
     let visible_path = site.dir.join("visible");
     let visible =
         doors.disk.open(&visible_path, OpenMode::OpenOrCreate).map_err(OpenError::io(&visible_path))?;
-    let holes = begun.state.holes.iter().filter(|hole| new_holes.contains(&hole.first)).cloned().collect();
     let incarnation = Incarnation {
         id: IncarnationId::random(&*doors.random),
         term: begun.chain.term.next(),
         begun: false,
-        holes,
+        holes: begun.unrecorded,
     };
     let position = begun.state.position();
     let committer = Committer {

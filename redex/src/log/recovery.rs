@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
-use base::{OpenMode, Position};
+use base::{Index, OpenMode, Position, Seq};
 
 use super::open::RecoveryReport;
-use super::quarantine::quarantine;
+use super::quarantine::{Repairs, put};
 use crate::chain::Chain;
+use crate::codec::control::HoleRecord;
+use crate::codec::event::EVENT_BYTES_MIN;
 use crate::codec::frame::{FrameKind, Place};
 use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::codec::superblock::Superblock;
-use crate::codec::{frame, state};
+use crate::codec::{entry, frame, state};
+use crate::damage::{replay_over_damage, skip};
 use crate::error::{Corruption, OpenError, ReadError};
-use crate::frames::{SegmentBytes, Verdict};
+use crate::frames::{Frame, SegmentBytes, Verdict};
 use crate::index::SegmentIndex;
-use crate::replay::{End, LoadedSegment, Replay, read_state};
+use crate::limits::ENTRY_BYTES_MAX;
+use crate::replay::{End, HoleFrame, LoadedSegment, Replay, read_state};
 use crate::segments::{Segment, Segments};
 use crate::state::LogState;
+use crate::survey::Survey;
 use crate::writer::write_zeros;
 
 /// How the newest segment ends.
@@ -39,20 +44,26 @@ pub(super) fn recover(
     let mut loaded = load(segments, segment)?;
     repair_header(segments, superblock, segment, &mut loaded, report)?;
     let mut replay = begin_replay(segments, segment, &mut loaded, report)?;
+    let mut survey = None;
+    let mut repairs = Repairs::default();
     loop {
         replay.run(loaded.view(), &segments.hasher, Position(u64::MAX));
         let End::Bad(_) = &replay.end else { break };
-        match loaded.view().judge(replay.offset, replay.state.next_index) {
+        let survey = survey.get_or_insert_with(|| Survey::behind(loaded.view(), replay.offset));
+        let testified = survey.testified_behind(replay.offset);
+        match loaded.view().judge(replay.offset, replay.state.next_index, testified) {
             Verdict::Torn => {
                 report.torn_bytes += zero_torn(segments, segment, &mut loaded, replay.offset)?;
                 replay.end = End::Open;
                 break;
             }
             Verdict::Corrupt => {
-                report.quarantined.push(quarantine(segments, segment, &mut loaded, &replay)?);
+                let range = repairs.set_aside(segments, segment, &mut loaded, &replay, survey)?;
+                report.quarantined.push(range);
             }
         }
     }
+    repairs.write(segments, segment, &mut loaded, &mut replay)?;
     report.unclean = !matches!(replay.end, End::Closed | End::Sealed(_));
     report.rewritten_entries = rewrite_unsynced(segments, segment, &loaded, &replay)?;
     if let End::Sealed(_) = replay.end {
@@ -83,12 +94,7 @@ pub(super) fn overwrite(
         file.sync_data()
     });
     written.map_err(io)?;
-    let begin = usize::try_from(offset).expect("the offset lies in a segment that is in memory");
-    let end = begin + bytes.len();
-    if loaded.bytes.len() < end {
-        loaded.bytes.resize(end, 0);
-    }
-    loaded.bytes[begin..end].copy_from_slice(bytes);
+    put(loaded, offset, bytes);
     Ok(())
 }
 
@@ -128,25 +134,44 @@ fn repair_header(
 }
 
 /// Reads the state that a segment begins with; where its copies are damaged, from the other copy or from the
-/// segment before.
+/// segments before.
 fn begin_replay(
     segments: &Segments,
     segment: &Segment,
     loaded: &mut LoadedSegment,
     report: &mut RecoveryReport,
 ) -> Result<Replay, OpenError> {
-    let (state, chain) = match read_state(loaded.view()) {
+    let (state, chain, behind) = match read_state(loaded.view()) {
         Ok((state, chain, offset, 2)) => {
             return Ok(Replay::resume(state, chain, SegmentIndex::default(), offset));
         }
-        Ok((state, chain, ..)) => (state, chain),
-        Err(_) => state_before(segments, segment)?,
+        Ok((state, chain, offset, _)) => (state, chain, Some(offset)),
+        Err(_) => {
+            let (state, chain) = state_before(segments, segment, loaded.view())?;
+            (state, chain, first_frame(loaded.view()).map(|frame| frame.offset))
+        }
     };
     let frames = state_frames(loaded.view(), &state, &chain);
-    let offset = (SEGMENT_HEADER_BYTES + frames.len()) as u64;
-    overwrite(segments, segment, loaded, SEGMENT_HEADER_BYTES as u64, &frames)?;
-    report.repaired.push(segment.path.clone());
-    Ok(Replay::resume(state, chain, SegmentIndex::default(), offset))
+    let own = (SEGMENT_HEADER_BYTES + frames.len()) as u64;
+    let behind = behind.unwrap_or(own);
+    // Where the segments before are damaged, too, their state may be shorter or longer than the lost one.
+    if own == behind {
+        overwrite(segments, segment, loaded, SEGMENT_HEADER_BYTES as u64, &frames)?;
+        report.repaired.push(segment.path.clone());
+    }
+    Ok(Replay::resume(state, chain, SegmentIndex::default(), behind))
+}
+
+/// Returns the first whole frame that is not a state frame.
+fn first_frame(segment: SegmentBytes<'_>) -> Option<Frame<'_>> {
+    let mut from = SEGMENT_HEADER_BYTES as u64;
+    loop {
+        let frame = segment.next_valid(from)?;
+        if frame.header.kind != FrameKind::State {
+            return Some(frame);
+        }
+        from = frame.offset;
+    }
 }
 
 fn state_frames(segment: SegmentBytes<'_>, log_state: &LogState, chain: &Chain) -> Vec<u8> {
@@ -162,23 +187,61 @@ fn state_frames(segment: SegmentBytes<'_>, log_state: &LogState, chain: &Chain) 
 }
 
 /// Returns the state at the beginning of a segment by reading the one before to its end.
-fn state_before(segments: &Segments, segment: &Segment) -> Result<(LogState, Chain), OpenError> {
+fn state_before(
+    segments: &Segments,
+    segment: &Segment,
+    bytes: SegmentBytes<'_>,
+) -> Result<(LogState, Chain), OpenError> {
     let before = segments.all().into_iter().rev().find(|other| other.first_index < segment.first_index);
-    let Some(before) = before else { return Ok((LogState::default(), Chain::default())) };
-    let loaded = load(segments, &before)?;
-    let replay = Replay::begin(loaded.view()).map(|mut replay| {
-        replay.run(loaded.view(), &segments.hasher, Position(segment.first_index.0));
-        replay
-    });
-    match replay {
-        Ok(replay) if replay.state.next_index == segment.first_index => Ok((replay.state, replay.chain)),
-        _ => Err(OpenError::Corrupt(Corruption {
-            file: segment.path.clone(),
-            offset: SEGMENT_HEADER_BYTES as u64,
-            expected: "a state frame, here or by reading the segment before".to_owned(),
-            found: "damage in both; restore a backup".to_owned(),
-        })),
+    let (mut state, mut chain) = match before {
+        Some(before) => replay_damaged(segments, &before, segment.first_index)?,
+        None => (LogState::default(), Chain::default()),
+    };
+    if state.next_index < segment.first_index {
+        let hole = lost_before(&state, &chain, segment.first_index, bytes);
+        skip(&mut state, &mut chain, &hole, &segments.hasher);
     }
+    Ok((state, chain))
+}
+
+/// Describes the entries that are missing before a segment.
+fn lost_before(state: &LogState, chain: &Chain, next: Index, bytes: SegmentBytes<'_>) -> HoleFrame {
+    let survey = Survey::behind(bytes, SEGMENT_HEADER_BYTES as u64);
+    let mentioned = survey.mentioned_from(0);
+    let lost = next.0 - state.next_index.0;
+    let more = lost.saturating_mul((ENTRY_BYTES_MAX / EVENT_BYTES_MIN) as u64);
+    let raised = state.channels().iter().filter(|channel| !mentioned.contains_key(&channel.name));
+    let raised = raised.map(|channel| (channel.name.clone(), channel.next.plus(more)));
+    let exact = mentioned.iter().filter_map(|(name, seq)| seq.map(|seq| ((*name).clone(), seq)));
+    let channels = exact.chain(raised).collect();
+    let link = first_frame(bytes).and_then(|frame| {
+        let body = frame.body().ok()?;
+        entry::decode_front(&body).ok().map(|parts| parts.head.previous)
+    });
+    HoleFrame {
+        record: HoleRecord { first: state.next_index, next, bytes: 0, floor: Seq(more), channels },
+        resumed_hash: link.unwrap_or(chain.last_hash),
+    }
+}
+
+/// Reads a segment that is not the newest from its beginning to its end, over damage, and leaves it as it is.
+fn replay_damaged(
+    segments: &Segments,
+    segment: &Segment,
+    next: Index,
+) -> Result<(LogState, Chain), OpenError> {
+    let loaded = load(segments, segment)?;
+    let view = loaded.view();
+    let (state, chain, offset) = match read_state(view) {
+        Ok((state, chain, offset, _)) => (state, chain, offset),
+        Err(_) => {
+            let (state, chain) = state_before(segments, segment, view)?;
+            (state, chain, first_frame(view).map_or(view.end(), |frame| frame.offset))
+        }
+    };
+    let mut replay = Replay::resume(state, chain, SegmentIndex::default(), offset);
+    replay_over_damage(view, &mut replay, &segments.hasher, Some(next));
+    Ok((replay.state, replay.chain))
 }
 
 /// Zeroes what was written only in part and everything behind it, back to front, so that a crash meanwhile

@@ -408,15 +408,12 @@ fn create(
     channel: &ChannelName,
     config: &ChannelConfig,
 ) -> usize {
-    entry.controls.push(Control::ChannelCreated {
-        name: channel.clone(),
-        base: Seq::ZERO,
-        config: config.clone(),
-    });
+    let base = state.seq_floor();
+    entry.controls.push(Control::ChannelCreated { name: channel.clone(), base, config: config.clone() });
     state.insert_channel(ChannelState {
         name: channel.clone(),
-        base: Seq::ZERO,
-        next: Seq::ZERO,
+        base,
+        next: base,
         created_at: entry.recorded_at,
         created_index: entry.index,
         config: config.clone(),

@@ -129,7 +129,10 @@ impl FrameReader {
         self.place.offset += frame.len() as u64;
         self.next_index = match header.kind {
             FrameKind::Entry => header.index.position_after().0,
-            FrameKind::Hole => decode_hole_frame(&body).map_or(header.index.0, |hole| hole.record.next.0),
+            // What a hole frame had no room for is told again behind later entries.
+            FrameKind::Hole => {
+                decode_hole_frame(&body).map_or(0, |hole| hole.record.next.0).max(self.next_index)
+            }
             _ => header.index.0,
         };
         match header.kind {

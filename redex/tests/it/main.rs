@@ -3,6 +3,7 @@
 
 mod append;
 mod crash;
+mod damage;
 mod faults;
 mod follow;
 mod holes;

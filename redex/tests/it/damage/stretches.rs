@@ -1,0 +1,3 @@
+//! Corrupt stretches that are met when a log opens.
+
+use super::*;
