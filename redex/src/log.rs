@@ -8,7 +8,7 @@ use base::{ChannelName, DiskLock, Doors, Index, Position, Timestamp};
 
 use crate::error::AppendError;
 use crate::reader::{LogReader, Published};
-use crate::request::RequestSize;
+use crate::request::creation_bytes;
 use crate::state::ChannelState;
 use crate::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, LogOptions, Rejection};
 
@@ -124,7 +124,7 @@ impl Log {
     /// As [`append`](Self::append).
     pub fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
         let size = request.check()?;
-        let mut stage = self.shared.stage_with_room(size);
+        let mut stage = self.shared.stage_with_room(size.bytes);
         stage.check_open()?;
         let staged = stage.submit(request, size, || self.shared.now());
         let need = Need { epoch: stage.epoch, position: staged.relies_on };
@@ -146,7 +146,7 @@ impl Log {
         if let Some(fault) = config.fault() {
             return Err(AppendError::Config { channel: channel.clone(), fault });
         }
-        let mut stage = self.shared.stage();
+        let mut stage = self.shared.stage_with_room(creation_bytes(config));
         stage.check_open()?;
         let staged = stage.create_channel(channel, config, || self.shared.now());
         let need = Need { epoch: stage.epoch, position: staged.relies_on };
@@ -236,9 +236,9 @@ impl Shared {
     }
 
     /// Locks the stage; writes what is staged before, when there is no room for more.
-    fn stage_with_room(&self, size: RequestSize) -> MutexGuard<'_, Stage> {
+    fn stage_with_room(&self, bytes: usize) -> MutexGuard<'_, Stage> {
         let stage = self.stage();
-        if stage.bytes == 0 || stage.bytes + size.bytes as u64 <= self.options.staged_bytes_max {
+        if stage.bytes == 0 || stage.bytes + bytes as u64 <= self.options.staged_bytes_max {
             return stage;
         }
         drop(stage);

@@ -128,8 +128,10 @@ impl LogState {
                 self.producers.insert(id.clone(), Remembered { number: *number, digest, at });
             }
             Repeat::Key(key) => {
-                self.keys.insert(key.clone(), Remembered { number: 0, digest, at });
-                self.key_order.push_back(key.clone());
+                let known = self.keys.insert(key.clone(), Remembered { number: 0, digest, at });
+                if known.is_none() {
+                    self.key_order.push_back(key.clone());
+                }
                 if self.key_order.len() > KEY_WINDOW {
                     self.key_order.pop_front().map(|oldest| self.keys.remove(&oldest));
                 }

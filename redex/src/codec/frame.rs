@@ -70,8 +70,10 @@ impl FrameKind {
         Self::ALL.iter().find(|(known, _)| *known == code).map(|(_, kind)| *kind)
     }
 
+    /// Returns the longest body. That of an entry has room for the largest append and for the records of holes
+    /// that the first entry of an incarnation carries.
     fn body_bytes_max(self) -> usize {
-        if self == Self::State { STATE_BYTES_MAX } else { ENTRY_BYTES_MAX + (1 << 20) }
+        if self == Self::State { STATE_BYTES_MAX } else { 2 * ENTRY_BYTES_MAX }
     }
 }
 
@@ -145,6 +147,7 @@ pub(crate) fn encode_with(
     let body_begin = out.len();
     write_body(out);
     let body_bytes = out.len() - body_begin;
+    assert!(body_bytes <= kind.body_bytes_max(), "a frame that no reader would take is not written");
     if is_needed(&out[body_begin..], place.offset + HEADER_BYTES as u64) {
         let stored = escape(&out[body_begin..]);
         out.truncate(body_begin);

@@ -11,7 +11,7 @@ use crate::codec::event;
 use crate::error::AppendError;
 use crate::limits::{BLOCK_BYTES_TARGET, ENTRY_BYTES_TARGET};
 use crate::outcome::{At, ChannelRange, Outcome, Rejection};
-use crate::request::{AppendRequest, Condition, Idempotency, RequestSize};
+use crate::request::{AppendRequest, Condition, Idempotency, RequestSize, creation_bytes};
 use crate::state::{ChannelState, LogState, Remembered};
 use crate::{ChannelConfig, EventInput};
 
@@ -141,7 +141,7 @@ pub(crate) struct Stage {
     pub state: LogState,
     full: Vec<OpenEntry>,
     open: Option<OpenEntry>,
-    /// Bytes of the events that are staged.
+    /// Bytes that what is staged can take at most.
     pub bytes: u64,
     /// Grows with every failed write, which takes everything staged with it.
     pub epoch: u64,
@@ -236,10 +236,13 @@ impl Stage {
             let at = At::one(known.created_index, range);
             return Staged { relies_on: at.position(), outcome: Outcome::AlreadyAppended { at } };
         }
-        if let Err(reason) = self.ready(0, now) {
+        let bytes = creation_bytes(config);
+        if let Err(reason) = self.ready(bytes, now) {
             return self.rejected(reason);
         }
+        self.bytes += bytes as u64;
         let (entry, state) = self.entry();
+        entry.bytes += bytes;
         let slot = create(state, entry, channel, config);
         let range = ChannelRange { channel: channel.clone(), first: state.channel(slot).next, count: 0 };
         let at = At::one(entry.index, range);

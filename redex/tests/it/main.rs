@@ -15,3 +15,4 @@ mod roll;
 mod store;
 mod support;
 mod tails;
+mod typed;

@@ -248,6 +248,36 @@ fn appends_of_nothing_change_nothing_unless_they_are_to_be_remembered() {
     assert!(all(log, "a").is_empty());
 }
 
+/// An entry is bounded by everything that it holds: here there are hardly any events in it.
+#[test]
+fn entries_stay_within_their_limit_whatever_fills_them() {
+    let world = World::new();
+    let store = world.open();
+    let (a, log) = (channel("a"), store.main());
+    let events = [EventInput::new("", b"")];
+    let mut keys = (0..34_000).map(|number| format!("{number:01024}"));
+    let mut last = None;
+    for key in keys.by_ref() {
+        let parts = [ChannelEvents { channel: &a, events: &events }];
+        let idempotency = Idempotency::Key(&key);
+        let request = AppendRequest { parts: &parts, idempotency, ..AppendRequest::default() };
+        last = Some(log.submit(&request).unwrap());
+    }
+    for number in 0..3000 {
+        let name = channel(&format!("{number:0250}"));
+        drop(log.create_channel(&name, &redex::ChannelConfig::with_content_type("text/plain")).unwrap());
+    }
+    let at = last.unwrap().wait(Ack::Durable).into_result().unwrap().at;
+    assert!(at.index.0 > 20, "an entry is about a megabyte: {}", at.index);
+    store.close().unwrap();
+    assert_eq!(world.verify().faults, []);
+    let store = world.open();
+    let view = store.main().reader().view();
+    assert_eq!(view.channels().unwrap().len(), 3001);
+    let newest = Selection { last: Some(1), ..Selection::channel(&a) };
+    assert_eq!(seqs(&view, &newest), [33_999]);
+}
+
 #[test]
 fn system_channels_are_read_only_by_name() {
     let world = World::new();
