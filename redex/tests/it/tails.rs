@@ -602,11 +602,7 @@ fn staged_bytes_are_bounded_while_a_sync_takes_long() {
     });
     disk.on_operation(None);
     let most = most.load(Ordering::Acquire);
-<<<<<<< HEAD
-    assert!(most > 0 && most * 4000 <= ((2 * 64) << 10) + 4 * 4000, "{most} appends were in memory");
-=======
     assert!(most > 0 && most * 4000 <= (128 << 10) + 16_000, "{most} appends were in memory");
->>>>>>> wt-reads
     log.sync().unwrap();
     assert_eq!(all(log, "a").len(), 402);
 }
