@@ -2,6 +2,8 @@
 //!
 //! `NETDB_GOLDEN=write cargo test -p netdb-redex golden` writes them anew, which is a change of the format.
 
+#![allow(clippy::disallowed_methods, reason = "golden files are part of the tree, not of a log")]
+
 use std::path::{Path, PathBuf};
 
 use base::{Disk, SimulatedDisk};
