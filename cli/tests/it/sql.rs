@@ -82,7 +82,7 @@ fn what_does_more_than_read_is_denied() {
 #[test]
 fn mistakes_have_their_exit_codes() {
     let place = orders();
-    place.run(&["sql", "-c", "select * from order"]).failed(1, "syntax");
+    place.run(&["sql", "-c", "select * from events where"]).failed(1, "syntax");
     place.run(&["sql", "-c", "select * from ordres"]).failed(3, "ordres");
     place.run(&["sql", "-c", "select * from channels.\"orders/us\""]).failed(3, "orders/us");
     place.run(&["sql", "-c", "select colour from events"]).failed(1, "colour");
