@@ -468,6 +468,25 @@ fn nothing_is_ever_left_without_a_deadline() {
     });
 }
 
+/// An entry that only carries a signature is made whatever the clock shows, but does not believe it.
+#[test]
+fn a_sync_over_a_leaping_clock_does_not_take_its_time_over() {
+    let world = World::new();
+    let store = world.open();
+    append(store.main(), "a", "1");
+    let began = world.clock.now();
+    let ticket = store.main().append(&channel("a"), &[event(b"2")]).unwrap();
+    ticket.wait(Ack::Written).into_result().unwrap();
+    world.clock.set_wall(began.plus(Duration::from_secs(300 * 24 * 60 * 60)));
+    store.main().sync().unwrap();
+    world.clock.set_wall(began);
+    assert_eq!(store.main().reader().view().last_recorded_at().unwrap(), began);
+    append(store.main(), "a", "3");
+    store.close().unwrap();
+    drop((store, ticket));
+    assert_eq!(all(world.open().main(), "a"), ["1", "2", "3"]);
+}
+
 #[test]
 fn the_flusher_thread_syncs_what_nobody_waits_for() {
     for ack in [Ack::Staged, Ack::Written] {
