@@ -60,9 +60,10 @@ fn run(arguments: &Arguments) -> Result<()> {
         let samples = rounds(contest, &session).map_err(|failure| format!("{}: {failure}", contest.name))?;
         add_rows(&mut table, contest, &samples);
     }
+    let (seconds, events) = (session.setting.duration.as_secs_f64(), session.setting.events);
     let notes = format!(
-        "; payloads of {PAYLOAD_BYTES} B; runs of one round follow each other, ratios are taken within rounds; \
-         net-mesh 0.46.0 and okaywal 0.3.1 neither link nor sign"
+        "each of {seconds} s; payloads of {PAYLOAD_BYTES} B; logs to read of {events} events; sides take turns \
+         within a round, ratios are taken within rounds; net-mesh 0.46.0 and okaywal 0.3.1 neither link nor sign"
     );
     session.end("the log beside its peers", &notes, &table.to_string())
 }
@@ -116,7 +117,7 @@ impl Contest {
     fn better(&self, ours: f64, theirs: f64) -> f64 {
         match self.unit {
             Unit::EventsPerSecond | Unit::MegabytesPerSecond => ours / theirs,
-            Unit::Seconds | Unit::Milliseconds | Unit::Microseconds | Unit::Megabytes => theirs / ours,
+            Unit::Milliseconds | Unit::Microseconds | Unit::Megabytes => theirs / ours,
         }
     }
 }

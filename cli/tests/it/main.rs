@@ -4,5 +4,6 @@ mod crash;
 mod export;
 mod import;
 mod log;
+mod sql;
 mod support;
 mod usage;

@@ -7,7 +7,16 @@ use crate::support::{Place, records, values, wait_for};
 fn orders() -> Place {
     let place = Place::new();
     for (kind, total) in [("order.placed", 12), ("order.paid", 7), ("order.placed", 30)] {
-        place.ok(&["log", "append", "orders/eu", &format!("{{\"total\":{total}}}"), "--kind", kind, "--key", "k"]);
+        place.ok(&[
+            "log",
+            "append",
+            "orders/eu",
+            &format!("{{\"total\":{total}}}"),
+            "--kind",
+            kind,
+            "--key",
+            "k",
+        ]);
     }
     place
 }

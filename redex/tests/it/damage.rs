@@ -6,15 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use base::{CrashImage, Seq, SimulatedDisk, Snapshot};
-use redex::{
-    Ack, Event, EventInput, LogOptions, LogView, QuarantinedRange, ReadError, Selection, Store, StoreReader,
-};
+use redex::{Ack, Event, EventInput, LogOptions, LogView, ReadError, Selection, Store, StoreReader};
 
-use crate::support::{DIR, World, all, append, channel, options};
-
-mod stretches;
-
-const LOG: &str = "/node/logs/main";
+use crate::support::{DIR, World, append, channel, options};
 
 /// A log that was closed cleanly, and what is in it.
 struct Closed {
@@ -158,7 +152,7 @@ fn damage_in_derived_files_is_listed_and_changes_nothing() {
             world.disk.flip_bit(&path, bit);
             let report = world.verify();
             assert_eq!(report.faults, [], "bit {bit} of {}", path.display());
-            assert_eq!(report.derived, [path.clone()], "bit {bit}");
+            assert_eq!(report.derived, std::slice::from_ref(&path), "bit {bit}");
             let reader = StoreReader::open(Path::new(DIR), &world.doors, &closed.options).unwrap();
             read(&reader.main().view(), &closed.events).unwrap();
             read_channel(&reader.main().view(), "a", &closed.events);

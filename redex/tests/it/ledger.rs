@@ -169,15 +169,14 @@ impl Ledger {
     /// Notes what is left of a log that was opened again: it is durable now, and everything else is gone.
     pub fn note_reopened(&mut self, log: &Log, now: u64) {
         let found = self.find(&log.reader().view(), Moments::at(now)).unwrap();
-        let mut candidate = 0;
-        for submission in self.submissions.iter_mut().filter(|submission| submission.gone.is_none()) {
+        let left = self.submissions.iter_mut().filter(|submission| submission.gone.is_none());
+        for (candidate, submission) in left.enumerate() {
             match candidate < found {
                 true => {
                     submission.durable.get_or_insert(now);
                 }
                 false => submission.gone = Some(now),
             }
-            candidate += 1;
         }
     }
 

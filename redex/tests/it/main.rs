@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod faults;
 mod follow;
+mod golden;
 mod holes;
 mod ledger;
 mod model;

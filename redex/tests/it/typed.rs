@@ -14,7 +14,7 @@ enum Change {
 
 fn changes() -> Vec<Change> {
     let opened = |by: &str, cents| Change::Opened { by: by.to_owned(), cents };
-    vec![opened("ä\"\n", i64::MIN), Change::Closed, opened("", 0)]
+    vec![opened("\u{e4}\"\n", i64::MIN), Change::Closed, opened("", 0)]
 }
 
 const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::Postcard];

@@ -1,7 +1,7 @@
 //! `net-db log info`
 
-use base::Position;
-use redex::{Owner, read_owner};
+use netdb::base::Position;
+use netdb::redex::{Owner, read_owner};
 
 use crate::context::Context;
 use crate::exit::Failure;

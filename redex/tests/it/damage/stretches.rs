@@ -1,3 +1,0 @@
-//! Corrupt stretches that are met when a log opens.
-
-use super::*;
