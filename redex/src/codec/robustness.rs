@@ -304,8 +304,8 @@ fn entries() {
             for reverse in [false, true] {
                 let selection = Selection { reverse, ..Selection::default() };
                 if let Ok(chunk) = Chunk::pick(Bytes::copy_from_slice(bytes), &selection) {
-                    let owned: Vec<_> = chunk.events().map(|event| event.to_event()).collect();
-                    assert_eq!(owned.len(), chunk.len());
+                    let events: Vec<_> = chunk.events().map(|event| event.to_event()).collect();
+                    assert_eq!(events.len(), chunk.len());
                 }
             }
             true

@@ -61,6 +61,17 @@ fn decode_copy(bytes: &[u8], copy: u32) -> Result<Superblock, Malformed> {
     Ok(Superblock { log, origin, created_at, name })
 }
 
+/// Returns the format version of a superblock that is whole, but of another version.
+pub(crate) fn other_version(bytes: &[u8]) -> Option<u16> {
+    bytes.chunks_exact(COPY_BYTES).find_map(|copy| {
+        let (content, crc) = copy.split_at(COPY_BYTES - 4);
+        let mut cursor = Cursor::new(content);
+        let ours = crc == crc32fast::hash(content).to_le_bytes() && cursor.array("magic") == Ok(MAGIC);
+        let version = cursor.u16("format version").ok()?;
+        (ours && version != FORMAT_VERSION).then_some(version)
+    })
+}
+
 /// Tells whether the bytes are the good copy of a number.
 pub(crate) fn is_copy(bytes: &[u8], copy: u32) -> bool {
     decode_copy(bytes, copy).is_ok()

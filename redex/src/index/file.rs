@@ -8,7 +8,7 @@
 //!  48  u32  blocks           52  u32 CRC of the directory
 //!  56  u32  reserved, 0      60  u32 CRC of bytes 0..60
 //!  64  directory: u64 entries, u64 events, i64 first and i64 last recorded at,
-//!      u32 lists, each: u16 + channel name (empty: all entries), u64 first, u64 next, u64 events,
+//!      u32 lists, by name, each: u16 + channel name (empty: all entries), u64 first, u64 next, u64 events,
 //!      u32 points, u32 first block, and for each of its blocks its first point
 //!   +  zeros to a multiple of 4096, then the blocks of 4096 bytes: 127 points, zeros, u32 CRC at 4092
 //! point: u64 seq, u64 index, u64 offset, i64 recorded at
@@ -154,8 +154,13 @@ pub(crate) fn decode_directory(
     let events = cursor.u64("events")?;
     let first_recorded_at = Timestamp::from_nanos(cursor.i64("first recorded at")?);
     let last_recorded_at = Timestamp::from_nanos(cursor.i64("last recorded at")?);
-    let lists = (0..cursor.u32("lists")?).map(|_| decode_list(&mut cursor)).collect::<Result<_, _>>()?;
+    let lists: Vec<ListDirectory> =
+        (0..cursor.u32("lists")?).map(|_| decode_list(&mut cursor)).collect::<Result<_, _>>()?;
     cursor.finish("directory length")?;
+    // The list of all entries comes first, then the channels by name: they are found by bisection.
+    if !lists.is_sorted_by(|one, next| one.channel < next.channel) {
+        return Err(Malformed::new("order of channels"));
+    }
     Ok(Directory { entries, events, first_recorded_at, last_recorded_at, lists, blocks_at })
 }
 
@@ -197,7 +202,8 @@ pub(crate) fn is_whole(bytes: &[u8], owner: IndexOwner) -> bool {
 impl Directory {
     /// Returns the list of a channel, or of all entries.
     pub(crate) fn list(&self, channel: Option<&ChannelName>) -> Option<&ListDirectory> {
-        self.lists.iter().find(|list| list.channel.as_ref() == channel)
+        let place = self.lists.binary_search_by(|list| list.channel.as_ref().cmp(&channel)).ok()?;
+        self.lists.get(place)
     }
 
     /// Returns where in the file a block of a list stands.

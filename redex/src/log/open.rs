@@ -149,7 +149,10 @@ pub(crate) fn read_superblock(disk: &dyn Disk, dir: &Path) -> Result<(Superblock
             file: path,
             offset: 0,
             expected: format!("a superblock of format version {}", crate::codec::FORMAT_VERSION),
-            found: format!("a wrong {malformed} in both copies"),
+            found: superblock::other_version(&bytes).map_or_else(
+                || format!("a wrong {malformed} in both copies"),
+                |version| format!("format version {version}: use the release that wrote it, or a newer one"),
+            ),
         })
     })
 }

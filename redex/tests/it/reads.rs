@@ -10,7 +10,7 @@ use redex::{
     Selection, Store,
 };
 
-use crate::support::{World, all, append, channel, options, payloads};
+use crate::support::{DIR, World, all, append, channel, options, payloads};
 
 fn small_segments() -> LogOptions {
     let mut options = options();
@@ -339,6 +339,25 @@ fn damaged_and_missing_index_files_are_made_up_for_also_in_the_middle_of_a_read(
         world.disk.write(&path, &bytes);
     }
     assert!(index_files(&world).len() > 30);
+}
+
+#[test]
+fn a_directory_of_another_format_version_is_refused_naming_both() {
+    let world = World::new();
+    world.open().close().unwrap();
+    let path = std::path::Path::new(DIR).join("logs/main/superblock");
+    let mut bytes = world.disk.read(&path).unwrap();
+    for copy in bytes.chunks_mut(512) {
+        copy[8..10].copy_from_slice(&7u16.to_le_bytes());
+        let crc = crc32fast::hash(&copy[..508]).to_le_bytes();
+        copy[508..].copy_from_slice(&crc);
+    }
+    world.disk.write(&path, &bytes);
+    let error = Store::open(DIR.as_ref(), &world.doors, &options()).unwrap_err().to_string();
+    assert!(error.contains("format version 0") && error.contains("format version 7"), "{error}");
+    let error = redex::StoreReader::open(DIR.as_ref(), &world.doors, &options()).unwrap_err().to_string();
+    assert!(error.contains("format version 0") && error.contains("format version 7"), "{error}");
+    assert_eq!(world.disk.read(&path), Some(bytes));
 }
 
 #[test]
