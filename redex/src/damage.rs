@@ -87,24 +87,27 @@ impl Damage {
             (None, None) if readable.complete => (readable.next, last_hash),
             (None, None) => (most, last_hash),
         };
-        let exact = next == first || (readable.complete && readable.next == next);
+        let exact = readable.complete && readable.next == next || next == first;
         let mentioned = survey.mentioned_from(end);
-        let mut channels = if next == first { BTreeMap::new() } else { readable.channels };
+        let lost = exact && next > first;
+        let mut channels = if lost { readable.channels.clone() } else { BTreeMap::new() };
         for (name, seq) in &mentioned {
-            match seq {
-                Some(seq) if replay.state.next_seq(name).is_none_or(|known| known < *seq) => {
-                    channels.insert((*name).clone(), *seq);
-                }
-                _ => {
-                    channels.remove(*name);
-                }
+            channels.remove(*name);
+            if let Some(seq) = seq
+                && replay.state.next_seq(name).is_none_or(|known| known < *seq)
+            {
+                channels.insert((*name).clone(), *seq);
             }
         }
         let more = bytes / EVENT_BYTES_MIN as u64 + 1;
-        let others = replay.state.channels().iter().filter(|channel| {
-            !exact && !mentioned.contains_key(&channel.name) && !channels.contains_key(&channel.name)
-        });
-        let raised = others.map(|channel| (channel.name.clone(), channel.next.plus(more))).collect();
+        let mut raised = Vec::new();
+        if !exact {
+            let known = replay.state.channels().iter().map(|channel| (channel.name.clone(), channel.next));
+            // What is readable comes later, and tells of channels that nobody else knows.
+            let known: BTreeMap<_, _> = known.chain(readable.channels).collect();
+            let others = known.into_iter().filter(|(name, _)| !mentioned.contains_key(name));
+            raised = others.map(|(name, next)| (name, next.plus(more))).collect();
+        }
         let floor = if exact { Seq::ZERO } else { Seq(more) };
         let record = HoleRecord { first, next, bytes, floor, channels: channels.into_iter().collect() };
         Self { end, at_end: resumed.is_none(), hole: HoleFrame { record, resumed_hash }, raised }

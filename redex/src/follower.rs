@@ -191,6 +191,7 @@ impl Follower {
             }
             End::Bad(_) if bound.is_none() => {
                 place.damaged = self.skip_damage(part, &mut replay);
+                place.sealed = matches!(replay.end, End::Sealed(_));
                 Ok(if place.damaged { Reading::On } else { Reading::UpToDate })
             }
             // A writer may be at work there.

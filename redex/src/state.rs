@@ -207,13 +207,15 @@ impl LogState {
     /// Goes on behind entries that were lost. A hole that is known already is told more of: channels that it
     /// may have taken events of.
     pub(crate) fn apply_hole(&mut self, hole: &HoleRecord) {
+        // Where a channel that was created in lost entries began.
+        let base = self.seq_floor();
         for (name, next) in &hole.channels {
             match self.slot(name) {
                 Some(slot) => self.channels[slot].next = self.channels[slot].next.max(*next),
                 None => {
                     self.insert_channel(ChannelState {
                         name: name.clone(),
-                        base: *next,
+                        base: base.min(*next),
                         next: *next,
                         created_at: self.last_recorded_at,
                         created_index: hole.first,

@@ -8,8 +8,8 @@ use base::{
 };
 
 use crate::chain::Chain;
-use crate::codec::control::{Control, IncarnationRecord};
-use crate::codec::entry::{self, EntryParts};
+use crate::codec::control::{Control, HoleRecord, IncarnationRecord};
+use crate::codec::entry::{self, EntryHead, EntryParts};
 use crate::codec::footer::{Standing, decode_close, decode_footer};
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, parse_file_name};
@@ -171,6 +171,8 @@ struct Verifier<'a> {
     report: VerifyReport,
     /// The last signed entry of the incarnation at hand.
     last_signed: Option<Signed>,
+    /// The incarnation of entries whose beginning was not found.
+    stranger: Option<IncarnationId>,
     /// How far a live writer lets readers read.
     bound: Position,
     /// The highest position that a frame testified to be synced.
@@ -216,6 +218,7 @@ impl<'a> Verifier<'a> {
             chain: Chain::default(),
             report,
             last_signed: None,
+            stranger: None,
             bound: bound.unwrap_or(Position(u64::MAX)),
             testified: Position::ZERO,
             stopped: false,
@@ -338,9 +341,13 @@ impl<'a> Verifier<'a> {
             }
             Err(malformed) => {
                 self.fault(path, begin, expected, wrong(&malformed));
+                let survey = Survey::behind(segment, begin);
                 let mut from = begin;
                 while let Some(frame) = segment.next_valid(from) {
                     if frame.header.kind == FrameKind::Entry {
+                        if frame.header.index > self.state.next_index {
+                            self.resume(&frame, &survey);
+                        }
                         return frame.offset;
                     }
                     from = frame.offset;
@@ -389,7 +396,7 @@ impl<'a> Verifier<'a> {
                     self.fault(path, offset, expected, wrong(&malformed));
                     match segment.next_valid(offset) {
                         Some(next) => {
-                            self.resume(&next);
+                            self.resume(&next, survey);
                             offset = next.offset;
                         }
                         None => break,
@@ -402,29 +409,29 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Goes on behind damage at the next valid frame.
-    fn resume(&mut self, frame: &Frame<'_>) {
+    /// Goes on behind damage at the next valid frame, with the channels as the entries from there on have them.
+    fn resume(&mut self, frame: &Frame<'_>, survey: &Survey) {
         let Ok(body) = frame.body() else { return };
         if frame.header.kind == FrameKind::Entry
             && let Ok(parts) = entry::decode(&body)
         {
-            self.follow(&parts);
+            let mentioned = survey.mentioned_from(frame.offset).into_iter();
+            let channels = mentioned.filter_map(|(name, seq)| seq.map(|seq| (name.clone(), seq)));
+            self.go_on(&parts.head, channels.collect());
         }
     }
 
     /// Makes state and chain what an entry says comes before it.
     fn follow(&mut self, parts: &EntryParts<'_>) {
         let head = &parts.head;
-        let channels: Vec<(ChannelName, Seq)> =
-            head.blocks.iter().rev().map(|item| (item.channel.clone(), item.first_seq)).collect();
+        let blocks = head.blocks.iter().rev().filter(|item| !created_here(head, &item.channel));
+        self.go_on(head, blocks.map(|item| (item.channel.clone(), item.first_seq)).collect());
+    }
+
+    fn go_on(&mut self, head: &EntryHead, channels: Vec<(ChannelName, Seq)>) {
         let first = self.state.next_index;
-        let hole = crate::codec::control::HoleRecord {
-            first,
-            next: head.slot.index.max(first),
-            bytes: 0,
-            floor: Seq::ZERO,
-            channels: channels.into_iter().filter(|(name, _)| !created_here(head, name)).collect(),
-        };
+        let next = head.slot.index.max(first);
+        let hole = HoleRecord { first, next, bytes: 0, floor: Seq::ZERO, channels };
         self.state.apply_hole(&hole);
         // Roots mean nothing behind a loss; a forged index must not make this last for ever.
         let limit = Index(self.chain.root.position().0).plus(entries_max(self.report.bytes));
@@ -510,6 +517,7 @@ impl<'a> Verifier<'a> {
         for control in &head.controls {
             if let Control::Incarnation(record) = control {
                 self.end_incarnation();
+                self.stranger = None;
                 self.incarnation(path, frame, record);
             }
         }
@@ -518,7 +526,10 @@ impl<'a> Verifier<'a> {
             self.follow(parts);
             self.state.next_index = head.slot.index.next();
         }
-        if self.state.incarnation() != head.incarnation {
+        let known = self.stranger.unwrap_or(self.state.incarnation());
+        if known != head.incarnation {
+            // Told once, since a lost beginning would else be told of with every entry.
+            self.stranger = Some(head.incarnation);
             let found = format!("an entry of {}", head.incarnation);
             self.fault(path, frame.offset, format!("incarnation {}", self.state.incarnation()), found);
         }
@@ -653,7 +664,7 @@ impl Verifier<'_> {
     }
 }
 
-fn created_here(head: &entry::EntryHead, name: &ChannelName) -> bool {
+fn created_here(head: &EntryHead, name: &ChannelName) -> bool {
     head.controls
         .iter()
         .any(|control| matches!(control, Control::ChannelCreated { name: created, .. } if created == name))

@@ -153,13 +153,11 @@ impl FrameReader {
         })
     }
 
-    /// Returns the bytes of the whole frame at the reader's place; `None` where there is nothing, or nothing
-    /// that `bound` includes.
+    /// Returns the bytes of the whole frame at the reader's place; `None` where it is an entry that `bound` leaves
+    /// out.
     fn read_frame(&mut self, bound: Position) -> Result<Option<Bytes>, ReadError> {
         let head = self.ensure(HEADER_BYTES)?;
-        if head.len() < HEADER_BYTES || head[..HEADER_BYTES].iter().all(|byte| *byte == 0) {
-            return Ok(None);
-        }
+        // Zeros and the end of the file are damage, too: what is to be read has not come yet.
         let header = decode_header(&head, self.place).map_err(|malformed| self.corrupt(&malformed))?;
         if header.kind == FrameKind::Entry && !bound.includes(header.index) {
             return Ok(None);
