@@ -11,6 +11,7 @@ use redex::{Ack, Bounds, Event, EventInput, LogOptions, LogView, ReadError, Sele
 use crate::support::{DIR, World, all, append, channel, options};
 
 mod stretches;
+mod verdicts;
 
 const LOG: &str = "/node/logs/main";
 

@@ -9,26 +9,26 @@ use super::*;
 use crate::crash::workload::record;
 use crate::support::{Dice, each_seed};
 
-const ENTRY: u8 = 1;
-const CLOSE: u8 = 4;
+pub(super) const ENTRY: u8 = 1;
+pub(super) const CLOSE: u8 = 4;
 const HOLE: u8 = 5;
 
 /// A frame of a segment file: its kind, and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Frame {
-    kind: u8,
-    offset: u64,
-    bytes: u64,
+pub(super) struct Frame {
+    pub kind: u8,
+    pub offset: u64,
+    pub bytes: u64,
 }
 
 impl Frame {
-    fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.offset + self.bytes
     }
 }
 
 /// Walks over the frames of an undamaged segment.
-fn frames(world: &World, path: &Path) -> Vec<Frame> {
+pub(super) fn frames(world: &World, path: &Path) -> Vec<Frame> {
     let bytes = world.disk.read(path).unwrap();
     let mut frames = Vec::new();
     let mut at = 1_024;
@@ -41,13 +41,13 @@ fn frames(world: &World, path: &Path) -> Vec<Frame> {
     frames
 }
 
-fn entries(world: &World) -> Vec<Frame> {
+pub(super) fn entries(world: &World) -> Vec<Frame> {
     let all = frames(world, &segment(&world.disk, 0));
     all.into_iter().filter(|frame| frame.kind == ENTRY).collect()
 }
 
 /// Inverts a bit so far into a frame.
-fn flip(world: &World, frame: Frame, byte: u64) {
+pub(super) fn flip(world: &World, frame: Frame, byte: u64) {
     world.disk.flip_bit(segment(&world.disk, 0), (frame.offset + byte) * 8);
 }
 
@@ -78,7 +78,7 @@ fn next_seq(store: &Store, name: &str) -> Option<u64> {
 }
 
 /// Opens a damaged log, and opens it once more, which finds everything in order.
-fn open_twice(world: &World) -> (RecoveryReport, Store) {
+pub(super) fn open_twice(world: &World) -> (RecoveryReport, Store) {
     let store = world.open();
     let first = store.recovery().clone();
     let seen = outline(&store);
@@ -303,6 +303,32 @@ fn damage_beside_an_older_hole_and_in_one_does_not_spread() {
         assert_eq!(found, left, "{second} {part:?}");
         assert!(next_seq(&store, "a").unwrap() >= 3 && next_seq(&store, "b").unwrap() >= 2);
     }
+}
+
+#[test]
+fn a_hole_stays_the_only_fault_of_a_log_that_goes_on() {
+    let world = World::new();
+    let mut options = options();
+    options.segment_bytes = 64 << 10;
+    let large = "x".repeat(20_000);
+    let store = world.open_with(&options);
+    for name in ["a", "b", "a"] {
+        append(store.main(), name, &large);
+    }
+    drop(store);
+    let lost = entries(&world)[1];
+    Part::Head.flip(&world, lost);
+    for _ in 0..2 {
+        let store = world.open_with(&options);
+        for name in ["a", "b", "new", "a"] {
+            append(store.main(), name, &large);
+        }
+        store.close().unwrap();
+    }
+    let report = world.verify();
+    let [fault] = &report.faults[..] else { panic!("{:?}", report.faults) };
+    assert_eq!((&fault.file, fault.offset), (&segment(&world.disk, 0), lost.offset));
+    assert!(report.segments > 2);
 }
 
 #[test]
