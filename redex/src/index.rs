@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use base::{ChannelName, Index, Seq, Timestamp};
 
 use crate::codec::block::BlockItem;
+use crate::codec::footer::{Footer, FooterChannel, Standing};
 use crate::limits::INDEX_GRAIN_BYTES;
 
 pub(crate) mod file;
@@ -75,6 +76,25 @@ impl SegmentIndex {
                     self.channels.insert(block.channel.clone(), channel);
                 }
             }
+        }
+    }
+
+    /// Returns the footer of a segment that holds what the index does.
+    pub(crate) fn footer(&self, standing: Standing, first_index: Index) -> Footer {
+        let channels = self.channels.iter().map(|(name, channel)| FooterChannel {
+            name: name.clone(),
+            first: channel.first,
+            next: channel.next,
+            events: channel.events,
+        });
+        Footer {
+            standing,
+            first_index,
+            entries: self.entries,
+            events: self.events,
+            first_recorded_at: self.first_recorded_at,
+            last_recorded_at: self.last_recorded_at,
+            channels: channels.collect(),
         }
     }
 

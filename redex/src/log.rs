@@ -298,8 +298,8 @@ impl Shared {
         let mut stage = self.stage();
         let mut entries = stage.take();
         if sync && entries.is_empty() && committer.needs_signature() {
-            // Where the clock leapt, the time of the entry before serves.
-            entries.push(stage.empty_entry(self.now().unwrap_or(Timestamp::MIN)));
+            // A clock that leapt stamps nothing; the entry then has the time of the one before.
+            entries.push(stage.empty_entry(self.now().unwrap_or_default()));
         }
         entries
     }

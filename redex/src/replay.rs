@@ -121,7 +121,7 @@ impl Replay {
                     return;
                 }
                 Step::Frame(frame) => {
-                    if frame.header.kind == FrameKind::Entry && !bound.includes(frame.header.index) {
+                    if frame.header.kind == FrameKind::Entry && bound.0 <= self.state.next_index.0 {
                         self.end = End::Bound;
                         return;
                     }

@@ -10,7 +10,7 @@ use base::{
 use crate::chain::Chain;
 use crate::codec::control::{Control, HoleRecord, IncarnationRecord};
 use crate::codec::entry::{self, EntryHead, EntryParts};
-use crate::codec::footer::{Standing, decode_close, decode_footer};
+use crate::codec::footer::{Footer, Standing, decode_close, decode_footer};
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, parse_file_name};
 use crate::codec::visible::{self, VISIBLE_BYTES};
@@ -18,6 +18,7 @@ use crate::codec::{Malformed, event, superblock};
 use crate::error::OpenError;
 use crate::frames::{Frame, SegmentBytes, Step, Verdict, testimony};
 use crate::hashing::LogHasher;
+use crate::index::SegmentIndex;
 use crate::replay::{apply_entry, apply_hole, decode_hole_frame, entries_max, read_state, standing_of};
 use crate::state::LogState;
 use crate::survey::Survey;
@@ -171,10 +172,15 @@ struct Verifier<'a> {
     report: VerifyReport,
     /// The last signed entry of the incarnation at hand.
     last_signed: Option<Signed>,
+    /// What the segment at hand was found to hold.
+    index: SegmentIndex,
+    first_index: Index,
+    /// How many faults there were before it.
+    segment_faults: usize,
     /// The incarnation of entries whose beginning was not found.
     stranger: Option<IncarnationId>,
     /// How far a live writer lets readers read.
-    bound: Position,
+    bound: Option<Position>,
     /// The highest position that a frame testified to be synced.
     testified: Position,
     stopped: bool,
@@ -218,8 +224,11 @@ impl<'a> Verifier<'a> {
             chain: Chain::default(),
             report,
             last_signed: None,
+            index: SegmentIndex::default(),
+            first_index: Index::ZERO,
+            segment_faults: 0,
             stranger: None,
-            bound: bound.unwrap_or(Position(u64::MAX)),
+            bound,
             testified: Position::ZERO,
             stopped: false,
         };
@@ -287,6 +296,9 @@ impl<'a> Verifier<'a> {
         let segment = SegmentBytes { log, segment: number, begin: 0, bytes: &bytes };
         self.report.segments += 1;
         self.report.bytes += bytes.len() as u64;
+        self.index = SegmentIndex::default();
+        self.first_index = first_index;
+        self.segment_faults = self.report.faults.len();
         self.header(path, segment, number, first_index);
         let offset = self.state_frames(path, segment, first_index);
         self.frames(path, segment, offset, last);
@@ -365,7 +377,8 @@ impl<'a> Verifier<'a> {
             match segment.step(offset) {
                 Step::End => break,
                 Step::Frame(frame) => {
-                    if frame.header.kind == FrameKind::Entry && !self.bound.includes(frame.header.index) {
+                    // A live writer has told of nothing from here on.
+                    if self.is_bound_reached() {
                         self.stopped = true;
                         return;
                     }
@@ -380,8 +393,7 @@ impl<'a> Verifier<'a> {
                     }
                 }
                 Step::Bad(malformed) => {
-                    if self.bound.next_index() <= self.state.next_index {
-                        // A live writer is at work here.
+                    if self.is_bound_reached() {
                         self.stopped = true;
                         return;
                     }
@@ -407,6 +419,10 @@ impl<'a> Verifier<'a> {
         if !sealed && !last {
             self.fault(path, offset, "a footer, since another segment follows", "no footer");
         }
+    }
+
+    fn is_bound_reached(&self) -> bool {
+        self.bound.is_some_and(|bound| bound.next_index() <= self.state.next_index)
     }
 
     /// Goes on behind damage at the next valid frame, with the channels as the entries from there on have them.
@@ -450,10 +466,7 @@ impl<'a> Verifier<'a> {
                 Ok(parts) => self.entry(path, frame, &parts, &body),
                 Err(malformed) => self.fault(path, frame.offset, "an entry", wrong(&malformed)),
             },
-            FrameKind::Footer => {
-                let standing = decode_footer(&body).map(|footer| footer.standing);
-                self.standing(path, frame, standing);
-            }
+            FrameKind::Footer => self.footer(path, frame, decode_footer(&body)),
             FrameKind::Close => self.standing(path, frame, decode_close(&body)),
             FrameKind::Hole => {
                 let found = "a record of entries that were lost to corruption";
@@ -477,6 +490,21 @@ impl<'a> Verifier<'a> {
         }
     }
 
+    /// Checks that a footer says what the segment holds.
+    fn footer(&mut self, path: &Path, frame: &Frame<'_>, found: Result<Footer, Malformed>) {
+        let own = std::mem::take(&mut self.index);
+        let damaged = self.segment_faults != self.report.faults.len();
+        if let Ok(footer) = &found
+            && !damaged
+            && own.footer(footer.standing, self.first_index) != *footer
+        {
+            let expected = format!("a footer of {} entries and {} events", own.entries, own.events);
+            let found = format!("one of {} entries and {} events", footer.entries, footer.events);
+            self.fault(path, frame.offset, expected, found);
+        }
+        self.standing(path, frame, found.map(|footer| footer.standing));
+    }
+
     fn standing(&mut self, path: &Path, frame: &Frame<'_>, found: Result<Standing, Malformed>) {
         let own = standing_of(&self.state, &self.chain, &self.hasher);
         match found {
@@ -497,6 +525,10 @@ impl<'a> Verifier<'a> {
     fn entry(&mut self, path: &Path, frame: &Frame<'_>, parts: &EntryParts<'_>, body: &[u8]) {
         let head = &parts.head;
         let hash = self.hasher.entry(parts.head_bytes);
+        if frame.header.index != head.slot.index {
+            let found = format!("a frame of entry {}", frame.header.index);
+            self.fault(path, frame.offset, format!("a frame of entry {}", head.slot.index), found);
+        }
         if head.previous != self.chain.last_hash {
             let (expected, found) = (self.chain.last_hash, head.previous);
             self.fault(
@@ -534,6 +566,7 @@ impl<'a> Verifier<'a> {
             self.fault(path, frame.offset, format!("incarnation {}", self.state.incarnation()), found);
         }
         self.blocks(path, frame, parts, body);
+        self.index.add(head.slot.index, frame.offset, head.recorded_at, &head.blocks);
         self.chain.push(&self.hasher, head.slot, hash, parts.signature.is_some());
         self.report.entries += 1;
         self.report.events += u64::from(head.events);
@@ -548,12 +581,22 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Checks that an incarnation began with the last signature that was there.
+    /// Checks that an incarnation began with the last signature that was there, behind the one before, and with
+    /// the origin's key.
     fn incarnation(&mut self, path: &Path, frame: &Frame<'_>, record: &IncarnationRecord) {
         let own = (self.chain.last_signed, self.chain.last_signed_hash);
         if self.state.holes.is_empty() && own != (record.last_signed, record.last_signed_hash) {
             let expected = format!("an incarnation that found the last signature at {}", own.0);
             self.fault(path, frame.offset, expected, format!("one that found it at {}", record.last_signed));
+        }
+        let parent = self.state.incarnation();
+        if self.state.holes.is_empty() && parent != record.parent {
+            let found = format!("one behind {}", record.parent);
+            self.fault(path, frame.offset, format!("an incarnation behind {parent}"), found);
+        }
+        if OriginId::of_key(&record.public_key) != self.report.origin {
+            let expected = format!("a key of origin {}", self.report.origin);
+            self.fault(path, frame.offset, expected, format!("key {}", record.public_key));
         }
     }
 
@@ -587,17 +630,13 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Verifies the signature over an entry with the key of its incarnation, which must be the origin's.
+    /// Verifies the signature over an entry with the key of its incarnation.
     fn signature(&mut self, signed: &Signed) {
         self.report.signatures += 1;
         let Some(key) = self.state.key_of(signed.incarnation) else {
             let expected = format!("the beginning of incarnation {}", signed.incarnation);
             return self.fault(&signed.file, signed.offset, expected, "a signature without it");
         };
-        if OriginId::of_key(&key) != self.report.origin {
-            let expected = format!("a key of origin {}", self.report.origin);
-            self.fault(&signed.file, signed.offset, expected, format!("key {key}"));
-        }
         let message = self.hasher.signed_message(signed.incarnation, signed.index, &signed.hash);
         if !key.verifies(&message, &signed.signature) {
             let expected = format!("a signature of entry {} by key {key}", signed.index);
@@ -640,10 +679,10 @@ impl<'a> Verifier<'a> {
 
     fn finish(mut self) -> VerifyReport {
         self.end_incarnation();
-        // Nothing adopts the newest incarnation's unsigned end yet.
-        self.report.unsigned = self.report.incarnations.last().map_or(0, |last| last.adopted);
+        self.report.unsigned = self.state.position().0.saturating_sub(self.chain.last_signed.0);
         self.check_signed_end();
         if let Some(last) = self.report.incarnations.last_mut() {
+            // Nothing adopts the newest incarnation's unsigned end yet.
             last.adopted = 0;
         }
         self.report.position = self.state.position();
@@ -687,3 +726,6 @@ fn live_bound(disk: &dyn Disk, dir: &Path, log_dir: &Path, log: LogId) -> Option
     let bytes = base::read_to_end(&*file, VISIBLE_BYTES).ok()?;
     visible::decode(&bytes).ok().filter(|visible| visible.log == log).map(|visible| visible.position)
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,11 @@ pub(crate) fn decode_copy(bytes: &[u8], copy: u32) -> Result<SegmentHeader, Malf
     Ok(header)
 }
 
+/// Returns the format version of a head that is whole, but of another version than ours.
+pub(crate) fn other_version(bytes: &[u8]) -> Option<u16> {
+    super::superblock::foreign_version(bytes, COPY_BYTES, &MAGIC)
+}
+
 /// Decodes the first good copy and tells how many are good.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(SegmentHeader, usize), Malformed> {
     super::superblock::decode_either(bytes, COPY_BYTES, decode_copy)

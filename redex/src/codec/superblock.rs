@@ -61,15 +61,9 @@ fn decode_copy(bytes: &[u8], copy: u32) -> Result<Superblock, Malformed> {
     Ok(Superblock { log, origin, created_at, name })
 }
 
-/// Returns the format version of a superblock that is whole, but of another version.
+/// Returns the format version of a superblock that is whole, but of another version than ours.
 pub(crate) fn other_version(bytes: &[u8]) -> Option<u16> {
-    bytes.chunks_exact(COPY_BYTES).find_map(|copy| {
-        let (content, crc) = copy.split_at(COPY_BYTES - 4);
-        let mut cursor = Cursor::new(content);
-        let ours = crc == crc32fast::hash(content).to_le_bytes() && cursor.array("magic") == Ok(MAGIC);
-        let version = cursor.u16("format version").ok()?;
-        (ours && version != FORMAT_VERSION).then_some(version)
-    })
+    foreign_version(bytes, COPY_BYTES, &MAGIC)
 }
 
 /// Tells whether the bytes are the good copy of a number.
@@ -112,6 +106,16 @@ pub(crate) fn checked_copy<'a>(
         return Err(Malformed::new("reserved bits"));
     }
     Ok(cursor)
+}
+
+/// Returns the format version of the copies in a head that are whole, but of another version than ours.
+pub(crate) fn foreign_version(head: &[u8], copy_bytes: usize, magic: &[u8; 8]) -> Option<u16> {
+    head.chunks_exact(copy_bytes).take(2).find_map(|copy| {
+        let (content, crc) = copy.split_at(copy_bytes - 4);
+        let mut cursor = Cursor::new(content);
+        let whole = crc == crc32fast::hash(content).to_le_bytes() && cursor.array::<8>("magic") == Ok(*magic);
+        cursor.u16("format version").ok().filter(|version| whole && *version != FORMAT_VERSION)
+    })
 }
 
 /// Fails when what is left is not zeros.

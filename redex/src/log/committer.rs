@@ -11,7 +11,7 @@ use crate::chain::Chain;
 use crate::codec::block::BlockItem;
 use crate::codec::control::{Control, HoleRecord, IncarnationRecord};
 use crate::codec::entry::HeadFields;
-use crate::codec::footer::{Footer, FooterChannel};
+use crate::codec::footer::Footer;
 use crate::codec::frame::{FrameKind, Place};
 use crate::codec::segment_header::{self, SegmentHeader};
 use crate::codec::superblock::Superblock;
@@ -365,21 +365,9 @@ impl Committer {
     }
 
     fn footer(&self, index: &SegmentIndex) -> Footer {
-        let channels = index.channels.iter().map(|(name, channel)| FooterChannel {
-            name: name.clone(),
-            first: channel.first,
-            next: channel.next,
-            events: channel.events,
-        });
-        Footer {
-            standing: standing_of(&self.state, &self.chain, &self.segments.hasher),
-            first_index: self.segments.last().map_or(self.state.next_index, |segment| segment.first_index),
-            entries: index.entries,
-            events: index.events,
-            first_recorded_at: index.first_recorded_at,
-            last_recorded_at: index.last_recorded_at,
-            channels: channels.collect(),
-        }
+        let standing = standing_of(&self.state, &self.chain, &self.segments.hasher);
+        let first_index = self.segments.last().map_or(self.state.next_index, |segment| segment.first_index);
+        index.footer(standing, first_index)
     }
 
     fn begin_segment(&mut self) -> io::Result<()> {

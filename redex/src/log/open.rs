@@ -145,15 +145,25 @@ pub(crate) fn read_superblock(disk: &dyn Disk, dir: &Path) -> Result<(Superblock
     let file = disk.open(&path, OpenMode::Read).map_err(OpenError::io(&path))?;
     let bytes = base::read_to_end(&*file, 2 * superblock::SUPERBLOCK_BYTES).map_err(OpenError::io(&path))?;
     superblock::decode(&bytes).map_err(|malformed| {
+        if let Some(version) = superblock::other_version(&bytes) {
+            return other_version(&path, version);
+        }
         OpenError::Corrupt(Corruption {
             file: path,
             offset: 0,
-            expected: format!("a superblock of format version {}", crate::codec::FORMAT_VERSION),
-            found: superblock::other_version(&bytes).map_or_else(
-                || format!("a wrong {malformed} in both copies"),
-                |version| format!("format version {version}: use the release that wrote it, or a newer one"),
-            ),
+            expected: "a superblock".to_owned(),
+            found: format!("a wrong {malformed} in both copies"),
         })
+    })
+}
+
+/// A file of another format version is refused as it is: nobody knows what it would lose by a repair.
+pub(super) fn other_version(path: &Path, version: u16) -> OpenError {
+    OpenError::Corrupt(Corruption {
+        file: path.to_owned(),
+        offset: 8,
+        expected: format!("format version {}", crate::codec::FORMAT_VERSION),
+        found: format!("format version {version}"),
     })
 }
 

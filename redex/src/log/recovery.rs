@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::{Index, OpenMode, Position, Seq};
 
-use super::open::RecoveryReport;
+use super::open::{RecoveryReport, other_version};
 use super::quarantine::{Repairs, put};
 use crate::chain::Chain;
 use crate::codec::control::HoleRecord;
@@ -112,6 +112,9 @@ fn repair_header(
         first_index: segment.first_index,
         created_at: superblock.created_at,
     };
+    if let Some(version) = segment_header::other_version(&loaded.bytes) {
+        return Err(other_version(&segment.path, version));
+    }
     let decoded = segment_header::decode(&loaded.bytes);
     if let Ok((found, copies)) = decoded {
         let expected = SegmentHeader { created_at: found.created_at, ..named };

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base::{CrashImage, Fault, OperationKind, Seq, SimulatedDisk};
 use redex::{Ack, AppendError, EventInput, LogOptions, Outcome, Rejection};
@@ -300,4 +301,20 @@ fn a_log_closes_on_a_full_disk() {
     world.disk.fill_up(None);
     assert_eq!(world.verify().faults, []);
     assert_eq!(append(world.open().main(), "a", "2").at.first_seq(), Some(Seq(1)));
+}
+
+#[test]
+fn a_clock_that_leapt_does_not_reach_the_log_by_a_signature() {
+    let world = World::new();
+    let store = world.open();
+    for text in ["1", "2"] {
+        store.main().append(&channel("a"), &event(text.as_bytes())).unwrap().wait(Ack::Written);
+    }
+    let wall = base::Clock::now(&*world.clock);
+    world.clock.set_wall(wall.plus(Duration::from_secs(48 * 60 * 60)));
+    store.main().sync().unwrap();
+    assert_eq!(store.main().reader().view().last_recorded_at().unwrap(), wall);
+    world.clock.set_wall(wall);
+    drop(store);
+    assert_eq!(all(world.open().main(), "a"), ["1", "2"]);
 }
