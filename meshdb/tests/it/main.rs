@@ -1,5 +1,7 @@
 //! The crate as its users see it.
 
+mod cut;
+mod errors;
 mod fixture;
 mod limits;
 mod output;
