@@ -123,7 +123,11 @@ pub fn run(session: Session, benchmarks: &[Benchmark]) -> Result<()> {
         let (name, what) = (benchmark.name.to_owned(), benchmark.what.to_owned());
         table.push(vec![name, what, median, ends, benchmark.unit.as_str().to_owned(), p50, p99]);
     }
-    let notes = format!("; payloads of {PAYLOAD_BYTES} B, logs to read of {} events", session.setting.events);
+    let (seconds, events) = (session.setting.duration.as_secs_f64(), session.setting.events);
+    let notes = format!(
+        "each of {seconds} s of load where the load has no end; payloads of {PAYLOAD_BYTES} B; logs to read of \
+         {events} events"
+    );
     session.end("the log alone", &notes, &table.to_string())
 }
 

@@ -75,7 +75,7 @@ pub fn run(options: &ProcessOptions, session: &SessionOptions) -> Result<()> {
     let node = Node { program, dir: imported.path(), runs: session.runs() };
     let megabytes = segment_bytes(imported.path())? as f64 / 1e6;
     let verified = node.repeat(&["log", "verify"], |_| Ok(()))?;
-    let speeds: Vec<_> = verified.iter().map(|run| Sample::of(megabytes / run.value)).collect();
+    let speeds: Vec<_> = verified.iter().map(|run| Sample::of(megabytes * 1e3 / run.value)).collect();
     record("log verify", Unit::MegabytesPerSecond, &speeds);
 
     let carriers = format!(
@@ -83,7 +83,7 @@ pub fn run(options: &ProcessOptions, session: &SessionOptions) -> Result<()> {
          where channel = '{CHANNEL}' group by carrier order by flights desc"
     );
     let grouped = node.sql(&carriers, |answer| expect_rows(answer, 1))?;
-    record("SQL: events by carrier, warm", Unit::Seconds, &grouped);
+    record("SQL: events by carrier, warm", Unit::Milliseconds, &grouped);
     let counted =
         node.sql(&format!("select count(*) from events where channel = '{CHANNEL}'"), |answer| {
             let found = answer.lines().nth(1).unwrap_or_default();
@@ -93,14 +93,16 @@ pub fn run(options: &ProcessOptions, session: &SessionOptions) -> Result<()> {
                 Err(format!("{events} events, SQL counts {found}").into())
             }
         })?;
-    record("SQL: count of all events, warm", Unit::Seconds, &counted);
+    record("SQL: count of all events, warm", Unit::Milliseconds, &counted);
     let point =
         format!("select seq, kind, key from events where channel = '{CHANNEL}' and seq = {}", events / 2);
     let first = node.sql(&point, |answer| expect_rows(answer, 1))?;
-    record("start to first SQL answer: one event by seq", Unit::Seconds, &first);
+    record("start to first SQL answer: one event by seq", Unit::Milliseconds, &first);
 
-    let notes =
-        format!("; {events} events of {}, {megabytes:.0} MB of segments", file_name(&options.flights));
+    let file = file_name(&options.flights);
+    let notes = format!(
+        "each a process from its start to its end; {events} events of {file}, {megabytes:.0} MB of segments"
+    );
     session.end("the whole process", &notes, &table.to_string())
 }
 
@@ -112,13 +114,13 @@ struct Node<'a> {
 }
 
 impl Node<'_> {
-    /// Runs a command once to warm up and then as often as is measured; gives the seconds of each run.
+    /// Runs a command once to warm up and then as often as is measured; gives the milliseconds of each run.
     fn repeat(&self, arguments: &[&str], check: impl Fn(&str) -> Result<()>) -> Result<Vec<Sample>> {
         let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
         let run = || {
             let ran = net_db(&self.program, self.dir, &arguments)?;
             check(&ran.output)?;
-            Ok(Sample::of(ran.elapsed.as_secs_f64()))
+            Ok(Sample::of(ran.elapsed.as_secs_f64() * 1e3))
         };
         run()?;
         (0..self.runs).map(|_| run()).collect()

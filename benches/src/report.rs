@@ -13,8 +13,6 @@ pub enum Unit {
     /// Millions of bytes per second; more is better.
     MegabytesPerSecond,
     /// Less is better.
-    Seconds,
-    /// Less is better.
     Milliseconds,
     /// Less is better.
     Microseconds,
@@ -28,7 +26,6 @@ impl Unit {
         match self {
             Self::EventsPerSecond => "events/s",
             Self::MegabytesPerSecond => "MB/s",
-            Self::Seconds => "s",
             Self::Milliseconds => "ms",
             Self::Microseconds => "us",
             Self::Megabytes => "MB",

@@ -122,13 +122,12 @@ impl Session {
              - commit {commit}{build}; `{command}`\n\
              - {machine}\n\
              - {quiet}; others and the kernel used {others_percent:.0} % meanwhile\n\
-             - {runs} runs of {seconds} s each; median, then smallest and largest{notes}\n\n{tables}",
+             - {runs} runs; median, then smallest and largest; {notes}\n\n{tables}",
             date = date(),
             commit = commit(),
             command = command(),
             machine = self.machine,
             runs = self.options.runs,
-            seconds = self.options.seconds,
         )
     }
 }

@@ -64,4 +64,19 @@ pub(crate) enum Command {
     /// Appends to the log, reads it and verifies it.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Asks the log in SQL: one or more statements, or a prompt on a terminal.
+    #[command(after_help = "Examples:\n  \
+        net-db sql -c \"select kind, count(*) from events group by kind\"\n  net-db sql report.sql\n  net-db sql")]
+    Sql(SqlArguments),
+}
+
+/// What `sql` takes.
+#[derive(Debug, Args)]
+pub(crate) struct SqlArguments {
+    /// The statements.
+    #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
+    pub(crate) command: Option<String>,
+    /// A file of statements, or - for standard input; without it and without -c, a prompt on a terminal.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
 }

@@ -4,6 +4,7 @@ mod export;
 mod import;
 mod init;
 mod log;
+mod sql;
 
 use crate::arguments::Command;
 use crate::context::Context;
@@ -16,5 +17,6 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Import(arguments) => import::run(context, arguments),
         Command::Export(arguments) => export::run(context, &arguments),
         Command::Log(command) => log::run(context, command),
+        Command::Sql(arguments) => sql::run(context, &arguments),
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
-use base::{ChannelName, Doors};
-use redex::{ChannelInfo, LogOptions, LogView, Store, StoreReader};
+use netdb::base::{ChannelName, Doors};
+use netdb::redex::{ChannelInfo, LogOptions, LogView, Store, StoreReader};
 
 use crate::arguments::Common;
 use crate::exit::{Code, Failure};

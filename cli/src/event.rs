@@ -1,7 +1,7 @@
 //! Events that were read, in whichever way.
 
-use base::{ChannelName, Index, Seq, Timestamp};
-use redex::{Event, EventRef};
+use netdb::base::{ChannelName, Index, Seq, Timestamp};
+use netdb::redex::{Event, EventRef};
 
 /// A borrowed view of an event that was read.
 pub(crate) struct EventView<'a> {

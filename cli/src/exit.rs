@@ -5,8 +5,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use base::{Classify, ErrorKind};
-use redex::{AppendError, Rejection};
+use netdb::base::{Classify, ErrorKind};
+use netdb::redex::{AppendError, Rejection};
 
 /// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_append_that_finds_the_disk_full_is_a_plain_failure() {
-        let position = base::Position::ZERO;
+        let position = netdb::base::Position::ZERO;
         let failure = Failure::from(AppendError::Rejected { reason: Rejection::DiskFull, position });
         assert_eq!(failure.code, Code::Failed);
     }

@@ -22,7 +22,7 @@ pub(crate) use reader::BadLine;
 pub(crate) use source::Source;
 pub(crate) use writer::Writer;
 
-use base::ChannelName;
+use netdb::base::ChannelName;
 use reader::{End, Reader, Step};
 
 use crate::context::Context;
@@ -135,7 +135,7 @@ fn append_all(
 
 /// Reads one line as the import does, for the tests of its inverse.
 #[cfg(test)]
-pub(crate) fn parse_for_tests(line: &str, check: impl FnOnce(&redex::EventInput<'_>)) {
+pub(crate) fn parse_for_tests(line: &str, check: impl FnOnce(&netdb::redex::EventInput<'_>)) {
     let step = Reader::new(line.as_bytes(), Mapping::default(), None).next();
     let batch = step.batch.expect("a record");
     batch.events.with_parts(|parts| check(&parts[0].events[0]));

@@ -78,6 +78,8 @@ impl Interrupts {
 impl Drop for Caught {
     fn drop(&mut self) {
         *self.0.wake() = None;
+        // What was interrupted has ended; the next one may be interrupted again.
+        self.0.0.raised.store(false, Ordering::SeqCst);
     }
 }
 
@@ -94,6 +96,6 @@ mod tests {
         interrupts.interrupt();
         assert!(interrupts.raised() && woken.load(Ordering::SeqCst));
         drop(caught);
-        assert!(interrupts.wake().is_none());
+        assert!(interrupts.wake().is_none() && !interrupts.raised());
     }
 }

@@ -25,3 +25,5 @@ pub const FINGERPRINT_BYTES: usize = 64 << 10;
 pub const TABLE_SAMPLE_ROWS: usize = 256;
 /// How long `log tail` waits before it looks again for what another process has written, in milliseconds.
 pub const TAIL_POLL_MS: u64 = 50;
+/// Most bytes of SQL that `sql` reads from a file or standard input.
+pub const SCRIPT_BYTES_MAX: u64 = 64 << 20;

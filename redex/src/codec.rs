@@ -16,6 +16,8 @@ pub(crate) mod superblock;
 pub(crate) mod visible;
 
 mod cursor;
+#[cfg(test)]
+mod robustness;
 
 pub(crate) use cursor::{Cursor, Malformed, Put};
 

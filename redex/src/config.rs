@@ -84,8 +84,8 @@ impl LogOptions {
     /// Returns every fault, each naming its key.
     pub fn validate(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        if self.segment_bytes < 64 << 10 {
-            faults.push(format!("segment-bytes is {}: at least 64 KiB are needed", self.segment_bytes));
+        if self.segment_bytes < 16 << 10 {
+            faults.push(format!("segment-bytes is {}: at least 16 KiB are needed", self.segment_bytes));
         }
         if self.staged_bytes_max == 0 || self.staged_bytes_max > 64 * ENTRY_BYTES_MAX as u64 {
             faults.push(format!("staged-bytes-max is {}: give 1 byte to 2 GiB", self.staged_bytes_max));

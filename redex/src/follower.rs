@@ -6,12 +6,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base::{Disk, OpenMode, Position};
 
 use crate::chain::Chain;
+use crate::codec::frame::FrameKind;
+use crate::codec::segment_header::SEGMENT_HEADER_BYTES;
 use crate::codec::visible::{self, VISIBLE_BYTES, Visible};
+use crate::damage::replay_over_damage;
 use crate::error::{Corruption, ReadError};
+use crate::frames::SegmentBytes;
 use crate::index::SegmentIndex;
 use crate::index::points::IndexSource;
 use crate::reader::VisibleState;
-use crate::replay::{End, Replay};
+use crate::replay::{End, LoadedSegment, Replay};
 use crate::segments::{Segment, Segments};
 use crate::state::LogState;
 
@@ -33,8 +37,24 @@ struct Place {
     segment: Arc<Segment>,
     state: LogState,
     chain: Chain,
+    /// Where the next frame begins.
     offset: u64,
+    /// The index of the segment, shared with readers.
     index: Arc<RwLock<SegmentIndex>>,
+    /// Whether the footer was read, so that entries go on in the next segment.
+    sealed: bool,
+    /// Whether damage was passed over, which a writer repairs.
+    damaged: bool,
+}
+
+/// Whether there may be more to read.
+enum Reading {
+    /// Everything that may be seen was read.
+    UpToDate,
+    /// There is more.
+    On,
+    /// More bytes are needed to tell.
+    Short,
 }
 
 impl Follower {
@@ -43,18 +63,26 @@ impl Follower {
         Self { segments, disk, lock, place: None }
     }
 
+    fn position(&self) -> Option<Position> {
+        self.place.as_ref().map(|place| place.state.position())
+    }
+
     /// Reads on; returns the new visible state if there is more than before.
     pub(crate) fn refresh(&mut self) -> Result<Option<VisibleState>, ReadError> {
+        let before = self.position();
         let bound = self.bound()?;
-        if bound.is_some_and(|bound| self.place.as_ref().is_some_and(|p| p.state.position() >= bound)) {
+        if bound.is_some() && self.place.as_ref().is_some_and(|place| place.damaged) {
+            // What was passed over is in order now, and need not end where the damage did.
+            self.place = None;
+        }
+        if bound.is_some_and(|bound| before.is_some_and(|position| position >= bound)) {
             return Ok(None);
         }
         self.segments.discover().map_err(ReadError::io(&self.segments.dir))?;
-        let before = self.place.as_ref().map(|place| place.state.position());
         if self.place.is_none() {
             self.begin(bound)?;
         }
-        self.read_on(bound.unwrap_or(Position(u64::MAX)))?;
+        self.read_on(bound)?;
         let Some(place) = &self.place else { return Ok(None) };
         Ok((Some(place.state.position()) != before).then(|| visible_state(&place.state)))
     }
@@ -66,7 +94,7 @@ impl Follower {
             return Ok(None);
         }
         let told = self.read_visible();
-        let seen = self.place.as_ref().map_or(Position::ZERO, |place| place.state.position());
+        let seen = self.position().unwrap_or(Position::ZERO);
         Ok(Some(told.map_or(seen, |visible| visible.position.max(seen))))
     }
 
@@ -77,92 +105,154 @@ impl Follower {
         visible::decode(&bytes).ok().filter(|visible| visible.log == self.segments.log)
     }
 
-    /// Starts at the newest segment whose state frame is not beyond the bound.
+    /// Starts at the newest segment whose state frame reads and is not beyond the bound.
     fn begin(&mut self, bound: Option<Position>) -> Result<(), ReadError> {
         let bound = bound.unwrap_or(Position(u64::MAX));
         let all = self.segments.all();
-        let candidates = all.iter().rev().filter(|segment| segment.first_index.0 <= bound.0);
         let mut fault = None;
-        for segment in candidates {
-            let loaded = self.segments.load_part(segment, 0, READ_BYTES_MIN)?;
-            let begun = Replay::begin(loaded.view()).or_else(|_| {
-                let whole = self.segments.load(segment)?;
-                Replay::begin(whole.view())
-                    .map_err(|malformed| corrupt(segment, 1024, &malformed.to_string()))
-            });
-            match begun {
-                Ok(replay) => {
+        for segment in all.iter().rev().filter(|segment| segment.first_index.0 <= bound.0) {
+            match self.at_beginning(segment, |view| Replay::begin(view).ok())? {
+                Some(replay) => {
                     self.enter(Arc::clone(segment), replay.state, replay.chain, replay.offset);
                     return Ok(());
                 }
-                Err(error) => fault = Some(error),
+                None => {
+                    fault = fault.or(Some(corrupt(segment, SEGMENT_HEADER_BYTES as u64, "a state frame")))
+                }
             }
         }
         fault.map_or(Ok(()), Err)
     }
 
+    /// Reads something at the beginning of a segment, from its first bytes or, when they do not suffice, from
+    /// all of it.
+    fn at_beginning<R>(
+        &self,
+        segment: &Segment,
+        read: impl Fn(SegmentBytes<'_>) -> Option<R>,
+    ) -> Result<Option<R>, ReadError> {
+        let first = self.segments.load_part(segment, 0, READ_BYTES_MIN)?;
+        match read(first.view()) {
+            Some(found) => Ok(Some(found)),
+            None => Ok(read(self.segments.load(segment)?.view())),
+        }
+    }
+
     fn enter(&mut self, segment: Arc<Segment>, state: LogState, chain: Chain, offset: u64) {
         let index = Arc::new(RwLock::new(SegmentIndex::default()));
         segment.set_index(IndexSource::Memory(Arc::clone(&index)));
-        self.place = Some(Place { segment, state, chain, offset, index });
+        let (sealed, damaged) = (false, false);
+        self.place = Some(Place { segment, state, chain, offset, index, sealed, damaged });
     }
 
-    fn read_on(&mut self, bound: Position) -> Result<(), ReadError> {
+    fn read_on(&mut self, bound: Option<Position>) -> Result<(), ReadError> {
         let mut count = READ_BYTES_MIN;
-        loop {
-            let Some(place) = self.place.take() else { return Ok(()) };
-            let part = self.segments.load_part(&place.segment, place.offset, count)?;
-            let whole = (part.bytes.len() as u64) < count;
-            let index = place.index.read().unwrap_or_else(PoisonError::into_inner).clone();
-            let mut replay = Replay::resume(place.state, place.chain, index, place.offset);
-            replay.run(part.view(), &self.segments.hasher, bound);
-            let progressed = replay.offset > place.offset;
-            *place.index.write().unwrap_or_else(PoisonError::into_inner) = replay.index;
-            self.place = Some(Place {
-                segment: Arc::clone(&place.segment),
-                state: replay.state,
-                chain: replay.chain,
-                offset: replay.offset,
-                index: place.index,
-            });
-            match replay.end {
-                End::Bound => return Ok(()),
-                End::Sealed(_) => {
-                    if !self.next_segment()? {
-                        return Ok(());
-                    }
-                    count = READ_BYTES_MIN;
+        while let Some(place) = &self.place {
+            if place.sealed {
+                if !self.next_segment()? {
+                    return Ok(());
                 }
-                // The end of a part says nothing while the file goes on.
-                _ if !whole => count = if progressed { count } else { count.saturating_mul(4) },
-                _ => return Ok(()),
+                count = READ_BYTES_MIN;
+                continue;
+            }
+            let part = self.segments.load_part(&place.segment, place.offset, count)?;
+            match self.read_part(&part, (part.bytes.len() as u64) < count, bound)? {
+                Reading::UpToDate => return Ok(()),
+                Reading::On => {}
+                Reading::Short => count = count.saturating_mul(4),
             }
         }
+        Ok(())
+    }
+
+    /// Reads the frames in a part of the segment; `whole` tells whether the part reaches to the file's end.
+    fn read_part(
+        &mut self,
+        part: &LoadedSegment,
+        whole: bool,
+        bound: Option<Position>,
+    ) -> Result<Reading, ReadError> {
+        let Some(mut place) = self.place.take() else { return Ok(Reading::UpToDate) };
+        let index = place.index.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut replay = Replay::resume(place.state, place.chain, index, place.offset);
+        replay.run(part.view(), &self.segments.hasher, bound.unwrap_or(Position(u64::MAX)));
+        let progressed = replay.offset > place.offset;
+        let missing = bound.filter(|bound| replay.state.position() < *bound);
+        let reading = match &replay.end {
+            End::Bound => Ok(Reading::UpToDate),
+            End::Sealed(_) => {
+                place.sealed = true;
+                Ok(Reading::On)
+            }
+            // The end of a part says nothing while the file goes on.
+            _ if !whole => Ok(if progressed { Reading::On } else { Reading::Short }),
+            _ if missing.is_some() => {
+                Err(corrupt(&place.segment, replay.offset, &format!("entry {}", replay.state.next_index)))
+            }
+            End::Bad(_) if bound.is_none() => {
+                place.damaged = self.skip_damage(part, &mut replay);
+                Ok(if place.damaged { Reading::On } else { Reading::UpToDate })
+            }
+            // A writer may be at work there.
+            _ => Ok(Reading::UpToDate),
+        };
+        *place.index.write().unwrap_or_else(PoisonError::into_inner) = replay.index;
+        self.place = Some(Place { state: replay.state, chain: replay.chain, offset: replay.offset, ..place });
+        reading
+    }
+
+    /// Goes over damaged stretches as opening for writing would; tells whether there are any, and no torn end.
+    fn skip_damage(&self, part: &LoadedSegment, replay: &mut Replay) -> bool {
+        let before = replay.offset;
+        replay_over_damage(part.view(), replay, &self.segments.hasher, None);
+        let bytes = replay.offset - before;
+        if bytes > 0 {
+            tracing::warn!(offset = before, bytes, "damaged entries passed over");
+        }
+        bytes > 0
     }
 
     /// Goes to the segment behind the sealed one; tells whether there is one.
     fn next_segment(&mut self) -> Result<bool, ReadError> {
-        let Some(place) = self.place.take() else { return Ok(false) };
+        let Some(place) = &self.place else { return Ok(false) };
         let next = place.state.next_index;
         let found = self.segments.between(next.0, next.0 + 1).into_iter().find(|s| s.first_index == next);
         let Some(segment) = found.filter(|segment| segment.number > place.segment.number) else {
-            self.place = Some(place);
             return Ok(false);
         };
-        let loaded = self.segments.load(&segment)?;
-        let replay = Replay::begin(loaded.view())
-            .map_err(|malformed| corrupt(&segment, 1024, &malformed.to_string()))?;
-        self.enter(segment, place.state, place.chain, replay.offset);
+        let Some(offset) = self.at_beginning(&segment, first_entry_offset)? else {
+            return Err(corrupt(&segment, SEGMENT_HEADER_BYTES as u64, "a state frame"));
+        };
+        if let Some(place) = self.place.take() {
+            // The writer has left an index file, or it is rebuilt when it is needed.
+            place.segment.release_index();
+            self.enter(segment, place.state, place.chain, offset);
+        }
         Ok(true)
     }
 }
 
-fn corrupt(segment: &Segment, offset: u64, found: &str) -> ReadError {
+/// Returns where the frames behind the state frames of a segment begin.
+fn first_entry_offset(segment: SegmentBytes<'_>) -> Option<u64> {
+    if let Ok(replay) = Replay::begin(segment) {
+        return Some(replay.offset);
+    }
+    let mut at = SEGMENT_HEADER_BYTES as u64;
+    loop {
+        let frame = segment.frame(at).ok().or_else(|| segment.next_valid(at))?;
+        if frame.header.kind != FrameKind::State {
+            return Some(frame.offset);
+        }
+        at = frame.end();
+    }
+}
+
+fn corrupt(segment: &Segment, offset: u64, expected: &str) -> ReadError {
     ReadError::Corrupt(Corruption {
         file: segment.path.clone(),
         offset,
-        expected: "a state frame".to_owned(),
-        found: format!("a wrong {found}"),
+        expected: expected.to_owned(),
+        found: "damage".to_owned(),
     })
 }
 

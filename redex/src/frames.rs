@@ -100,21 +100,10 @@ impl<'a> SegmentBytes<'a> {
         None
     }
 
-    /// Returns the highest position that a valid frame behind `offset` testifies to be synced.
-    pub(crate) fn testified_behind(&self, offset: u64) -> Position {
-        let mut testified = Position::ZERO;
-        let mut from = offset;
-        while let Some(frame) = self.next_valid(from) {
-            testified = testified.max(testimony(&frame.header));
-            from = frame.offset;
-        }
-        testified
-    }
-
-    /// Judges the bad place at `offset`, where the entry `expected` should stand: testified synced is corrupt;
-    /// else incomplete is torn; else it is corrupt.
-    pub(crate) fn judge(&self, offset: u64, expected: Index) -> Verdict {
-        if self.testified_behind(offset).includes(expected) {
+    /// Judges the bad place at `offset`, where the entry `expected` should stand: testified synced by a frame
+    /// behind it is corrupt; else incomplete is torn; else it is corrupt.
+    pub(crate) fn judge(&self, offset: u64, expected: Index, testified: Position) -> Verdict {
+        if testified.includes(expected) {
             return Verdict::Corrupt;
         }
         match frame::is_incomplete(self.from(offset), self.place(offset)) {

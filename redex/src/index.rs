@@ -44,6 +44,8 @@ pub(crate) struct SegmentIndex {
     /// Points of the list of all entries.
     pub points: Vec<Point>,
     pub channels: BTreeMap<ChannelName, ChannelPoints>,
+    /// Whether it was rebuilt from a segment that has lost entries, whose channels are not known.
+    pub damaged: bool,
 }
 
 impl SegmentIndex {
@@ -74,6 +76,13 @@ impl SegmentIndex {
                 }
             }
         }
+    }
+
+    /// Notes that the entries from `index` on were lost at `offset`, so that whoever reads there meets it.
+    pub(crate) fn add_damage(&mut self, index: u64, offset: u64) {
+        self.damaged = true;
+        let recorded_at = self.points.last().map_or(i64::MIN, |point| point.recorded_at);
+        self.points.push(Point { seq: 0, index, offset, recorded_at });
     }
 
     /// Returns the points of a channel, or of all entries.

@@ -30,6 +30,8 @@ pub const SECTOR_BYTES: usize = 512;
 pub const FILL_STEP_BYTES_MIN: u64 = 256 << 10;
 /// Largest zero-filled step ahead of the tail.
 pub const FILL_STEP_BYTES_MAX: u64 = 16 << 20;
+/// Filled bytes that are kept behind an unsigned entry, so that one which only signs can always follow.
+pub const SIGNATURE_RESERVE_BYTES: u64 = 512;
 /// Bytes of log between two points of a sparse index.
 pub const INDEX_GRAIN_BYTES: u64 = 16 << 10;
 /// Largest state frame accepted from disk, in bytes.

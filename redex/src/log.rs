@@ -8,7 +8,8 @@ use base::{ChannelName, DiskLock, Doors, Index, Position, Timestamp};
 
 use crate::error::AppendError;
 use crate::reader::{LogReader, Published};
-use crate::request::RequestSize;
+use crate::request::creation_bytes;
+use crate::state::ChannelState;
 use crate::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, LogOptions, Rejection};
 
 mod committer;
@@ -16,6 +17,7 @@ mod flusher;
 mod open;
 mod progress;
 mod quarantine;
+mod recovery;
 mod stage;
 mod ticket;
 
@@ -35,7 +37,13 @@ use stage::{Shut, Stage};
 pub struct Log {
     shared: Arc<Shared>,
     reader: LogReader,
+    _closer: Arc<Closer>,
 }
+
+/// What the clones of a log share; the last one closes it, on the thread that drops it. Tickets and the flusher
+/// do not keep a log open, so that it is closed, and its lock free, when the last clone is gone.
+#[derive(Debug)]
+struct Closer(Arc<Shared>);
 
 /// A producer's last append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +69,7 @@ pub(crate) struct Shared {
     deadline: AtomicU64,
     clock_check: ClockCheck,
     published: Arc<Published>,
-    /// The lock of the node's directory, given back when the log was closed.
+    /// The lock of the node's directory, given back when the log was closed; held while that is done.
     lock: Mutex<Option<Arc<dyn DiskLock>>>,
 }
 
@@ -116,7 +124,7 @@ impl Log {
     /// As [`append`](Self::append).
     pub fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
         let size = request.check()?;
-        let mut stage = self.shared.stage_with_room(size);
+        let mut stage = self.shared.stage_with_room(size.bytes);
         stage.check_open()?;
         let staged = stage.submit(request, size, || self.shared.now());
         let need = Need { epoch: stage.epoch, position: staged.relies_on };
@@ -138,7 +146,7 @@ impl Log {
         if let Some(fault) = config.fault() {
             return Err(AppendError::Config { channel: channel.clone(), fault });
         }
-        let mut stage = self.shared.stage();
+        let mut stage = self.shared.stage_with_room(creation_bytes(config));
         stage.check_open()?;
         let staged = stage.create_channel(channel, config, || self.shared.now());
         let need = Need { epoch: stage.epoch, position: staged.relies_on };
@@ -228,9 +236,9 @@ impl Shared {
     }
 
     /// Locks the stage; writes what is staged before, when there is no room for more.
-    fn stage_with_room(&self, size: RequestSize) -> MutexGuard<'_, Stage> {
+    fn stage_with_room(&self, bytes: usize) -> MutexGuard<'_, Stage> {
         let stage = self.stage();
-        if stage.bytes == 0 || stage.bytes + size.bytes as u64 <= self.options.staged_bytes_max {
+        if stage.bytes == 0 || stage.bytes + bytes as u64 <= self.options.staged_bytes_max {
             return stage;
         }
         drop(stage);
@@ -268,6 +276,7 @@ impl Shared {
             }
             progress.committing = true;
         }
+        let _let_go = LetGo(self);
         let mut committer = self.committer();
         let sync = ack == Ack::Durable || self.progress.lock().wants_durable();
         let entries = self.take_staged(&committer, sync);
@@ -301,7 +310,14 @@ impl Shared {
         sync: bool,
     ) -> Result<(), Stopped> {
         if !entries.is_empty() {
-            committer.write(entries, sync)?;
+            let only_signs = entries.iter().all(stage::OpenEntry::is_empty);
+            committer.write(entries, sync).map_err(|stopped| match stopped {
+                // Who waits for what is written already would wait for ever.
+                Stopped::Write(cause) if only_signs && committer.needs_signature() => {
+                    Stopped::Broken(format!("a signature that could not be written ({cause})"))
+                }
+                stopped => stopped,
+            })?;
         }
         let unsynced = committer.synced < committer.state.position();
         if sync && unsynced {
@@ -324,26 +340,26 @@ impl Shared {
         }
         committer.published = committer.synced;
         committer.tell_readers(true);
-        let touched = std::mem::take(&mut committer.touched);
+        let news = std::mem::take(&mut committer.news);
         let state = &committer.state;
         self.published.update(|visible| {
             visible.position = committer.synced;
-            if !touched.is_empty() {
+            if !news.channels.is_empty() {
                 let channels = Arc::make_mut(&mut visible.channels);
-                for slot in touched {
+                for (slot, next) in news.channels {
                     let channel = state.channel(slot);
                     match channels.get_mut(&channel.name) {
-                        Some(known) => known.next = channel.next,
+                        Some(known) => known.next = next,
                         None => {
-                            channels.insert(channel.name.clone(), channel.clone());
+                            channels.insert(channel.name.clone(), ChannelState { next, ..channel.clone() });
                         }
                     }
                 }
             }
-            if visible.incarnations.len() != state.incarnations.len() {
-                visible.incarnations = state.incarnations.clone().into();
+            if visible.incarnations.len() != news.incarnations {
+                visible.incarnations = state.incarnations[..news.incarnations].into();
             }
-            visible.last_recorded_at = state.last_recorded_at;
+            visible.last_recorded_at = news.recorded_at;
         });
         self.published.wake();
     }
@@ -367,13 +383,18 @@ impl Shared {
                 self.arm();
             }
             Stopped::Broken(cause) => {
-                tracing::error!(%cause, "the log takes no more appends until reopened");
-                stage.shut.get_or_insert(Shut::Poisoned(cause.clone()));
                 drop(stage);
-                self.progress.poison(&cause);
-                self.published.wake();
+                self.give_up(cause);
             }
         }
+    }
+
+    /// Takes no more appends, since it is unknown what the disk holds.
+    fn give_up(&self, cause: String) {
+        tracing::error!(%cause, "the log takes no more appends until reopened");
+        self.progress.poison(&cause);
+        self.stage().shut.get_or_insert(Shut::Poisoned(cause));
+        self.published.wake();
     }
 
     /// Notes that bytes were left unsynced, so that the flusher syncs them in time.
@@ -436,9 +457,12 @@ impl Shared {
         self.flusher.wake();
     }
 
+    /// Closes the log once; whoever else closes it meanwhile waits until that is done.
     fn close(&self) -> Result<(), AppendError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = self.close_log();
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.published.close();
+        lock.take();
         closed
     }
 
@@ -467,21 +491,35 @@ impl Shared {
         let committed = self.commit(&mut committer, entries, true);
         self.publish(&mut committer);
         let closed = committed.and_then(|()| committer.close());
-        self.published.close();
-        if let Err(Stopped::Write(cause)) = closed {
-            return Err(AppendError::Unknown { cause: cause.to_string() });
+        match closed {
+            Ok(()) => ended,
+            // Everything is durable; the next opening looks at the end of the log.
+            Err(Stopped::Write(cause)) => {
+                tracing::warn!(%cause, "no record of a clean close");
+                ended
+            }
+            Err(Stopped::Broken(cause)) => Err(AppendError::Unknown { cause }),
         }
-        if let Err(Stopped::Broken(cause)) = closed {
-            return Err(AppendError::Unknown { cause });
-        }
-        ended
     }
 }
 
-impl Drop for Shared {
+impl Drop for Closer {
     fn drop(&mut self) {
-        if let Err(error) = self.close() {
+        if let Err(error) = self.0.close() {
             tracing::error!(%error, "log not closed cleanly");
+        }
+        self.0.flusher.join();
+    }
+}
+
+/// Lets go of everybody who waits when the thread that commits panics.
+struct LetGo<'a>(&'a Shared);
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.give_up("a panic while committing".to_owned());
+            self.0.progress.update(|progress| progress.committing = false);
         }
     }
 }

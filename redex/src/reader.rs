@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use base::{ChannelName, IncarnationId, Index, LogId, OriginId, Position, PublicKey, Seq, Term, Timestamp};
+use base::{
+    ChannelName, Clock, IncarnationId, Index, LogId, OriginId, Position, PublicKey, Seq, Signal, Term,
+    Timestamp,
+};
 
 use crate::codec::control::HoleRecord;
 use crate::codec::superblock::Superblock;
@@ -40,19 +43,48 @@ impl VisibleState {
 pub(crate) struct Published {
     state: Mutex<Watched>,
     changed: Condvar,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug)]
 struct Watched {
     visible: VisibleState,
     closed: bool,
-    wakers: Vec<Waker>,
+    wakers: BTreeMap<u64, Waker>,
+    next_waker: u64,
+}
+
+impl Watched {
+    /// Tells whether waiting for something beyond `position` is over.
+    fn is_over(&self, position: Position) -> bool {
+        self.visible.position > position || self.closed
+    }
+
+    /// Notes whom to wake, in place of what `id` noted before; returns the new note's id.
+    fn note(&mut self, id: Option<u64>, waker: &Waker) -> u64 {
+        let id = id.unwrap_or_else(|| {
+            self.next_waker += 1;
+            self.next_waker
+        });
+        self.wakers.insert(id, waker.clone());
+        id
+    }
+}
+
+/// Wakes a thread that waits through a clock.
+#[derive(Debug, Default)]
+struct Alarm(Signal);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.0.raise();
+    }
 }
 
 impl Published {
-    pub(crate) fn new(visible: VisibleState) -> Self {
-        let watched = Watched { visible, closed: false, wakers: Vec::new() };
-        Self { state: Mutex::new(watched), changed: Condvar::new() }
+    pub(crate) fn new(visible: VisibleState, clock: Arc<dyn Clock>) -> Self {
+        let watched = Watched { visible, closed: false, wakers: BTreeMap::new(), next_waker: 0 };
+        Self { state: Mutex::new(watched), changed: Condvar::new(), clock }
     }
 
     fn lock(&self) -> MutexGuard<'_, Watched> {
@@ -75,7 +107,7 @@ impl Published {
     pub(crate) fn wake(&self) {
         let wakers = std::mem::take(&mut self.lock().wakers);
         self.changed.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_values().for_each(Waker::wake);
     }
 
     pub(crate) fn close(&self) {
@@ -90,28 +122,30 @@ impl Published {
     /// Blocks until the position has passed `position`, the log is closed, or `limit` is over. Returns whether
     /// the position has passed.
     pub(crate) fn wait_beyond(&self, position: Position, limit: Option<Duration>) -> bool {
-        let waits = |watched: &mut Watched| watched.visible.position <= position && !watched.closed;
-        let watched = match limit {
-            None => self.changed.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner),
-            Some(limit) => {
-                self.changed
-                    .wait_timeout_while(self.lock(), limit, waits)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0
+        match limit {
+            None => {
+                let waits = |watched: &mut Watched| !watched.is_over(position);
+                drop(self.changed.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner));
             }
-        };
-        watched.visible.position > position
+            Some(limit) => self.wait_at_most(position, self.clock.monotonic().saturating_add(limit)),
+        }
+        self.position() > position
     }
 
-    fn poll_beyond(&self, position: Position, context: &Context<'_>) -> Poll<()> {
-        let mut watched = self.lock();
-        if watched.visible.position > position || watched.closed {
-            return Poll::Ready(());
+    fn wait_at_most(&self, position: Position, deadline: Duration) {
+        let alarm = Arc::new(Alarm::default());
+        let waker = Waker::from(Arc::clone(&alarm));
+        let mut noted = None;
+        loop {
+            let mut watched = self.lock();
+            if watched.is_over(position) || self.clock.monotonic() >= deadline {
+                noted.map(|id| watched.wakers.remove(&id));
+                return;
+            }
+            noted = Some(watched.note(noted, &waker));
+            drop(watched);
+            self.clock.wait(&alarm.0, Some(deadline));
         }
-        if !watched.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            watched.wakers.push(context.waker().clone());
-        }
-        Poll::Pending
     }
 }
 
@@ -211,7 +245,7 @@ impl LogReader {
     /// Needs no runtime; beside a writer of another process it needs somebody who calls
     /// [`refresh`](Self::refresh).
     pub fn beyond(&self, position: Position) -> Beyond {
-        Beyond { published: Arc::clone(&self.shared.published), position }
+        Beyond { published: Arc::clone(&self.shared.published), position, waker: None }
     }
 
     /// Blocks until the visible position has passed `position`, the log is closed, or `limit` is over. Returns
@@ -222,17 +256,35 @@ impl LogReader {
 }
 
 /// See [`LogReader::beyond`].
+///
+/// *Cancel safety*: dropping it leaves nothing behind.
 #[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
 pub struct Beyond {
     published: Arc<Published>,
     position: Position,
+    waker: Option<u64>,
 }
 
 impl Future for Beyond {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.published.poll_beyond(self.position, context)
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let published = Arc::clone(&self.published);
+        let mut watched = published.lock();
+        if watched.is_over(self.position) {
+            return Poll::Ready(());
+        }
+        self.waker = Some(watched.note(self.waker, context.waker()));
+        Poll::Pending
+    }
+}
+
+impl Drop for Beyond {
+    fn drop(&mut self) {
+        if let Some(waker) = self.waker {
+            self.published.lock().wakers.remove(&waker);
+        }
     }
 }
 
@@ -326,8 +378,15 @@ impl LogView {
     }
 
     /// Returns when the newest entry was put in order; the epoch for an empty log.
-    pub fn last_recorded_at(&self) -> Timestamp {
-        self.visible.last_recorded_at
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], only from a view of an earlier position, which has to look the entry up.
+    pub fn last_recorded_at(&self) -> Result<Timestamp, ReadError> {
+        match self.position == self.visible.position {
+            true => Ok(self.visible.last_recorded_at),
+            false => Scan::last_recorded_at(&self.shared.segments, &self.visible, self.position),
+        }
     }
 
     /// Returns all channels, sorted by name.

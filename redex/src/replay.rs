@@ -4,10 +4,10 @@ use base::{Index, LogId, Position};
 
 use crate::chain::Chain;
 use crate::codec::append::Repeatable;
-use crate::codec::control::HoleRecord;
+use crate::codec::control::{Control, HoleRecord};
 use crate::codec::entry::EntryParts;
 use crate::codec::footer::{Footer, Standing, decode_close, decode_footer};
-use crate::codec::frame::FrameKind;
+use crate::codec::frame::{FRAME_BYTES_MIN, FrameKind};
 use crate::codec::segment_header::SEGMENT_HEADER_BYTES;
 use crate::codec::{Malformed, control, entry, state};
 use crate::frames::{Frame, SegmentBytes, Step, testimony};
@@ -25,9 +25,20 @@ pub(crate) struct Replay {
     pub offset: u64,
     /// The highest position that a frame testified to be synced.
     pub testified: Position,
-    /// Entries that nothing testified to be synced yet: index and offset.
-    pub unsynced: Vec<(Index, u64)>,
+    /// Frames that nothing testified to be synced yet.
+    pub unsynced: Vec<UnsyncedFrame>,
+    /// Holes that no entry has on record yet.
+    pub unrecorded: Vec<HoleRecord>,
     pub end: End,
+}
+
+/// A frame that may be in the page cache alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnsyncedFrame {
+    pub offset: u64,
+    pub entry: bool,
+    /// Whoever testifies that this entry is synced testifies to the frame, too: its own, or the next one.
+    index: Index,
 }
 
 /// What stands behind the frames that were read.
@@ -96,7 +107,8 @@ impl Replay {
     /// Goes on where an earlier reading stopped.
     pub(crate) fn resume(state: LogState, chain: Chain, index: SegmentIndex, offset: u64) -> Self {
         let testified = Position::ZERO;
-        Self { state, chain, index, offset, testified, unsynced: Vec::new(), end: End::Open }
+        let (unsynced, unrecorded) = (Vec::new(), Vec::new());
+        Self { state, chain, index, offset, testified, unsynced, unrecorded, end: End::Open }
     }
 
     /// Reads frames until their end, a bad place, or the first entry that `bound` leaves out.
@@ -141,21 +153,21 @@ impl Replay {
                 self.check_standing(&decode_close(&body)?, hasher)?;
                 self.end = End::Closed;
             }
-            FrameKind::Hole => {
-                let hole = decode_hole_frame(&body)?;
-                self.apply_hole(&hole, hasher)?;
-            }
+            FrameKind::Hole => self.hole(frame, &body, hasher)?,
             FrameKind::State | FrameKind::Vote | FrameKind::Marker => {
                 return Err(Malformed::new("frame kind"));
             }
         }
+        let entry = frame.header.kind == FrameKind::Entry;
+        let index = if entry { frame.header.index } else { self.state.next_index };
+        self.unsynced.push(UnsyncedFrame { offset: frame.offset, entry, index });
         Ok(())
     }
 
     fn testify(&mut self, position: Position) {
         if position > self.testified {
             self.testified = position;
-            self.unsynced.retain(|(index, _)| !position.includes(*index));
+            self.unsynced.retain(|frame| !position.includes(frame.index));
         }
     }
 
@@ -169,10 +181,14 @@ impl Replay {
             return Err(Malformed::new("previous hash"));
         }
         apply_entry(&mut self.state, &parts)?;
+        for control in &head.controls {
+            if let Control::Hole(record) = control {
+                self.unrecorded.retain(|hole| hole != record);
+            }
+        }
         let hash = hasher.entry(parts.head_bytes);
         self.chain.push(hasher, head.slot, hash, parts.signature.is_some());
         self.index.add(head.slot.index, frame.offset, head.recorded_at, &head.blocks);
-        self.unsynced.push((head.slot.index, frame.offset));
         Ok(())
     }
 
@@ -186,20 +202,40 @@ impl Replay {
         }
     }
 
-    fn apply_hole(&mut self, hole: &HoleFrame, hasher: &LogHasher) -> Result<(), Malformed> {
-        if hole.record.first != self.state.next_index {
-            return Err(Malformed::new("hole start"));
-        }
-        skip_hole(&mut self.state, &mut self.chain, hole, hasher);
+    fn hole(&mut self, frame: &Frame<'_>, body: &[u8], hasher: &LogHasher) -> Result<(), Malformed> {
+        let hole = decode_hole_frame(body)?;
+        apply_hole(&mut self.state, &mut self.chain, &hole, frame.header.frame_bytes() as u64, hasher)?;
+        self.unrecorded.push(hole.record);
         Ok(())
     }
 }
 
-/// Moves state and chain over lost entries.
-pub(crate) fn skip_hole(state: &mut LogState, chain: &mut Chain, hole: &HoleFrame, hasher: &LogHasher) {
-    state.apply_hole(&hole.record);
-    chain.root.skip_to(hasher, hole.record.next);
+/// Moves state and chain over lost entries, as a hole frame of so many bytes says.
+pub(crate) fn apply_hole(
+    state: &mut LogState,
+    chain: &mut Chain,
+    hole: &HoleFrame,
+    frame_bytes: u64,
+    hasher: &LogHasher,
+) -> Result<(), Malformed> {
+    let record = &hole.record;
+    if state.knows_hole(record) {
+        state.apply_hole(record);
+        return Ok(());
+    }
+    let lost = record.next.0.saturating_sub(record.first.0);
+    if record.first != state.next_index || lost > entries_max(frame_bytes) {
+        return Err(Malformed::new("hole start"));
+    }
+    state.apply_hole(record);
+    chain.root.skip_to(hasher, record.next);
     chain.last_hash = hole.resumed_hash;
+    Ok(())
+}
+
+/// Returns how many entries damaged bytes may have held, at most.
+pub(crate) fn entries_max(bytes: u64) -> u64 {
+    bytes / FRAME_BYTES_MIN + 1
 }
 
 pub(crate) fn apply_entry(state: &mut LogState, parts: &EntryParts<'_>) -> Result<(), Malformed> {
@@ -234,6 +270,13 @@ pub(crate) struct HoleFrame {
 
 /// Bytes of a hole frame's body without its record.
 const HOLE_FIXED_BYTES: usize = 8 + 32;
+
+/// Returns the bytes of the smallest body that holds a hole.
+pub(crate) fn hole_body_bytes(record: &HoleRecord) -> usize {
+    let mut bytes = Vec::new();
+    control::encode_hole(&mut bytes, record);
+    HOLE_FIXED_BYTES + bytes.len()
+}
 
 /// Encodes a hole frame's body of exactly `body_bytes`; `None` when it does not fit.
 pub(crate) fn encode_hole_frame(hole: &HoleFrame, body_bytes: usize) -> Option<Vec<u8>> {

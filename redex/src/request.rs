@@ -5,10 +5,10 @@ use base::{ChannelName, Hash};
 use crate::codec::event::encoded_bytes;
 use crate::error::AppendError;
 use crate::limits::{
-    BLOBS_MAX, ENTRY_BYTES_MAX, EVENT_BYTES_MAX, HEADER_NAME_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX,
-    KIND_BYTES_MAX, PRODUCER_ID_BYTES_MAX,
+    BLOBS_MAX, BLOCK_BYTES_TARGET, ENTRY_BYTES_MAX, EVENT_BYTES_MAX, HEADER_NAME_BYTES_MAX, HEADERS_MAX,
+    KEY_BYTES_MAX, KIND_BYTES_MAX, PRODUCER_ID_BYTES_MAX,
 };
-use crate::{EventInput, Expect};
+use crate::{ChannelConfig, EventInput, Expect};
 
 /// Events for one channel.
 #[derive(Debug, Clone, Copy)]
@@ -62,39 +62,51 @@ pub struct AppendRequest<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestSize {
     pub events: u32,
-    /// Bytes of the event records.
+    /// The most bytes that the request can take in an entry: its events, the record of the append, and what its
+    /// channels need in the block list and among the controls.
     pub bytes: usize,
 }
+
+/// The most bytes that a channel of a request takes beside its events: a block item, a control record and a range,
+/// each with a name of at most 255 bytes.
+const PART_BYTES_MAX: usize = 640;
+/// The most bytes of an append record without its key or producer id and its ranges.
+const APPEND_BYTES_MAX: usize = 64;
 
 impl AppendRequest<'_> {
     /// Checks every length against its limit.
     pub(crate) fn check(&self) -> Result<RequestSize, AppendError> {
-        check_idempotency(self.idempotency)?;
+        let name_bytes = check_idempotency(self.idempotency)?;
         let mut events = 0usize;
         let mut bytes = 0usize;
         for event in self.parts.iter().flat_map(|part| part.events) {
             bytes = bytes.saturating_add(check_event(event)?);
             events += 1;
         }
-        // A block item and an append record are far smaller than this reserve for each part.
-        let whole = bytes.saturating_add(self.parts.len().saturating_mul(512)).saturating_add(16 << 10);
-        if whole > ENTRY_BYTES_MAX {
-            return Err(AppendError::TooLarge { what: "append", bytes: whole, max: ENTRY_BYTES_MAX });
+        // A block ends when it is full, and the next one has an item of its own.
+        let blocks = (bytes / BLOCK_BYTES_TARGET).saturating_add(self.parts.len());
+        let bytes = bytes
+            .saturating_add(blocks.saturating_mul(PART_BYTES_MAX))
+            .saturating_add(APPEND_BYTES_MAX + name_bytes);
+        if bytes > ENTRY_BYTES_MAX {
+            return Err(AppendError::TooLarge { what: "append", bytes, max: ENTRY_BYTES_MAX });
         }
         Ok(RequestSize { events: u32::try_from(events).expect("events have at least 16 bytes each"), bytes })
     }
 }
 
-fn check_idempotency(idempotency: Idempotency<'_>) -> Result<(), AppendError> {
+/// Returns the bytes of the key or producer id.
+fn check_idempotency(idempotency: Idempotency<'_>) -> Result<usize, AppendError> {
     let (what, name) = match idempotency {
-        Idempotency::None => return Ok(()),
+        Idempotency::None => return Ok(0),
         Idempotency::Key(key) => ("idempotency key", key),
         Idempotency::Producer { id, .. } => ("producer id", id),
     };
     if name.is_empty() {
         return Err(AppendError::Empty { what });
     }
-    limit(what, name.len(), PRODUCER_ID_BYTES_MAX)
+    limit(what, name.len(), PRODUCER_ID_BYTES_MAX)?;
+    Ok(name.len())
 }
 
 fn check_event(event: &EventInput<'_>) -> Result<usize, AppendError> {
@@ -112,4 +124,9 @@ fn check_event(event: &EventInput<'_>) -> Result<usize, AppendError> {
 
 fn limit(what: &'static str, bytes: usize, max: usize) -> Result<(), AppendError> {
     if bytes > max { Err(AppendError::TooLarge { what, bytes, max }) } else { Ok(()) }
+}
+
+/// Returns the most bytes that the creation of a channel takes in an entry.
+pub(crate) fn creation_bytes(config: &ChannelConfig) -> usize {
+    PART_BYTES_MAX + config.content_type.as_ref().map_or(0, String::len)
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use base::{ChannelName, Position, Seq};
+use base::{ChannelName, Position, Seq, Timestamp};
 
 use crate::codec::control::HoleRecord;
 use crate::error::{Corruption, ReadError};
@@ -12,7 +12,7 @@ use crate::index::points::PointList;
 use crate::reader::VisibleState;
 use crate::segments::{Segment, Segments};
 use crate::state::ChannelState;
-use crate::{Channels, Chunk, Selection};
+use crate::{Bounds, Channels, Chunk, Selection};
 
 mod frame_reader;
 mod losses;
@@ -73,6 +73,8 @@ pub(crate) struct Scope {
     born: Option<u64>,
     /// The one wanted channel.
     channel: Option<ChannelState>,
+    /// The position that the channel is as of.
+    as_of: Position,
     holes: Arc<[HoleRecord]>,
 }
 
@@ -86,12 +88,13 @@ impl Scope {
             }
         };
         let channel = selection.only_channel().and_then(|name| visible.channels.get(name)).cloned();
-        Self { born, channel, holes: Arc::clone(&visible.holes) }
+        Self { born, channel, as_of: visible.position, holes: Arc::clone(&visible.holes) }
     }
 
     pub(crate) fn channel(channel: &ChannelState, holes: &Arc<[HoleRecord]>) -> Self {
         let born = Some(channel.created_index.0);
-        Self { born, channel: Some(channel.clone()), holes: Arc::clone(holes) }
+        let as_of = Position(u64::MAX);
+        Self { born, channel: Some(channel.clone()), as_of, holes: Arc::clone(holes) }
     }
 }
 
@@ -153,6 +156,21 @@ impl Scan {
         let behind = seqs.map_or(channel.base, |seqs| Seq(seqs.end));
         let lost = losses::next_behind_holes(&scope.holes, &channel.name, position);
         Ok(lost.map_or(behind, |next| behind.max(next)))
+    }
+
+    /// Returns when the last entry below a position was recorded; the epoch when there is none.
+    pub(crate) fn last_recorded_at(
+        segments: &Arc<Segments>,
+        visible: &VisibleState,
+        position: Position,
+    ) -> Result<Timestamp, ReadError> {
+        let newest = Selection { reverse: true, skip_holes: true, ..Selection::default() };
+        let scope = Scope::new(&newest, visible);
+        let mut scan = Self::new(Arc::clone(segments), newest, position, scope)?;
+        while scan.ready.is_empty() && !scan.done {
+            scan.advance()?;
+        }
+        Ok(scan.ready.last().map_or(Timestamp::default(), Chunk::recorded_at))
     }
 
     /// Reads backward until `last` events are found, to give them out in the order that was asked for.
@@ -239,13 +257,22 @@ impl Scan {
     fn enter_segment(&mut self) -> Result<(), ReadError> {
         let Some(segment) = self.queue.pop_front() else { return self.finish() };
         self.statistics.segments += 1;
-        let mut points = PointList::new(&self.segments, &segment, self.channel.clone())?;
+        // What was lost without a trace may be the channel's; where its numbers bound the scan, they tell.
+        let traced = !self.is_bounded_by_entries() || !self.segments.index(&segment)?.is_damaged();
+        let channel = self.channel.clone().filter(|_| traced);
+        let mut points = PointList::new(&self.segments, &segment, channel)?;
         let sought = self.seek(segment, &mut points);
         self.statistics.index_blocks += std::mem::take(&mut points.blocks_read);
         if let Some((segment, place)) = sought? {
             self.current = Window::open(&self.segments, segment, points, place, self.selection.reverse)?;
         }
         Ok(())
+    }
+
+    /// Tells whether the scan begins or ends at an entry that its index or its time decides on.
+    fn is_bounded_by_entries(&self) -> bool {
+        let Selection { indexes, recorded, .. } = &self.selection;
+        *indexes != Bounds::default() || *recorded != Bounds::default()
     }
 
     /// Returns the place of the point to begin at; `None` when the segment holds nothing that is wanted.
@@ -392,7 +419,7 @@ impl Scan {
                 }
                 Ok(Found::Other) => {}
                 Ok(Found::End) => return Ok(None),
-                Err(ReadError::Corrupt(_)) if self.selection.skip_holes => {
+                Err(ReadError::Corrupt(_)) if self.passes_over(window.frames.next_index()) => {
                     if !window.frames.skip_damage(&self.segments, &window.segment)? {
                         return Ok(None);
                     }
@@ -401,6 +428,12 @@ impl Scan {
             }
         }
         Ok(None)
+    }
+
+    /// Tells whether damage where an entry should stand is no fault of its own: it is to be skipped, or on
+    /// record as a hole, at which the next entry fails if anything that is wanted was lost.
+    fn passes_over(&self, index: Option<u64>) -> bool {
+        self.selection.skip_holes || index.is_some_and(|index| self.losses.begins_at(index))
     }
 
     /// Returns what an entry tells about losses: with one wanted channel, only an entry that has it does.
@@ -421,7 +454,8 @@ impl Scan {
     ) -> Result<(), ReadError> {
         let begin = Position(self.plan.checked_from);
         let next_seq = || Self::next_seq(&self.segments, &self.scope, begin).map(|seq| seq.0);
-        match self.losses.between(&self.selection, &self.plan, before, after, next_seq)? {
+        let edges = self.edges();
+        match self.losses.between(&self.selection, &self.plan, before, after, edges, next_seq)? {
             None => Ok(()),
             Some(Loss::Hole(first, last)) => Err(ReadError::Hole { first, last }),
             Some(Loss::Gap { expected, found }) => {
@@ -437,6 +471,16 @@ impl Scan {
                 })
             }
         }
+    }
+
+    /// Returns the numbers of the one wanted channel that the scan begins and ends at, as far as they are known
+    /// without reading.
+    fn edges(&self) -> (Option<u64>, Option<u64>) {
+        let Some(channel) = self.scope.channel.as_ref().filter(|_| !self.is_bounded_by_entries()) else {
+            return (None, None);
+        };
+        let whole = self.plan.to == self.scope.as_of.0;
+        (Some(channel.base.0), whole.then_some(channel.next.0))
     }
 
     /// Ends a scan that ran out of segments: something may have been lost at their end.

@@ -1,6 +1,7 @@
 //! The segment files of a log, as readers share them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
@@ -11,11 +12,12 @@ use crate::codec::entry;
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{SEGMENT_HEADER_BYTES, file_name, parse_file_name};
 use crate::error::ReadError;
+use crate::frames::is_zero;
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
 use crate::index::file::{self, IndexOwner, decode_directory, decode_header};
 use crate::index::points::{IndexFile, IndexSource};
-use crate::replay::LoadedSegment;
+use crate::replay::{LoadedSegment, decode_hole_frame};
 
 /// One segment file.
 #[derive(Debug)]
@@ -145,14 +147,13 @@ impl Segments {
         Ok(source)
     }
 
-    /// Returns the first number of a channel in a segment and the one behind its last there; `None` when the
-    /// segment has no event of it.
+    /// Returns the numbers of a channel in a segment; `None` when the segment has no event of it.
     pub(crate) fn seqs(
         &self,
         segment: &Segment,
         channel: &ChannelName,
-    ) -> Result<Option<(u64, u64)>, ReadError> {
-        Ok(self.index(segment)?.seqs(channel).map(|(first, next)| (first.0, next.0)))
+    ) -> Result<Option<Range<u64>>, ReadError> {
+        Ok(self.index(segment)?.seqs(channel))
     }
 
     /// Returns when the first and the last entry of a segment were recorded; `None` when it has none.
@@ -199,31 +200,45 @@ impl Segments {
         Ok(rebuilt)
     }
 
-    /// Reads a whole segment for its index; damaged stretches are left out, and whoever reads across them
-    /// meets them.
+    /// Reads a whole segment for its index. Entries that were lost are noted where they stood.
     fn rebuild_index(&self, segment: &Segment) -> Result<SegmentIndex, ReadError> {
         let loaded = self.load(segment)?;
         let view = loaded.view();
         let mut index = SegmentIndex::default();
+        let mut next = segment.first_index;
         let mut at = SEGMENT_HEADER_BYTES as u64;
         while let Some(frame) = view.frame(at).ok().or_else(|| view.next_valid(at)) {
-            if frame.header.kind == FrameKind::Footer {
-                break;
+            if frame.header.index > next {
+                index.add_damage(next.0, at);
             }
+            at = frame.end();
+            next = next.max(frame.header.index);
+            if frame.header.kind == FrameKind::Footer {
+                return Ok(index);
+            }
+            let Ok(body) = frame.body() else { continue };
             if frame.header.kind == FrameKind::Entry
-                && let Ok(body) = frame.body()
                 && let Ok(parts) = entry::decode_front(&body)
             {
                 let head = &parts.head;
                 index.add(head.slot.index, frame.offset, head.recorded_at, &head.blocks);
+                next = head.slot.index.next();
+            } else if frame.header.kind == FrameKind::Hole
+                && let Ok(hole) = decode_hole_frame(&body)
+            {
+                // Holes on record are known without the index.
+                next = next.max(hole.record.next);
             }
-            at = frame.end();
+        }
+        if !is_zero(view.from(at)) {
+            index.add_damage(next.0, at);
         }
         Ok(index)
     }
 
-    /// Writes the index file of a sealed segment; it is derived, so that failing to is no failure.
-    pub(crate) fn write_index(&self, segment: &Segment, segment_bytes: u64, index: &SegmentIndex) {
+    /// Writes the index file of a sealed segment; it is derived, so that failing to is no failure. Tells whether
+    /// it was written.
+    pub(crate) fn write_index(&self, segment: &Segment, segment_bytes: u64, index: &SegmentIndex) -> bool {
         let bytes = file::encode(self.owner(segment, segment_bytes), index);
         let path = segment.index_path();
         let written = self.disk.open(&path, OpenMode::OpenOrCreate).and_then(|file| {
@@ -232,7 +247,9 @@ impl Segments {
         });
         if let Err(cause) = written {
             tracing::warn!(path = %path.display(), %cause, "index file not written");
+            return false;
         }
+        true
     }
 
     /// Reads a whole segment file.

@@ -16,7 +16,8 @@ use crate::{At, ChannelConfig, ChannelRange};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChannelState {
     pub name: ChannelName,
-    /// The number of the first event; above 0 only in a channel that was moved here.
+    /// The number of the first event; above 0 only in a channel that was moved here, or that may have lost its
+    /// beginning.
     pub base: Seq,
     pub next: Seq,
     pub created_at: Timestamp,
@@ -127,8 +128,10 @@ impl LogState {
                 self.producers.insert(id.clone(), Remembered { number: *number, digest, at });
             }
             Repeat::Key(key) => {
-                self.keys.insert(key.clone(), Remembered { number: 0, digest, at });
-                self.key_order.push_back(key.clone());
+                let known = self.keys.insert(key.clone(), Remembered { number: 0, digest, at });
+                if known.is_none() {
+                    self.key_order.push_back(key.clone());
+                }
                 if self.key_order.len() > KEY_WINDOW {
                     self.key_order.pop_front().map(|oldest| self.keys.remove(&oldest));
                 }
@@ -201,7 +204,8 @@ impl LogState {
         Ok(())
     }
 
-    /// Goes on behind entries that were lost.
+    /// Goes on behind entries that were lost. A hole that is known already is told more of: channels that it
+    /// may have taken events of.
     pub(crate) fn apply_hole(&mut self, hole: &HoleRecord) {
         for (name, next) in &hole.channels {
             match self.slot(name) {
@@ -219,7 +223,23 @@ impl LogState {
             }
         }
         self.next_index = self.next_index.max(hole.next);
-        self.holes.push(hole.clone());
+        match self.holes.iter_mut().find(|known| known.is_same_range(hole)) {
+            Some(known) => known.channels.extend(hole.channels.iter().cloned()),
+            None if hole.first < hole.next => self.holes.push(hole.clone()),
+            // A damaged frame that held no entry.
+            None => {}
+        }
+    }
+
+    /// Returns the first number of a channel that is created now: above anything that a channel of this name
+    /// may have had in entries that were lost.
+    pub(crate) fn seq_floor(&self) -> Seq {
+        self.holes.iter().map(|hole| hole.floor).max().unwrap_or_default()
+    }
+
+    /// Tells whether a hole is on record.
+    pub(crate) fn knows_hole(&self, hole: &HoleRecord) -> bool {
+        self.holes.iter().any(|known| known.is_same_range(hole))
     }
 
     /// Returns the position behind everything applied.

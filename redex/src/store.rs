@@ -67,6 +67,8 @@ impl Store {
         let disk = &*doors.disk;
         disk.create_directories(dir).map_err(OpenError::io(dir))?;
         let lock = Arc::from(take_lock(disk, dir)?);
+        // What a process that ended before has named, such as the key, need not be durable under its name yet.
+        disk.sync_directory(dir).map_err(OpenError::io(dir))?;
         let log_dir = dir.join("logs").join(MAIN);
         let identity_path = dir.join("identity");
         let identity = Arc::new(open_identity(doors, &identity_path, &log_dir)?);
@@ -212,7 +214,7 @@ impl StoreReader {
         let segments =
             Arc::new(Segments::new(&log_dir, superblock.log, Arc::clone(&doors.disk), options.cache_bytes));
         let follower = Follower::new(Arc::clone(&segments), dir.join("lock"));
-        let published = Arc::new(Published::new(VisibleState::empty()));
+        let published = Arc::new(Published::new(VisibleState::empty(), Arc::clone(&doors.clock)));
         let reader = LogReader::new(superblock, segments, published, Some(follower));
         reader.refresh().map_err(open_error)?;
         Ok(Self { logs: Arc::new([reader]) })

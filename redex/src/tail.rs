@@ -8,7 +8,7 @@ use crate::error::ReadError;
 use crate::reader::Beyond;
 use crate::{Event, LogReader, Selection};
 
-/// Bytes of payload after which a batch is given out.
+/// Bytes of events, as they are in memory, after which a batch is given out.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// A place in a log that moves over selected events. It reads from the log itself, so that it can be arbitrarily
@@ -53,8 +53,9 @@ impl Tail {
                 Ok(Some(chunk)) => {
                     self.position = chunk.index().position_after();
                     for event in chunk.events() {
-                        bytes += event.payload.len();
-                        events.push(event.to_event());
+                        let event = event.to_event();
+                        bytes += event_bytes(&event);
+                        events.push(event);
                     }
                 }
                 Ok(None) => {
@@ -101,4 +102,10 @@ impl Tail {
     pub fn is_ended(&self) -> bool {
         self.scan.is_none() && self.reader.is_closed() && self.reader.visible() <= self.position
     }
+}
+
+fn event_bytes(event: &Event) -> usize {
+    let headers = event.headers.iter().map(|(name, value)| name.len() + value.len() + 64).sum::<usize>();
+    let key = event.key.as_ref().map_or(0, String::len);
+    size_of::<Event>() + event.payload.len() + event.kind.len() + key + headers + 40 * event.blobs.len()
 }

@@ -46,6 +46,9 @@ impl Encoding {
     }
 }
 
+/// A value with its number, or why it does not decode.
+pub type Decoded<T> = Result<(Seq, T), ReadError>;
+
 /// A channel of values. Cloning shares it.
 ///
 /// # Examples
@@ -113,7 +116,7 @@ impl<T: Serialize + DeserializeOwned, W: LogWriter + Clone> TypedChannel<T, W> {
     /// # Errors
     ///
     /// As [`LogView::read`](crate::LogView::read).
-    pub fn read(&self) -> Result<impl Iterator<Item = Result<(Seq, T), ReadError>> + use<T, W>, ReadError> {
+    pub fn read(&self) -> Result<impl Iterator<Item = Decoded<T>> + use<T, W>, ReadError> {
         let encoding = self.encoding;
         let events = self.reader().view().read(&Selection::channel(&self.name))?;
         Ok(events.map(move |event| event.and_then(|event| decode(encoding, &event))))
@@ -131,7 +134,7 @@ impl<T: Serialize + DeserializeOwned, W: LogWriter + Clone> TypedChannel<T, W> {
     }
 }
 
-fn decode<T: DeserializeOwned>(encoding: Encoding, event: &Event) -> Result<(Seq, T), ReadError> {
+fn decode<T: DeserializeOwned>(encoding: Encoding, event: &Event) -> Decoded<T> {
     match encoding.decode(&event.payload) {
         Ok(value) => Ok((event.seq, value)),
         Err(cause) => Err(ReadError::Decode { channel: event.channel.clone(), seq: event.seq, cause }),
@@ -153,7 +156,7 @@ impl<T: DeserializeOwned> TypedTail<T> {
     /// # Errors
     ///
     /// As [`Tail::next_batch`].
-    pub fn next_batch(&mut self) -> Result<Vec<Result<(Seq, T), ReadError>>, ReadError> {
+    pub fn next_batch(&mut self) -> Result<Vec<Decoded<T>>, ReadError> {
         Ok(self.tail.next_batch()?.iter().map(|event| decode(self.encoding, event)).collect())
     }
 

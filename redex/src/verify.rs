@@ -18,8 +18,9 @@ use crate::codec::{Malformed, event, superblock};
 use crate::error::OpenError;
 use crate::frames::{Frame, SegmentBytes, Step, Verdict, testimony};
 use crate::hashing::LogHasher;
-use crate::replay::{apply_entry, read_state, standing_of};
+use crate::replay::{apply_entry, apply_hole, decode_hole_frame, entries_max, read_state, standing_of};
 use crate::state::LogState;
+use crate::survey::Survey;
 
 /// What to verify.
 #[derive(Debug, Clone, Default)]
@@ -352,6 +353,7 @@ impl<'a> Verifier<'a> {
     fn frames(&mut self, path: &Path, segment: SegmentBytes<'_>, begin: u64, last: bool) {
         let mut offset = begin;
         let mut sealed = false;
+        let mut survey = None;
         loop {
             match segment.step(offset) {
                 Step::End => break,
@@ -376,7 +378,9 @@ impl<'a> Verifier<'a> {
                         self.stopped = true;
                         return;
                     }
-                    if last && segment.judge(offset, self.state.next_index) == Verdict::Torn {
+                    let survey = survey.get_or_insert_with(|| Survey::behind(segment, offset));
+                    let testified = survey.testified_behind(offset);
+                    if last && segment.judge(offset, self.state.next_index, testified) == Verdict::Torn {
                         let bytes = used_bytes(segment.from(offset));
                         self.report.torn_tail = Some(TornTail { file: path.to_owned(), offset, bytes });
                         return;
@@ -418,10 +422,13 @@ impl<'a> Verifier<'a> {
             first,
             next: head.slot.index.max(first),
             bytes: 0,
+            floor: Seq::ZERO,
             channels: channels.into_iter().filter(|(name, _)| !created_here(head, name)).collect(),
         };
         self.state.apply_hole(&hole);
-        self.chain.root.skip_to(&self.hasher, head.slot.index);
+        // Roots mean nothing behind a loss; a forged index must not make this last for ever.
+        let limit = Index(self.chain.root.position().0).plus(entries_max(self.report.bytes));
+        self.chain.root.skip_to(&self.hasher, head.slot.index.min(limit));
         self.chain.last_hash = head.previous;
     }
 
@@ -444,8 +451,17 @@ impl<'a> Verifier<'a> {
             FrameKind::Hole => {
                 let found = "a record of entries that were lost to corruption";
                 self.fault(path, frame.offset, format!("entry {}", self.state.next_index), found);
-                if let Ok(hole) = crate::replay::decode_hole_frame(&body) {
-                    crate::replay::skip_hole(&mut self.state, &mut self.chain, &hole, &self.hasher);
+                let frame_bytes = frame.header.frame_bytes() as u64;
+                let applied = decode_hole_frame(&body).and_then(|hole| {
+                    apply_hole(&mut self.state, &mut self.chain, &hole, frame_bytes, &self.hasher)
+                });
+                if let Err(malformed) = applied {
+                    self.fault(
+                        path,
+                        frame.offset,
+                        "a hole that follows from the log before it",
+                        wrong(&malformed),
+                    );
                 }
             }
             FrameKind::State | FrameKind::Vote | FrameKind::Marker => {

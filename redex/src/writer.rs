@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use base::{DiskFile, write_all_at};
 
-use crate::limits::{FILL_STEP_BYTES_MAX, FILL_STEP_BYTES_MIN};
+use crate::limits::{FILL_STEP_BYTES_MAX, FILL_STEP_BYTES_MIN, SECTOR_BYTES};
+
+/// Bytes of the largest single write; a multiple of the sector. Operating systems cut larger ones anywhere.
+const WRITE_BYTES_MAX: usize = 1 << 30;
 
 /// The open segment file of a writer.
 #[derive(Debug)]
@@ -36,23 +39,58 @@ impl SegmentWriter {
         self.tail
     }
 
+    /// Returns where the space ends that frames can be written to without asking for more.
+    pub(crate) fn filled(&self) -> u64 {
+        self.length
+    }
+
     /// Writes whole frames behind the tail.
     ///
-    /// When this fails, the bytes have been taken back, and the tail stands where it stood; only when taking
-    /// them back fails too, the second value says so.
+    /// When this fails, the bytes have been taken back, durably, and the tail stands where it stood; only when
+    /// taking them back fails too, the second value says so.
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), (io::Error, Option<io::Error>)> {
         let end = self.tail + frames.len() as u64;
         if end > self.length {
             self.fill(end);
         }
-        match write_all_at(&*self.file, frames, self.tail) {
-            Ok(()) => {
+        let mut written = self.write(frames);
+        if matches!(written, Ok(Written::Part)) {
+            written = self.take_back(end).and_then(|()| self.write(frames));
+        }
+        let cause = match written {
+            Ok(Written::Whole) => {
                 self.tail = end;
                 self.length = self.length.max(end);
-                Ok(())
+                return Ok(());
             }
-            Err(cause) => Err((cause, self.take_back(end).err())),
+            // What makes writes to a file short is a lack of space.
+            Ok(Written::Part) => io::ErrorKind::StorageFull.into(),
+            Err(cause) => cause,
+        };
+        Err((cause, self.take_back(end).err()))
+    }
+
+    /// Writes frames so that a crash leaves each sector whole or not at all; stops at a write that ends within
+    /// a sector, since half a sector does not look unwritten.
+    fn write(&self, frames: &[u8]) -> io::Result<Written> {
+        let sector = SECTOR_BYTES as u64;
+        let mut rest = frames;
+        let mut offset = self.tail;
+        while !rest.is_empty() {
+            let piece = rest.len().min(WRITE_BYTES_MAX - (offset % sector) as usize);
+            match self.file.write_at(&rest[..piece], offset) {
+                Ok(count) => {
+                    rest = &rest[count.min(piece)..];
+                    offset += count as u64;
+                    if count == 0 || (!rest.is_empty() && !offset.is_multiple_of(sector)) {
+                        return Ok(Written::Part);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(Written::Whole)
     }
 
     /// Writes zeros up to a step behind `end`, so that syncs need not record a new length each time. A disk
@@ -71,12 +109,15 @@ impl SegmentWriter {
         }
     }
 
+    /// Takes back a write that reached at most to `end`. This is durable before anything else is written here:
+    /// else a crash could leave what was rejected, or a mixture of it and what came later.
     fn take_back(&mut self, end: u64) -> io::Result<()> {
         let length = self.file.length()?;
         if length > self.length {
             self.file.set_length(self.length)?;
         }
-        write_zeros(&*self.file, self.tail, end.min(self.length))
+        write_zeros(&*self.file, self.tail, end.min(self.length))?;
+        self.file.sync_data()
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
@@ -89,6 +130,13 @@ impl SegmentWriter {
         self.length = self.tail;
         Ok(())
     }
+}
+
+/// How much of some frames a file took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Whole,
+    Part,
 }
 
 /// Writes zeros from `from` to below `to`, front to back.

@@ -1,8 +1,8 @@
 //! The arguments of `log`.
 
-use base::{ChannelName, Timestamp};
 use clap::{Args, Subcommand};
-use redex::{Ack, Expect};
+use netdb::base::{ChannelName, Timestamp};
+use netdb::redex::{Ack, Expect};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogCommand {
@@ -127,7 +127,8 @@ fn header(text: &str) -> Result<(String, String), &'static str> {
 
 /// A channel that callers may write to.
 pub(super) fn own_channel(name: &str) -> Result<ChannelName, String> {
-    let channel: ChannelName = name.parse().map_err(|error: base::ChannelNameError| error.to_string())?;
+    let channel: ChannelName =
+        name.parse().map_err(|error: netdb::base::ChannelNameError| error.to_string())?;
     if channel.is_system() {
         return Err(format!("channel `{name}` belongs to the database itself: use a name outside `sys/`"));
     }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use base::ChannelName;
 use clap::Args;
+use netdb::base::ChannelName;
 
 use crate::import::Mapping;
 

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use redex::{Bounds, Channels, LogView, Selection};
+use netdb::redex::{Bounds, Channels, LogView, Selection};
 
 use crate::arguments::ExportArguments;
 use crate::context::{Context, find_channel};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use base::Clock;
+use netdb::base::Clock;
 
 use crate::arguments::ImportArguments;
 use crate::context::{Context, say};

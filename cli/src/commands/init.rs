@@ -1,6 +1,6 @@
 //! `net-db init`
 
-use redex::{LogOptions, Store};
+use netdb::redex::{LogOptions, Store};
 
 use crate::context::Context;
 use crate::exit::Failure;

@@ -1,4 +1,4 @@
-use base::{ChannelName, Index, SeededRandom, Seq, Timestamp};
+use netdb::base::{ChannelName, Index, SeededRandom, Seq, Timestamp};
 
 use super::*;
 use crate::import::parse_for_tests;
@@ -109,8 +109,22 @@ fn verbatim_attributes_come_back_verbatim() {
 #[test]
 fn random_events_come_back() {
     const PIECES: [&[u8]; 16] = [
-        b"", b"a", b"5", b"\"", b"\\", b"{}", b"[", b"]", b"\n", b" ", b"null", b"\xff", b"\0", b"\xc3\xa9",
-        b"\\u0041", b"\"x\"",
+        b"",
+        b"a",
+        b"5",
+        b"\"",
+        b"\\",
+        b"{}",
+        b"[",
+        b"]",
+        b"\n",
+        b" ",
+        b"null",
+        b"\xff",
+        b"\0",
+        b"\xc3\xa9",
+        b"\\u0041",
+        b"\"x\"",
     ];
     const NAMES: [&str; 8] = ["a", "b", "", "type", "data", "netdbjson", "netdbchannel", "id"];
     let seed = 0x0005_eed0;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use base::{ChannelName, Hash, Timestamp};
-use redex::{ChannelEvents, EventInput};
+use netdb::base::{ChannelName, Hash, Timestamp};
+use netdb::redex::{ChannelEvents, EventInput};
 
 use super::record::Record;
 

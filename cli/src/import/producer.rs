@@ -1,6 +1,6 @@
 //! Which lines earlier runs of an import have made durable.
 
-use redex::{Log, ProducerState};
+use netdb::redex::{Log, ProducerState};
 
 use super::reader::Skipped;
 use crate::exit::{Code, Failure};
@@ -69,7 +69,7 @@ fn generation(id: &str, place: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use base::Hash;
+    use netdb::base::Hash;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use base::{ChannelName, ChannelNameError, Hash};
+use netdb::base::{ChannelName, ChannelNameError, Hash};
 
 use super::batch::{Batch, Events};
 use super::lines::{LineError, Lines};

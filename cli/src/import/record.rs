@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use base::{ChannelNameError, Timestamp, TimestampError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use redex::{EVENT_BYTES_MAX, KEY_BYTES_MAX, KIND_BYTES_MAX};
+use netdb::base::{ChannelNameError, Timestamp, TimestampError};
+use netdb::redex::{EVENT_BYTES_MAX, KEY_BYTES_MAX, KIND_BYTES_MAX};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
-use base::{ChannelName, Hash};
+use netdb::base::{ChannelName, Hash};
 
 use crate::exit::{Code, Failure};
 use crate::limits::FINGERPRINT_BYTES;

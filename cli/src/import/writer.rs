@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use redex::{Ack, AppendRequest, Idempotency, Log, Ticket};
+use netdb::redex::{Ack, AppendRequest, Idempotency, Log, Ticket};
 
 use super::batch::Batch;
 use crate::exit::Failure;

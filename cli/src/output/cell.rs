@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use base::Timestamp;
+use netdb::base::Timestamp;
 use serde_json::Value;
 
 use crate::json;

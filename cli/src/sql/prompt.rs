@@ -94,7 +94,9 @@ fn told(result: Result<(), Failure>) -> Result<(), Failure> {
 }
 
 fn history_file() -> Option<PathBuf> {
-    std::env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| PathBuf::from(home).join(HISTORY_FILE))
+    std::env::var_os("HOME")
+        .filter(|home| !home.is_empty())
+        .map(|home| PathBuf::from(home).join(HISTORY_FILE))
 }
 
 fn cannot_prompt(error: &ReadlineError) -> Failure {

@@ -1,11 +1,7 @@
 //! Statements one after the other, over what is durable when each begins.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use base::Signal;
-use meshdb::{Gateway, GatewayOptions, Limits, Principal};
-use redex::StoreReader;
+use netdb::meshdb::{Gateway, GatewayOptions, Limits, Principal};
+use netdb::redex::StoreReader;
 use tokio::runtime::Runtime;
 
 use super::answer;
@@ -82,5 +78,15 @@ impl<'a> Session<'a> {
             log.refresh()?;
         }
         Ok(())
+    }
+
+    /// Returns the names of tables, as they are written in a statement; none when they cannot be had.
+    pub(super) fn names(&self) -> Vec<String> {
+        let listed = self.runtime.block_on(async {
+            self.refresh()?;
+            let rows = self.gateway.execute(&Principal::owner(), NAMES, &[], &Limits::default()).await?;
+            answer::names(rows).await
+        });
+        listed.unwrap_or_default()
     }
 }

@@ -1,8 +1,12 @@
 //! The binary `net-db` as a user runs it: exit codes, outputs, and what survives a kill.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(clippy::disallowed_methods, reason = "a user of the binary has files and a clock")]
+
 mod crash;
 mod export;
 mod import;
 mod log;
+mod sql;
 mod support;
 mod usage;

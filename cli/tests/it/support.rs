@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use base::{Clock as _, Signal, SystemClock};
+use netdb::base::{Clock as _, Signal, SystemClock};
 
 /// A data directory, and files beside it.
 pub struct Place {

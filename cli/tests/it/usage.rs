@@ -162,7 +162,7 @@ fn an_unreadable_directory_is_a_plain_failure() {
     }
     let place = Place::new();
     place.ok(&["init"]);
-    std::fs::set_permissions(place.data(), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(place.data(), std::fs::Permissions::from_mode(0o000)).unwrap();
     let read = place.run(&["log", "channels"]);
     let write = place.run(&["log", "append", "c", "1"]);
     std::fs::set_permissions(place.data(), std::fs::Permissions::from_mode(0o700)).unwrap();

@@ -1,5 +1,7 @@
 //! The crate as its users see it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod cut;
 mod errors;
 mod fixture;

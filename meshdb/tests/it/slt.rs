@@ -1,5 +1,7 @@
 //! Statements and their answers, kept as data in `tests/slt`.
 
+#![allow(clippy::disallowed_methods, reason = "the statements are part of the tree")]
+
 use std::path::Path;
 
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};

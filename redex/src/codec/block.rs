@@ -23,7 +23,13 @@ pub(crate) struct BlockItem {
     pub hash: Hash,
 }
 
+/// Returns the bytes of an item of the list.
+pub(crate) fn encoded_bytes(item: &BlockItem) -> usize {
+    2 + item.channel.as_str().len() + 8 + 4 + 4 + 1 + Hash::BYTES
+}
+
 pub(crate) fn encode(out: &mut Vec<u8>, item: &BlockItem) {
+    out.reserve(encoded_bytes(item));
     out.put_text16(item.channel.as_str());
     out.put_u64(item.first_seq.0);
     out.put_u32(item.events);

@@ -9,7 +9,8 @@
 //! channel created:  u16 + name, u64 base sequence number, configuration
 //! configuration:    u8 flags: 1 content type (2 is reserved: erasable); u8 + content type
 //! hole:             u64 first index, u64 next index, u64 bytes lost,
-//!                   u32 channels, each (u16 + name, u64 next sequence number)
+//!                   u64 first sequence number of channels created later, u32 channels that may have lost events,
+//!                   each (u16 + name, u64 next sequence number)
 //! ```
 
 use base::{ChannelName, Hash, IncarnationId, Index, Position, PublicKey, Seq};
@@ -39,8 +40,17 @@ pub(crate) struct HoleRecord {
     pub first: Index,
     pub next: Index,
     pub bytes: u64,
-    /// Where the sequence numbers of channels go on.
+    /// The first number of channels that are created later: they may have been there before, and may have had
+    /// events. 0 when it is known what was lost.
+    pub floor: Seq,
+    /// The channels that may have lost events, and where their sequence numbers go on.
     pub channels: Vec<(ChannelName, Seq)>,
+}
+
+impl HoleRecord {
+    pub(crate) fn is_same_range(&self, other: &Self) -> bool {
+        (self.first, self.next) == (other.first, other.next)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +95,7 @@ pub(crate) fn encode_hole(out: &mut Vec<u8>, hole: &HoleRecord) {
     out.put_u64(hole.first.0);
     out.put_u64(hole.next.0);
     out.put_u64(hole.bytes);
+    out.put_u64(hole.floor.0);
     out.put_length(hole.channels.len());
     for (name, next) in &hole.channels {
         out.put_text16(name.as_str());
@@ -142,6 +153,7 @@ pub(crate) fn decode_hole(body: &mut Cursor<'_>) -> Result<HoleRecord, Malformed
     let first = Index(body.u64("hole start")?);
     let next = Index(body.u64("hole end")?);
     let bytes = body.u64("hole length")?;
+    let floor = Seq(body.u64("hole floor")?);
     let count = body.u32("hole channels")?;
     let channels = (0..count)
         .map(|_| Ok((decode_name(body)?, Seq(body.u64("hole sequence number")?))))
@@ -149,7 +161,7 @@ pub(crate) fn decode_hole(body: &mut Cursor<'_>) -> Result<HoleRecord, Malformed
     if next < first {
         return Err(Malformed::new("hole end"));
     }
-    Ok(HoleRecord { first, next, bytes, channels })
+    Ok(HoleRecord { first, next, bytes, floor, channels })
 }
 
 pub(crate) fn decode_config(cursor: &mut Cursor<'_>) -> Result<ChannelConfig, Malformed> {
@@ -178,8 +190,13 @@ mod tests {
             last_signed_hash: Hash::of(b"5"),
         };
         let config = ChannelConfig { content_type: Some("application/json".to_owned()) };
-        let hole =
-            HoleRecord { first: Index(3), next: Index(5), bytes: 99, channels: vec![(name.clone(), Seq(7))] };
+        let hole = HoleRecord {
+            first: Index(3),
+            next: Index(5),
+            bytes: 99,
+            floor: Seq(6),
+            channels: vec![(name.clone(), Seq(7))],
+        };
         vec![
             Control::Incarnation(incarnation),
             Control::ChannelCreated { name: name.clone(), base: Seq(0), config },

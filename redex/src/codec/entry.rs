@@ -28,11 +28,14 @@ use super::{Cursor, FORMAT_VERSION, Malformed, Put, append, block, control};
 
 const FLAG_SIGNED: u16 = 1;
 const FIXED_BYTES: usize = 144;
+/// Bytes in front of the blocks, but for controls, append records and block list: the fixed part of the head, its
+/// checksum and a signature.
+const FRONT_BYTES: usize = FIXED_BYTES + 4 + Signature::BYTES;
 
 /// Returns the most bytes that an entry's body has: signed, with so many bytes behind the fixed part of its
 /// head, and so many bytes of blocks.
 pub(crate) const fn body_bytes_max(variable_bytes: usize, block_bytes: usize) -> usize {
-    FIXED_BYTES + variable_bytes + 4 + Signature::BYTES + block_bytes
+    FRONT_BYTES + variable_bytes + block_bytes
 }
 
 /// The decoded head of an entry.

@@ -50,17 +50,22 @@ pub(crate) fn encoded_bytes(event: &EventInput<'_>) -> usize {
 /// Appends an event's record. The event's lengths were checked when it came in.
 pub(crate) fn encode(out: &mut Vec<u8>, ordinal: u32, event: &EventInput<'_>) {
     let flag = |present: bool, flag: u8| if present { flag } else { 0 };
-    out.put_length(encoded_bytes(event));
-    out.put_u32(ordinal);
-    out.put_u8(
-        flag(event.key.is_some(), FLAG_KEY)
-            | flag(event.time.is_some(), FLAG_TIME)
-            | flag(!event.headers.is_empty(), FLAG_HEADERS)
-            | flag(!event.blobs.is_empty(), FLAG_BLOBS),
-    );
-    out.put_u8(u8::try_from(event.kind.len()).expect("kinds are limited to 255 bytes"));
-    out.put_u16(u16::try_from(event.key.map_or(0, str::len)).expect("keys are limited to 65,535 bytes"));
-    out.put_length(event.payload.len());
+    let flags = flag(event.key.is_some(), FLAG_KEY)
+        | flag(event.time.is_some(), FLAG_TIME)
+        | flag(!event.headers.is_empty(), FLAG_HEADERS)
+        | flag(!event.blobs.is_empty(), FLAG_BLOBS);
+    let kind_bytes = u8::try_from(event.kind.len()).expect("kinds are limited to 255 bytes");
+    let key_bytes = u16::try_from(event.key.map_or(0, str::len)).expect("keys are limited to 65,535 bytes");
+    let bytes = encoded_bytes(event);
+    let length = |bytes| u32::try_from(bytes).expect("events are limited to 16 MiB").to_le_bytes();
+    let mut fixed = [0; FIXED_BYTES];
+    fixed[..4].copy_from_slice(&length(bytes));
+    fixed[4..8].copy_from_slice(&ordinal.to_le_bytes());
+    fixed[8..10].copy_from_slice(&[flags, kind_bytes]);
+    fixed[10..12].copy_from_slice(&key_bytes.to_le_bytes());
+    fixed[12..].copy_from_slice(&length(event.payload.len()));
+    out.reserve(bytes);
+    out.put(&fixed);
     if let Some(time) = event.time {
         out.put_i64(time.as_nanos());
     }

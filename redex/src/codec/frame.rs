@@ -70,8 +70,10 @@ impl FrameKind {
         Self::ALL.iter().find(|(known, _)| *known == code).map(|(_, kind)| *kind)
     }
 
+    /// Returns the longest body. That of an entry has room for the largest append and for the records of holes
+    /// that the first entry of an incarnation carries.
     fn body_bytes_max(self) -> usize {
-        if self == Self::State { STATE_BYTES_MAX } else { ENTRY_BYTES_MAX + (1 << 20) }
+        if self == Self::State { STATE_BYTES_MAX } else { 2 * ENTRY_BYTES_MAX }
     }
 }
 
@@ -115,31 +117,56 @@ pub(crate) fn encode(
     synced_through: Position,
     body: &[u8],
 ) {
-    let escaped = is_needed(body, place.offset + HEADER_BYTES as u64).then(|| escape(body));
-    let stored = escaped.as_deref().unwrap_or(body);
-    out.reserve(HEADER_BYTES + TRAILER_BYTES + 8 + stored.len());
+    encode_with(out, place, kind, index, synced_through, body.len(), |out| out.put(body));
+}
+
+/// Appends a frame whose body of about `body_bytes` bytes is appended by `write_body`, so that it is not copied
+/// once more.
+pub(crate) fn encode_with(
+    out: &mut Vec<u8>,
+    place: Place,
+    kind: FrameKind,
+    index: Index,
+    synced_through: Position,
+    body_bytes: usize,
+    write_body: impl FnOnce(&mut Vec<u8>),
+) {
+    out.reserve(HEADER_BYTES + TRAILER_BYTES + 8 + body_bytes);
     let begin = out.len();
     out.put_u32(BEGIN_MARK);
     out.put_u8(kind.code());
-    out.put_u8(if escaped.is_some() { FLAG_ESCAPED } else { 0 });
-    out.put_u16(0);
-    out.put_length(stored.len());
-    out.put_length(body.len());
+    // Flags, lengths and checksum are filled in when the body is known.
+    out.put(&[0; 11]);
     out.put(&place.log.as_bytes()[..8]);
     out.put_u64(place.segment);
     out.put_u64(place.offset);
     out.put_u64(synced_through.0);
     out.put_u64(index.0);
-    let crc = crc32fast::hash(&out[begin..]);
-    out.put_u32(crc);
+    out.put_u32(0);
     out.put_u32(SECOND_MARK);
     let body_begin = out.len();
-    out.put(stored);
-    let padded = body_begin + stored.len().next_multiple_of(8);
-    out.resize(padded, 0);
+    write_body(out);
+    let body_bytes = out.len() - body_begin;
+    assert!(body_bytes <= kind.body_bytes_max(), "a frame that no reader would take is not written");
+    if is_needed(&out[body_begin..], place.offset + HEADER_BYTES as u64) {
+        let stored = escape(&out[body_begin..]);
+        out.truncate(body_begin);
+        out.put(&stored);
+        out[begin + 5] = FLAG_ESCAPED;
+    }
+    let stored_bytes = out.len() - body_begin;
+    out[begin + 8..begin + 12].copy_from_slice(&length(stored_bytes).to_le_bytes());
+    out[begin + 12..begin + 16].copy_from_slice(&length(body_bytes).to_le_bytes());
+    let crc = crc32fast::hash(&out[begin..begin + 56]);
+    out[begin + 56..begin + 60].copy_from_slice(&crc.to_le_bytes());
+    out.resize(body_begin + stored_bytes.next_multiple_of(8), 0);
     let crc = crc32fast::hash(&out[body_begin..]);
     out.put_u32(crc);
     out.put_u32(END_MARK);
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("lengths are limited to far below 4 GiB")
 }
 
 /// Decodes the header of a frame that should stand at `place`.

@@ -1,9 +1,10 @@
 //! A list of points, wherever it is kept.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use base::{ChannelName, Seq, Timestamp};
+use base::{ChannelName, Timestamp};
 
 use super::file::{BLOCK_BYTES, Directory, ListDirectory, decode_block};
 use super::{Point, SegmentIndex, Target, search};
@@ -50,13 +51,21 @@ pub(crate) enum IndexSource {
 }
 
 impl IndexSource {
-    /// Returns the first number of a channel and the one behind its last; `None` when it has no events.
-    pub(crate) fn seqs(&self, channel: &ChannelName) -> Option<(Seq, Seq)> {
+    /// Returns the numbers of a channel's events; `None` when it has none.
+    pub(crate) fn seqs(&self, channel: &ChannelName) -> Option<Range<u64>> {
         match self {
             Self::Memory(index) => {
-                read(index).channels.get(channel).map(|channel| (channel.first, channel.next))
+                read(index).channels.get(channel).map(|channel| channel.first.0..channel.next.0)
             }
-            Self::File(file) => file.directory.list(Some(channel)).map(|list| (list.first, list.next)),
+            Self::File(file) => file.directory.list(Some(channel)).map(|list| list.first.0..list.next.0),
+        }
+    }
+
+    /// Tells whether entries are missing of which nobody knows the channels.
+    pub(crate) fn is_damaged(&self) -> bool {
+        match self {
+            Self::Memory(index) => read(index).damaged,
+            Self::File(_) => false,
         }
     }
 
@@ -131,7 +140,7 @@ impl PointList {
             return Ok(next.seq);
         }
         let seqs = self.channel.as_ref().and_then(|channel| self.source.seqs(channel));
-        Ok(seqs.map_or(u64::MAX, |(_, next)| next.0))
+        Ok(seqs.map_or(u64::MAX, |seqs| seqs.end))
     }
 
     /// Looks into the list; when the index file is damaged, again into a rebuilt one.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use base::{Doors, Identity, IncarnationId, NodeId, OpenMode, Position, Slot, Term, Timestamp};
+use base::{Doors, Identity, IncarnationId, NodeId, OpenMode, Position, Seq, Slot, Term, Timestamp};
 
 use super::stage::OpenEntry;
 use crate::chain::Chain;
@@ -19,10 +19,14 @@ use crate::codec::visible::{self, Visible};
 use crate::codec::{Put, block, control, entry, footer, frame, state};
 use crate::index::SegmentIndex;
 use crate::index::points::IndexSource;
+use crate::limits::SIGNATURE_RESERVE_BYTES;
 use crate::replay::standing_of;
 use crate::segments::{Segment, Segments};
 use crate::state::{Effects, LogState};
 use crate::writer::SegmentWriter;
+
+/// The largest buffer of frames that is kept from round to round.
+const FRAME_BYTES_KEPT: usize = 4 << 20;
 
 /// What the party that commits owns; one at a time.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(crate) struct Committer {
     pub segment_bytes: u64,
     pub sign_within: Duration,
     pub writer: SegmentWriter,
+    /// Whether the newest segment has its footer, while there was no room for the next one.
+    pub sealed: bool,
     /// The index of the newest segment, shared with readers.
     pub index: Arc<RwLock<SegmentIndex>>,
     /// Log state with everything that was written.
@@ -43,10 +49,23 @@ pub(crate) struct Committer {
     /// What readers were told last.
     pub published: Position,
     pub incarnation: Incarnation,
-    /// Slots of channels that were written since readers were last told.
+    /// Slots of channels that were written since the last sync.
     pub touched: Vec<usize>,
+    pub news: News,
     pub signed_at: Duration,
     pub visible: Arc<dyn base::DiskFile>,
+    /// What frames are built in; kept, since a steady load needs it in each round.
+    pub frames: Vec<u8>,
+}
+
+/// What became durable and readers were not told yet. Log state may be ahead of it: a write that fills segments
+/// syncs them on its way.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Slots of channels and the numbers that they came to; the last word on a channel counts.
+    pub channels: Vec<(usize, Seq)>,
+    pub incarnations: usize,
+    pub recorded_at: Timestamp,
 }
 
 /// The incarnation of this opening; its record goes into the first entry.
@@ -93,30 +112,50 @@ impl Committer {
     ///
     /// When this fails, the entries that were written are in `self.state`, and no others are in the log.
     pub(crate) fn write(&mut self, entries: Vec<OpenEntry>, sign: bool) -> Result<(), Stopped> {
+        if self.sealed {
+            self.follow_sealed()?;
+        }
         let now = self.doors.clock.monotonic();
         let sign = sign || now.saturating_sub(self.signed_at) >= self.sign_within;
-        let last = entries.len().saturating_sub(1);
-        let mut frames = Vec::new();
-        let mut batch = Vec::new();
-        let mut chain = self.chain.clone();
-        for (place, open) in entries.into_iter().enumerate() {
-            let encoded = self.encode(open, sign && place == last, &chain, &mut frames, batch.is_empty());
-            chain.push(&self.segments.hasher, encoded.slot, encoded.hash, encoded.signed);
-            batch.push(encoded);
-            if self.writer.tail() + frames.len() as u64 >= self.segment_bytes {
-                self.write_batch(&mut frames, &mut batch)?;
-                self.roll()?;
-            }
+        let mut frames = std::mem::take(&mut self.frames);
+        let written = self.write_entries(entries, sign, &mut frames);
+        frames.clear();
+        if frames.capacity() <= FRAME_BYTES_KEPT {
+            self.frames = frames;
         }
-        self.write_batch(&mut frames, &mut batch)?;
+        written?;
         if sign {
             self.signed_at = now;
         }
         Ok(())
     }
 
-    /// Encodes an entry behind the frames. It is signed if `sign`, and whenever a frame might else testify that
-    /// entries are synced which nobody signed: an entry over an adopted end, and one that may fill the segment.
+    fn write_entries(
+        &mut self,
+        entries: Vec<OpenEntry>,
+        sign: bool,
+        frames: &mut Vec<u8>,
+    ) -> Result<(), Stopped> {
+        let last = entries.len().saturating_sub(1);
+        let mut batch = Vec::with_capacity(entries.len());
+        let mut chain = self.chain.clone();
+        for (place, open) in entries.into_iter().enumerate() {
+            let encoded = self.encode(open, sign && place == last, &chain, frames, batch.is_empty());
+            chain.push(&self.segments.hasher, encoded.slot, encoded.hash, encoded.signed);
+            batch.push(encoded);
+            if self.writer.tail() + frames.len() as u64 >= self.segment_bytes {
+                self.write_batch(frames, &mut batch, chain.clone())?;
+                self.roll()?;
+            }
+        }
+        self.write_batch(frames, &mut batch, chain)
+    }
+
+    /// Encodes an entry behind the frames. It is signed if `sign`, and
+    ///
+    /// - whenever a frame might else testify that entries are synced which nobody signed: an entry over an
+    ///   adopted end, and one that may fill the segment;
+    /// - where behind it there may be no room for an entry that only signs, on a disk that is full.
     fn encode(
         &self,
         open: OpenEntry,
@@ -138,6 +177,7 @@ impl Committer {
         controls.iter().for_each(|record| control::encode(&mut control_bytes, record));
         let mut block_list = Vec::new();
         let mut blocks = Vec::with_capacity(open.blocks.len());
+        let mut block_bytes = 0;
         for block in &open.blocks {
             let item = BlockItem {
                 channel: block.channel.clone(),
@@ -147,14 +187,18 @@ impl Committer {
                 hash: hasher.block(&block.bytes),
             };
             block::encode(&mut block_list, &item);
+            block_bytes += item.bytes;
             blocks.push(item);
         }
         let body_bytes = entry::body_bytes_max(
             control_bytes.len() + open.append_bytes.len() + block_list.len(),
-            blocks.iter().map(|item| item.bytes).sum(),
+            block_bytes,
         );
         let end = offset + frame::frame_bytes_max(body_bytes) as u64;
-        let signed = sign || chain.last_signed < self.synced || end >= self.segment_bytes;
+        let signed = sign
+            || chain.last_signed < self.synced
+            || end >= self.segment_bytes
+            || end + SIGNATURE_RESERVE_BYTES > self.writer.filled();
         let fields = HeadFields {
             slot,
             incarnation: self.incarnation.id,
@@ -166,16 +210,20 @@ impl Committer {
             controls: count(controls.len()),
             witness: signed.then(|| (chain.root.position(), chain.root.hash(hasher))),
         };
-        let mut body = Vec::with_capacity(body_bytes);
-        entry::encode_head(&mut body, &fields, &control_bytes, &open.append_bytes, &block_list);
-        let hash = hasher.entry(&body);
-        body.put_u32(crc32fast::hash(&body));
-        if signed {
-            let message = hasher.signed_message(fields.incarnation, slot.index, &hash);
-            body.put(self.identity.sign(&message).as_bytes());
-        }
-        open.blocks.iter().for_each(|block| body.put(&block.bytes));
-        frame::encode(frames, self.place(offset), FrameKind::Entry, slot.index, self.synced, &body);
+        let mut hash = base::Hash::ZERO;
+        let (place, kind, index) = (self.place(offset), FrameKind::Entry, slot.index);
+        frame::encode_with(frames, place, kind, index, self.synced, body_bytes, |body| {
+            let begin = body.len();
+            entry::encode_head(body, &fields, &control_bytes, &open.append_bytes, &block_list);
+            hash = hasher.entry(&body[begin..]);
+            body.put_u32(crc32fast::hash(&body[begin..]));
+            if signed {
+                let message = hasher.signed_message(fields.incarnation, slot.index, &hash);
+                body.put(self.identity.sign(&message).as_bytes());
+            }
+            open.blocks.iter().for_each(|block| body.put(&block.bytes));
+        });
+        open.spare.give_back(open.blocks);
         Encoded {
             slot,
             recorded_at: open.recorded_at,
@@ -203,12 +251,19 @@ impl Committer {
         Place { log: self.superblock.log, segment: self.writer.number, offset }
     }
 
-    fn write_batch(&mut self, frames: &mut Vec<u8>, batch: &mut Vec<Encoded>) -> Result<(), Stopped> {
+    /// Writes a batch; `chain` is where the chain stands behind it.
+    fn write_batch(
+        &mut self,
+        frames: &mut Vec<u8>,
+        batch: &mut Vec<Encoded>,
+        chain: Chain,
+    ) -> Result<(), Stopped> {
         if batch.is_empty() {
             return Ok(());
         }
         self.append_frames(frames)?;
         frames.clear();
+        self.chain = chain;
         for encoded in batch.drain(..) {
             self.settle(encoded);
         }
@@ -224,7 +279,7 @@ impl Committer {
         })
     }
 
-    /// Takes a written entry into state, chain and index.
+    /// Takes a written entry into state and index.
     fn settle(&mut self, encoded: Encoded) {
         self.incarnation.begun = true;
         let effects = Effects {
@@ -238,9 +293,9 @@ impl Committer {
         };
         let applied = self.state.apply(&effects);
         assert!(applied.is_ok(), "what the sequencer staged must follow from log state: {applied:?}");
-        self.chain.push(&self.segments.hasher, encoded.slot, encoded.hash, encoded.signed);
         for item in &encoded.blocks {
-            self.touched.extend(self.state.slot(&item.channel));
+            self.touched
+                .extend(self.state.slot(&item.channel).filter(|slot| self.touched.last() != Some(slot)));
         }
         for control in &encoded.controls {
             if let Control::ChannelCreated { name, .. } = control {
@@ -259,6 +314,11 @@ impl Committer {
     pub(crate) fn sync(&mut self) -> Result<(), Stopped> {
         self.writer.sync().map_err(|cause| Stopped::Broken(format!("a failed sync ({cause})")))?;
         self.synced = self.state.position();
+        self.news.recorded_at = self.state.last_recorded_at;
+        self.news.incarnations = self.state.incarnations.len();
+        for slot in self.touched.drain(..) {
+            self.news.channels.push((slot, self.state.channel(slot).next));
+        }
         Ok(())
     }
 
@@ -271,26 +331,37 @@ impl Committer {
         let place = self.place(self.writer.tail());
         frame::encode(&mut frames, place, FrameKind::Footer, self.state.next_index, self.synced, &body);
         self.append_frames(&frames)?;
+        self.sealed = true;
         self.sync()?;
-        self.finish_sealed()?;
-        self.begin_segment().map_err(|cause| Stopped::Broken(format!("a segment not begun ({cause})")))
+        self.follow_sealed()
     }
 
-    fn index(&self) -> RwLockReadGuard<'_, SegmentIndex> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Trims a sealed segment and writes its index file.
-    fn finish_sealed(&mut self) -> Result<(), Stopped> {
+    /// Trims the sealed segment, writes its index file, which readers use from now on, and begins the next
+    /// segment. Where there is no room for that, the next write tries again.
+    fn follow_sealed(&mut self) -> Result<(), Stopped> {
         self.writer
             .trim()
             .and_then(|()| self.writer.sync())
             .map_err(|cause| Stopped::Broken(format!("a segment not trimmed ({cause})")))?;
-        if let Some(segment) = self.segments.last() {
-            self.segments.write_index(&segment, self.writer.tail(), &self.index());
+        if let Some(segment) = self.segments.last()
+            && self.segments.write_index(&segment, self.writer.tail(), &self.index())
+        {
             segment.release_index();
         }
+        self.begin_segment().map_err(|cause| {
+            let path = Segment::new(&self.segments.dir, self.writer.number + 1, self.state.next_index).path;
+            match self.segments.disk.exists(&path) {
+                Ok(false) => Stopped::Write(cause),
+                // It is there, but its name may not be durable.
+                _ => Stopped::Broken(format!("a segment not begun ({cause})")),
+            }
+        })?;
+        self.sealed = false;
         Ok(())
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, SegmentIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn footer(&self, index: &SegmentIndex) -> Footer {
@@ -329,9 +400,13 @@ impl Committer {
         Ok(())
     }
 
-    /// Writes the record of a clean close and cuts off what was filled ahead.
+    /// Writes the record of a clean close and cuts off what was filled ahead; a footer is record enough.
     pub(crate) fn close(&mut self) -> Result<(), Stopped> {
         self.sync()?;
+        if self.sealed {
+            self.tell_readers(false);
+            return Ok(());
+        }
         let body = footer::encode_close(&standing_of(&self.state, &self.chain, &self.segments.hasher));
         let mut frames = Vec::new();
         let place = self.place(self.writer.tail());

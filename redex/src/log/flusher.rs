@@ -21,13 +21,6 @@ pub(crate) struct Flusher {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Drop for Flusher {
-    /// The thread ends by itself, since there is no log any more; it only has to look.
-    fn drop(&mut self) {
-        self.signal.raise();
-    }
-}
-
 impl Flusher {
     pub(crate) fn new(mode: FlusherMode, clock: Arc<dyn Clock>, log: Weak<Shared>) -> Self {
         Self { mode, log, clock, signal: Arc::new(Signal::new()), thread: Mutex::new(None) }

@@ -5,30 +5,27 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
 
-use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Position, Timestamp};
+use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Timestamp};
 
-use super::committer::{Committer, Incarnation, create_segment};
+use super::committer::{Committer, Incarnation, News, create_segment};
 use super::flusher::Flusher;
 use super::progress::Progress;
-use super::quarantine::quarantine;
+use super::recovery::{Ending, recover};
 use super::stage::Stage;
-use super::{ClockCheck, Log, Shared};
+use super::{ClockCheck, Closer, Log, Shared};
 use crate::LogOptions;
 use crate::chain::Chain;
-use crate::codec::frame::{FrameKind, Place};
-use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::codec::control::HoleRecord;
 use crate::codec::superblock::{self, Superblock};
-use crate::codec::{frame, state};
-use crate::error::{Corruption, OpenError, ReadError};
+use crate::error::{Corruption, OpenError};
 use crate::follower::visible_state;
-use crate::frames::{SegmentBytes, Verdict};
 use crate::index::SegmentIndex;
 use crate::index::points::IndexSource;
 use crate::reader::{LogReader, Published};
-use crate::replay::{End, LoadedSegment, Replay, read_state};
+use crate::replay::Replay;
 use crate::segments::{Segment, Segments};
 use crate::state::LogState;
-use crate::writer::{SegmentWriter, write_zeros};
+use crate::writer::SegmentWriter;
 
 /// Where a log is, and who opens it.
 #[derive(Debug)]
@@ -88,6 +85,8 @@ pub(crate) fn open(site: &Site, options: &LogOptions) -> Result<OpenedLog, OpenE
     let disk = &*site.doors.disk;
     disk.create_directories(&site.dir).map_err(OpenError::io(&site.dir))?;
     remove_temporary_files(disk, &site.dir)?;
+    // A segment whose name an earlier process could not sync must not take entries before it is.
+    disk.sync_directory(&site.dir).map_err(OpenError::io(&site.dir))?;
     let mut report = RecoveryReport::default();
     let superblock = open_superblock(site, &mut report)?;
     check_origin(site, &superblock)?;
@@ -100,8 +99,7 @@ pub(crate) fn open(site: &Site, options: &LogOptions) -> Result<OpenedLog, OpenE
     };
     let begun = begin_writing(site, options, &segments, &superblock, ending)?;
     check_clock(site, options, begun.state.last_recorded_at)?;
-    let holes = report.quarantined.iter().map(|range| range.first).collect::<Vec<_>>();
-    let log = assemble(site, options, segments, superblock, begun, &holes)?;
+    let log = assemble(site, options, segments, superblock, begun)?;
     Ok(OpenedLog { log, report })
 }
 
@@ -169,221 +167,14 @@ fn check_clock(site: &Site, options: &LogOptions, last: Timestamp) -> Result<(),
     if last.since(now) > options.clock_leap_max { Err(OpenError::ClockBehind { now, last }) } else { Ok(()) }
 }
 
-/// How the newest segment ends.
-enum Ending {
-    /// There is no segment.
-    Fresh,
-    /// It takes further entries.
-    Open { segment: Arc<Segment>, replay: Box<Replay>, length: u64 },
-    /// It is sealed; the next one is missing.
-    Sealed { segment: Arc<Segment>, replay: Box<Replay> },
-}
-
-fn recover(
-    segments: &Segments,
-    superblock: &Superblock,
-    segment: &Arc<Segment>,
-    report: &mut RecoveryReport,
-) -> Result<Ending, OpenError> {
-    let mut loaded = load(segments, segment)?;
-    repair_header(segments, superblock, segment, &mut loaded, report)?;
-    let mut replay = begin_replay(segments, segment, &mut loaded, report)?;
-    loop {
-        replay.run(loaded.view(), &segments.hasher, Position(u64::MAX));
-        let End::Bad(_) = &replay.end else { break };
-        match loaded.view().judge(replay.offset, replay.state.next_index) {
-            Verdict::Torn => {
-                report.torn_bytes += zero_torn(segments, segment, &mut loaded, replay.offset)?;
-                replay.end = End::Open;
-                break;
-            }
-            Verdict::Corrupt => {
-                report.quarantined.push(quarantine(segments, segment, &mut loaded, &replay)?);
-            }
-        }
-    }
-    if let End::Sealed(_) = replay.end {
-        return Ok(Ending::Sealed { segment: Arc::clone(segment), replay: Box::new(replay) });
-    }
-    if replay.end != End::Closed {
-        report.unclean = true;
-        report.rewritten_entries = rewrite_unsynced(segments, segment, &loaded, &replay)?;
-    }
-    let length = loaded.bytes.len() as u64;
-    Ok(Ending::Open { segment: Arc::clone(segment), replay: Box::new(replay), length })
-}
-
-pub(super) fn load(segments: &Segments, segment: &Segment) -> Result<LoadedSegment, OpenError> {
-    segments.load(segment).map_err(|error| match error {
-        ReadError::Io { path, source } => OpenError::Io { path, source },
-        other => OpenError::Io { path: segment.path.clone(), source: std::io::Error::other(other) },
-    })
-}
-
-/// Writes a segment's bytes in place and syncs them.
-pub(super) fn overwrite(
-    segments: &Segments,
-    segment: &Segment,
-    loaded: &mut LoadedSegment,
-    offset: u64,
-    bytes: &[u8],
-) -> Result<(), OpenError> {
-    let io = OpenError::io(&segment.path);
-    let written = segments.disk.open(&segment.path, OpenMode::Write).and_then(|file| {
-        base::write_all_at(&*file, bytes, offset)?;
-        file.sync_data()
-    });
-    written.map_err(io)?;
-    let begin = usize::try_from(offset).expect("the offset lies in a segment that is in memory");
-    let end = begin + bytes.len();
-    if loaded.bytes.len() < end {
-        loaded.bytes.resize(end, 0);
-    }
-    loaded.bytes[begin..end].copy_from_slice(bytes);
-    Ok(())
-}
-
-fn repair_header(
-    segments: &Segments,
-    superblock: &Superblock,
-    segment: &Segment,
-    loaded: &mut LoadedSegment,
-    report: &mut RecoveryReport,
-) -> Result<(), OpenError> {
-    let named = SegmentHeader {
-        log: superblock.log,
-        origin: superblock.origin,
-        number: segment.number,
-        first_index: segment.first_index,
-        created_at: superblock.created_at,
-    };
-    let decoded = segment_header::decode(&loaded.bytes);
-    if let Ok((found, copies)) = decoded {
-        let expected = SegmentHeader { created_at: found.created_at, ..named };
-        if found != expected {
-            return Err(OpenError::Corrupt(Corruption {
-                file: segment.path.clone(),
-                offset: 0,
-                expected: format!("segment {} of log {}", segment.number, superblock.log),
-                found: format!("segment {} of log {}", found.number, found.log),
-            }));
-        }
-        if copies == 2 {
-            return Ok(());
-        }
-    }
-    let header = decoded.map_or(named, |(found, _)| found);
-    overwrite(segments, segment, loaded, 0, &segment_header::encode(&header))?;
-    report.repaired.push(segment.path.clone());
-    Ok(())
-}
-
-/// Reads the state that a segment begins with; where its copies are damaged, from the other copy or from the
-/// segment before.
-fn begin_replay(
-    segments: &Segments,
-    segment: &Segment,
-    loaded: &mut LoadedSegment,
-    report: &mut RecoveryReport,
-) -> Result<Replay, OpenError> {
-    let (state, chain) = match read_state(loaded.view()) {
-        Ok((state, chain, offset, 2)) => {
-            return Ok(Replay::resume(state, chain, SegmentIndex::default(), offset));
-        }
-        Ok((state, chain, ..)) => (state, chain),
-        Err(_) => state_before(segments, segment)?,
-    };
-    let frames = state_frames(loaded.view(), &state, &chain);
-    let offset = (SEGMENT_HEADER_BYTES + frames.len()) as u64;
-    overwrite(segments, segment, loaded, SEGMENT_HEADER_BYTES as u64, &frames)?;
-    report.repaired.push(segment.path.clone());
-    Ok(Replay::resume(state, chain, SegmentIndex::default(), offset))
-}
-
-fn state_frames(segment: SegmentBytes<'_>, log_state: &LogState, chain: &Chain) -> Vec<u8> {
-    let body = state::encode(log_state, chain);
-    let mut frames = Vec::new();
-    for _ in 0..2 {
-        let offset = (SEGMENT_HEADER_BYTES + frames.len()) as u64;
-        let place = Place { log: segment.log, segment: segment.segment, offset };
-        let synced = Position(log_state.next_index.0);
-        frame::encode(&mut frames, place, FrameKind::State, log_state.next_index, synced, &body);
-    }
-    frames
-}
-
-/// Returns the state at the beginning of a segment by reading the one before to its end.
-fn state_before(segments: &Segments, segment: &Segment) -> Result<(LogState, Chain), OpenError> {
-    let before = segments.all().into_iter().rev().find(|other| other.first_index < segment.first_index);
-    let Some(before) = before else { return Ok((LogState::default(), Chain::default())) };
-    let loaded = load(segments, &before)?;
-    let replay = Replay::begin(loaded.view()).map(|mut replay| {
-        replay.run(loaded.view(), &segments.hasher, Position(segment.first_index.0));
-        replay
-    });
-    match replay {
-        Ok(replay) if replay.state.next_index == segment.first_index => Ok((replay.state, replay.chain)),
-        _ => Err(OpenError::Corrupt(Corruption {
-            file: segment.path.clone(),
-            offset: SEGMENT_HEADER_BYTES as u64,
-            expected: "a state frame, here or by reading the segment before".to_owned(),
-            found: "damage in both; restore a backup".to_owned(),
-        })),
-    }
-}
-
-/// Zeroes what was written only in part and everything behind it, back to front, so that a crash meanwhile
-/// leaves a torn end again.
-fn zero_torn(
-    segments: &Segments,
-    segment: &Segment,
-    loaded: &mut LoadedSegment,
-    offset: u64,
-) -> Result<u64, OpenError> {
-    const STEP: u64 = 64 << 10;
-    let begin = usize::try_from(offset).expect("the offset lies in a segment that is in memory");
-    let used = loaded.bytes[begin..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    let end = offset + used as u64;
-    let zeroed = segments.disk.open(&segment.path, OpenMode::Write).and_then(|file| {
-        let mut to = end;
-        while to > offset {
-            let from = to.saturating_sub(STEP).max(offset);
-            write_zeros(&*file, from, to)?;
-            to = from;
-        }
-        file.sync_data()
-    });
-    zeroed.map_err(OpenError::io(&segment.path))?;
-    loaded.bytes[begin..].fill(0);
-    tracing::warn!(path = %segment.path.display(), offset, bytes = used, "torn end zeroed");
-    Ok(used as u64)
-}
-
-/// Writes entries again that nothing testified to be synced, and syncs them: the page cache may hold what the
-/// disk does not.
-fn rewrite_unsynced(
-    segments: &Segments,
-    segment: &Segment,
-    loaded: &LoadedSegment,
-    replay: &Replay,
-) -> Result<u64, OpenError> {
-    let Some((_, from)) = replay.unsynced.first() else { return Ok(0) };
-    let range =
-        usize::try_from(*from).expect("in memory")..usize::try_from(replay.offset).expect("in memory");
-    let rewritten = segments.disk.open(&segment.path, OpenMode::Write).and_then(|file| {
-        base::write_all_at(&*file, &loaded.bytes[range], *from)?;
-        file.sync_data()
-    });
-    rewritten.map_err(OpenError::io(&segment.path))?;
-    Ok(replay.unsynced.len() as u64)
-}
-
 /// What writing goes on from.
 struct Begun {
     writer: SegmentWriter,
     state: LogState,
     chain: Chain,
     index: Arc<RwLock<SegmentIndex>>,
+    /// Holes that no entry has on record yet.
+    unrecorded: Vec<HoleRecord>,
 }
 
 fn begin_writing(
@@ -393,7 +184,7 @@ fn begin_writing(
     superblock: &Superblock,
     ending: Ending,
 ) -> Result<Begun, OpenError> {
-    let fresh = |number: u64, state: LogState, chain: Chain| {
+    let fresh = |number: u64, state: LogState, chain: Chain, unrecorded: Vec<HoleRecord>| {
         let now = site.doors.clock.now();
         let limit = options.segment_bytes;
         let (segment, writer) = create_segment(segments, superblock, number, &state, &chain, limit, now)
@@ -401,13 +192,13 @@ fn begin_writing(
         let index = Arc::new(RwLock::new(SegmentIndex::default()));
         segment.set_index(IndexSource::Memory(Arc::clone(&index)));
         segments.insert(segment);
-        Ok(Begun { writer, state, chain, index })
+        Ok(Begun { writer, state, chain, index, unrecorded })
     };
     match ending {
-        Ending::Fresh => fresh(0, LogState::default(), Chain::default()),
+        Ending::Fresh => fresh(0, LogState::default(), Chain::default(), Vec::new()),
         Ending::Sealed { segment, replay } => {
             finish_sealed(segments, &segment, &replay)?;
-            fresh(segment.number + 1, replay.state, replay.chain)
+            fresh(segment.number + 1, replay.state, replay.chain, replay.unrecorded)
         }
         Ending::Open { segment, replay, length } => {
             let file =
@@ -416,7 +207,8 @@ fn begin_writing(
                 SegmentWriter::new(segment.number, file, replay.offset, length, options.segment_bytes);
             let index = Arc::new(RwLock::new(replay.index));
             segment.set_index(IndexSource::Memory(Arc::clone(&index)));
-            Ok(Begun { writer, state: replay.state, chain: replay.chain, index })
+            let (state, chain, unrecorded) = (replay.state, replay.chain, replay.unrecorded);
+            Ok(Begun { writer, state, chain, index, unrecorded })
         }
     }
 }
@@ -438,18 +230,16 @@ fn assemble(
     segments: Arc<Segments>,
     superblock: Superblock,
     begun: Begun,
-    new_holes: &[Index],
 ) -> Result<Log, OpenError> {
     let doors = &site.doors;
     let visible_path = site.dir.join("visible");
     let visible =
         doors.disk.open(&visible_path, OpenMode::OpenOrCreate).map_err(OpenError::io(&visible_path))?;
-    let holes = begun.state.holes.iter().filter(|hole| new_holes.contains(&hole.first)).cloned().collect();
     let incarnation = Incarnation {
         id: IncarnationId::random(&*doors.random),
         term: begun.chain.term.next(),
         begun: false,
-        holes,
+        holes: begun.unrecorded,
     };
     let position = begun.state.position();
     let committer = Committer {
@@ -460,6 +250,7 @@ fn assemble(
         segment_bytes: options.segment_bytes,
         sign_within: options.sign_within,
         writer: begun.writer,
+        sealed: false,
         index: begun.index,
         state: begun.state.clone(),
         chain: begun.chain,
@@ -467,11 +258,13 @@ fn assemble(
         published: position,
         incarnation,
         touched: Vec::new(),
+        news: News::default(),
         signed_at: Duration::ZERO,
         visible,
+        frames: Vec::new(),
     };
     committer.tell_readers(true);
-    let published = Arc::new(Published::new(visible_state(&committer.state)));
+    let published = Arc::new(Published::new(visible_state(&committer.state), Arc::clone(&doors.clock)));
     let clock_check = ClockCheck {
         wall: doors.clock.now(),
         monotonic: doors.clock.monotonic(),
@@ -490,5 +283,6 @@ fn assemble(
         lock: Mutex::new(Some(Arc::clone(&site.lock))),
     });
     let reader = LogReader::new(superblock, segments, published, None);
-    Ok(Log { shared, reader })
+    let closer = Arc::new(Closer(Arc::clone(&shared)));
+    Ok(Log { shared, reader, _closer: closer })
 }

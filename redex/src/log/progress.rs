@@ -11,7 +11,6 @@ use crate::{Ack, Rejection};
 /// A write that failed: it ended an epoch of staging.
 #[derive(Debug, Clone)]
 struct Failure {
-    epoch: u64,
     /// Entries of the epoch below this position were written.
     cut: Position,
     reason: Rejection,
@@ -33,7 +32,8 @@ pub(crate) struct State {
     pub committing: bool,
     /// A blocked thread waits for durability up to here.
     durable_wanted: Position,
-    failures: Vec<Failure>,
+    /// By the epoch that each of them ended.
+    failures: BTreeMap<u64, Failure>,
     poison: Option<String>,
     wakers: BTreeMap<u64, Waiting>,
     next_waker: u64,
@@ -41,7 +41,7 @@ pub(crate) struct State {
 
 #[derive(Debug)]
 struct Waiting {
-    need: Position,
+    need: Need,
     ack: Ack,
     waker: Waker,
 }
@@ -58,15 +58,14 @@ pub(crate) struct Need {
 impl State {
     /// Returns what is settled about `need`, if anything.
     pub(crate) fn verdict(&self, need: Need, ack: Ack) -> Option<Verdict> {
-        let reached = match ack {
-            Ack::Staged => return Some(Verdict::Reached),
-            Ack::Written => self.written,
-            Ack::Durable => self.durable,
-        };
-        let failed = |failure: &&Failure| failure.epoch == need.epoch && need.position > failure.cut;
-        if let Some(failure) = self.failures.iter().find(failed) {
+        if let Some(failure) = self.failures.get(&need.epoch).filter(|failure| need.position > failure.cut) {
             return Some(Verdict::Failed(failure.reason.clone()));
         }
+        let reached = match ack {
+            Ack::Staged if self.poison.is_none() => return Some(Verdict::Reached),
+            Ack::Staged | Ack::Written => self.written,
+            Ack::Durable => self.durable,
+        };
         if reached >= need.position {
             return Some(Verdict::Reached);
         }
@@ -97,7 +96,7 @@ impl State {
             self.next_waker += 1;
             self.next_waker
         });
-        self.wakers.insert(id, Waiting { need: need.position, ack, waker: waker.clone() });
+        self.wakers.insert(id, Waiting { need, ack, waker: waker.clone() });
         id
     }
 
@@ -133,17 +132,9 @@ impl Progress {
     pub(crate) fn update(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         change(&mut state);
-        let settled: Vec<u64> = match state.poison.is_some() || !state.failures.is_empty() {
-            // Failures are rare, and each waiter looks for itself what became of it.
-            true => state.wakers.keys().copied().collect(),
-            false => {
-                let done = |waiting: &Waiting| match waiting.ack {
-                    Ack::Durable => state.durable >= waiting.need,
-                    _ => state.written >= waiting.need,
-                };
-                state.wakers.iter().filter(|(_, waiting)| done(waiting)).map(|(id, _)| *id).collect()
-            }
-        };
+        let settled = |waiting: &Waiting| state.verdict(waiting.need, waiting.ack).is_some();
+        let settled: Vec<u64> =
+            state.wakers.iter().filter(|(_, waiting)| settled(waiting)).map(|(id, _)| *id).collect();
         let woken: Vec<Waiting> = settled.iter().filter_map(|id| state.wakers.remove(id)).collect();
         drop(state);
         self.changed.notify_all();
@@ -153,7 +144,7 @@ impl Progress {
     /// Notes that a write failed which ended an epoch; the epoch's entries below `cut` were written.
     pub(crate) fn fail(&self, epoch: u64, cut: Position, reason: Rejection) {
         self.update(|state| {
-            state.failures.push(Failure { epoch, cut, reason });
+            state.failures.insert(epoch, Failure { cut, reason });
         });
     }
 

@@ -1,65 +1,115 @@
 //! Setting damaged stretches of a segment aside, so that the log opens and says what it lost.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use base::{ChannelName, Index, OpenMode, Seq};
+use base::OpenMode;
 
-use super::open::{QuarantinedRange, overwrite};
+use super::open::QuarantinedRange;
+use super::recovery::overwrite;
 use crate::codec::control::HoleRecord;
-use crate::codec::event::EVENT_BYTES_MIN;
-use crate::codec::frame::{FRAME_BYTES_MIN, FrameKind, HEADER_BYTES, Place, TRAILER_BYTES};
-use crate::codec::{entry, footer, frame};
-use crate::error::{Corruption, OpenError};
-use crate::frames::SegmentBytes;
-use crate::replay::{HoleFrame, LoadedSegment, Replay, encode_hole_frame};
+use crate::codec::frame;
+use crate::codec::frame::{FrameKind, HEADER_BYTES, Place, TRAILER_BYTES};
+use crate::damage::Damage;
+use crate::error::OpenError;
+use crate::replay::{End, HoleFrame, LoadedSegment, Replay, encode_hole_frame, hole_body_bytes};
 use crate::segments::{Segment, Segments};
+use crate::survey::Survey;
 
-/// Copies the damaged stretch that `replay` stopped at to `quarantine/`, and writes a hole frame over it.
-pub(super) fn quarantine(
-    segments: &Segments,
-    segment: &Segment,
-    loaded: &mut LoadedSegment,
-    replay: &Replay,
-) -> Result<QuarantinedRange, OpenError> {
-    let damage = Damage::find(loaded.view(), replay);
-    let begin = usize::try_from(replay.offset).expect("the offset lies in a segment that is in memory");
-    let end = usize::try_from(damage.end).expect("the end lies in a segment that is in memory");
-    let mut lost = loaded.bytes[begin.min(loaded.bytes.len())..end.min(loaded.bytes.len())].to_vec();
-    let saved_as = save(segments, segment, replay.offset, &lost)?;
-    lost.clear();
-    let frame = hole_frame(loaded.view(), replay, &damage).ok_or_else(|| {
-        OpenError::Corrupt(Corruption {
-            file: segment.path.clone(),
-            offset: replay.offset,
-            expected: "a damaged stretch with room for a record of what was lost".to_owned(),
-            found: format!("{} bytes; restore a backup", damage.end - replay.offset),
-        })
-    })?;
-    overwrite(segments, segment, loaded, replay.offset, &frame)?;
-    tracing::error!(
-        path = %segment.path.display(),
-        offset = replay.offset,
-        bytes = damage.end - replay.offset,
-        first = damage.record.first.0,
-        next = damage.record.next.0,
-        "damaged entries set aside"
-    );
-    Ok(QuarantinedRange {
-        file: segment.path.clone(),
-        offset: replay.offset,
-        bytes: damage.end - replay.offset,
-        first: damage.record.first,
-        next: damage.record.next,
-        saved_as,
-    })
+/// The repairs of one segment: made in memory while it is read, and on disk once it is known as a whole.
+#[derive(Debug, Default)]
+pub(super) struct Repairs {
+    /// Hole frames, each with its offset.
+    patches: Vec<(u64, Vec<u8>)>,
+    /// What did not fit into its hole's frame.
+    supplements: Vec<HoleFrame>,
 }
 
-fn save(
-    segments: &Segments,
-    segment: &Segment,
-    offset: u64,
-    lost: &[u8],
-) -> Result<std::path::PathBuf, OpenError> {
+impl Repairs {
+    /// Copies the damaged stretch that `replay` stopped at to `quarantine/`, and puts a hole frame over it in
+    /// memory.
+    pub(super) fn set_aside(
+        &mut self,
+        segments: &Segments,
+        segment: &Segment,
+        loaded: &mut LoadedSegment,
+        replay: &Replay,
+        survey: &Survey,
+    ) -> Result<QuarantinedRange, OpenError> {
+        let (damage, frame) = self.fit(loaded, replay, survey);
+        let begin = in_memory(replay.offset);
+        let lost = &loaded.bytes[begin..in_memory(damage.end).min(loaded.bytes.len())];
+        let saved_as = save(segments, segment, replay.offset, lost)?;
+        put(loaded, replay.offset, &frame);
+        self.patches.push((replay.offset, frame));
+        let HoleRecord { first, next, bytes, .. } = damage.hole.record;
+        let (path, offset) = (segment.path.clone(), replay.offset);
+        tracing::error!(path = %path.display(), offset, bytes, %first, %next, "damaged entries set aside");
+        Ok(QuarantinedRange { file: path, offset, bytes, first, next, saved_as })
+    }
+
+    /// Finds what is lost, and the frame that says so. A stretch that is too short for that takes the next whole
+    /// frame along.
+    fn fit(&mut self, loaded: &LoadedSegment, replay: &Replay, survey: &Survey) -> (Damage, Vec<u8>) {
+        let segment = loaded.view();
+        let mut resumed = segment.next_valid(replay.offset);
+        loop {
+            let damage = Damage::find(segment, replay, survey, resumed.as_ref(), None);
+            let whole = damage.with_raised();
+            if let Some(frame) = hole_frame(loaded, replay, &damage, &whole) {
+                return (damage, frame);
+            }
+            if let Some(frame) = hole_frame(loaded, replay, &damage, &damage.hole) {
+                self.supplements.push(whole);
+                return (damage, frame);
+            }
+            resumed = resumed.and_then(|frame| segment.next_valid(frame.offset));
+        }
+    }
+
+    /// Writes the repairs: first what did not fit, behind the last frame, so that a crash meanwhile leaves damage
+    /// that is found again rather than a hole which tells only half.
+    pub(super) fn write(
+        self,
+        segments: &Segments,
+        segment: &Segment,
+        loaded: &mut LoadedSegment,
+        replay: &mut Replay,
+    ) -> Result<(), OpenError> {
+        for supplement in &self.supplements {
+            if matches!(replay.end, End::Sealed(_)) {
+                // Nothing stands behind a footer; the state frame of the next segment tells.
+                replay.state.apply_hole(&supplement.record);
+                replay.unrecorded.push(supplement.record.clone());
+                continue;
+            }
+            let body_bytes = hole_body_bytes(&supplement.record).next_multiple_of(8);
+            let frame = encode(loaded, replay, supplement, replay.offset, body_bytes);
+            let frame = frame.expect("a body of its own size fits");
+            overwrite(segments, segment, loaded, replay.offset, &frame)?;
+            replay.run(loaded.view(), &segments.hasher, base::Position(u64::MAX));
+        }
+        for (offset, frame) in &self.patches {
+            overwrite(segments, segment, loaded, *offset, frame)?;
+        }
+        Ok(())
+    }
+}
+
+fn in_memory(offset: u64) -> usize {
+    usize::try_from(offset).expect("the offset lies in a segment that is in memory")
+}
+
+/// Puts bytes in place in memory.
+pub(super) fn put(loaded: &mut LoadedSegment, offset: u64, bytes: &[u8]) {
+    let begin = in_memory(offset);
+    let end = begin + bytes.len();
+    if loaded.bytes.len() < end {
+        loaded.bytes.resize(end, 0);
+    }
+    loaded.bytes[begin..end].copy_from_slice(bytes);
+}
+
+fn save(segments: &Segments, segment: &Segment, offset: u64, lost: &[u8]) -> Result<PathBuf, OpenError> {
     let dir = segments.dir.join("quarantine");
     segments.disk.create_directories(&dir).map_err(OpenError::io(&dir))?;
     let mut copy = 0;
@@ -74,128 +124,26 @@ fn save(
     }
 }
 
-fn hole_frame(segment: SegmentBytes<'_>, replay: &Replay, damage: &Damage) -> Option<Vec<u8>> {
-    let length = usize::try_from(damage.end - replay.offset).ok()?;
-    let body_bytes = length.checked_sub(HEADER_BYTES + TRAILER_BYTES)?;
-    let hole = HoleFrame { record: damage.record.clone(), resumed_hash: damage.resumed_hash };
-    let body = encode_hole_frame(&hole, body_bytes)?;
-    let place = Place { log: segment.log, segment: segment.segment, offset: replay.offset };
+/// Encodes the frame of a hole, exactly as long as the stretch; at the end of the log it may be longer. `None`
+/// when it does not fit.
+fn hole_frame(loaded: &LoadedSegment, replay: &Replay, damage: &Damage, hole: &HoleFrame) -> Option<Vec<u8>> {
+    let stretch = in_memory(damage.end - replay.offset);
+    let needed = HEADER_BYTES + hole_body_bytes(&hole.record).next_multiple_of(8) + TRAILER_BYTES;
+    let length = if damage.at_end { stretch.max(needed) } else { stretch };
+    encode(loaded, replay, hole, replay.offset, length.checked_sub(HEADER_BYTES + TRAILER_BYTES)?)
+}
+
+fn encode(
+    loaded: &LoadedSegment,
+    replay: &Replay,
+    hole: &HoleFrame,
+    offset: u64,
+    body_bytes: usize,
+) -> Option<Vec<u8>> {
+    let body = encode_hole_frame(hole, body_bytes)?;
+    let place = Place { log: loaded.log, segment: loaded.number, offset };
     let mut out = Vec::new();
-    let synced = replay.state.position();
-    frame::encode(&mut out, place, FrameKind::Hole, damage.record.first, synced, &body);
-    (out.len() == length).then_some(out)
-}
-
-/// A damaged stretch and what it may have held.
-struct Damage {
-    /// Where the stretch ends: at the next valid frame, or behind the last byte that is not zero.
-    end: u64,
-    record: HoleRecord,
-    resumed_hash: base::Hash,
-}
-
-impl Damage {
-    fn find(segment: SegmentBytes<'_>, replay: &Replay) -> Self {
-        let first = replay.state.next_index;
-        let resumed = segment.next_valid(replay.offset);
-        let end = resumed.as_ref().map_or_else(|| used_end(segment, replay.offset), |frame| frame.offset);
-        let bytes = end - replay.offset;
-        let readable = Readable::read(segment, replay, end);
-        let (next, resumed_hash) = match resumed.as_ref().and_then(|frame| standing(frame)) {
-            Some((next, hash)) => (next.max(first), hash),
-            None if readable.complete => (readable.next, replay.chain.last_hash),
-            None => (first.plus(bytes / FRAME_BYTES_MIN + 1), replay.chain.last_hash),
-        };
-        let mut channels = readable.channels;
-        if !readable.complete {
-            // Beyond anything that the lost bytes could hold.
-            let most = bytes / EVENT_BYTES_MIN as u64 + 1;
-            for channel in replay.state.channels() {
-                let raised = channel.next.plus(most);
-                channels.insert(channel.name.clone(), raised);
-            }
-        }
-        // Entries behind the stretch know better: they say where each of their channels goes on.
-        channels.extend(first_mentions(segment, end));
-        let channels = channels.into_iter().collect();
-        Self { end, record: HoleRecord { first, next, bytes, channels }, resumed_hash }
-    }
-}
-
-/// Returns the index and the hash link that the log goes on with at a valid frame.
-fn standing(frame: &crate::frames::Frame<'_>) -> Option<(Index, base::Hash)> {
-    let body = frame.body().ok()?;
-    match frame.header.kind {
-        FrameKind::Entry => {
-            let parts = entry::decode(&body).ok()?;
-            Some((parts.head.slot.index, parts.head.previous))
-        }
-        FrameKind::Footer => {
-            let standing = footer::decode_footer(&body).ok()?.standing;
-            Some((standing.next_index, standing.last_hash))
-        }
-        FrameKind::Close => {
-            let standing = footer::decode_close(&body).ok()?;
-            Some((standing.next_index, standing.last_hash))
-        }
-        _ => None,
-    }
-}
-
-fn used_end(segment: SegmentBytes<'_>, offset: u64) -> u64 {
-    let rest = segment.from(offset);
-    let used = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    offset + (used as u64).next_multiple_of(8)
-}
-
-/// What the damaged stretch still tells: the heads of entries whose blocks are damaged.
-struct Readable {
-    /// Whether the heads of all entries in the stretch were read.
-    complete: bool,
-    next: Index,
-    channels: BTreeMap<ChannelName, Seq>,
-}
-
-impl Readable {
-    fn read(segment: SegmentBytes<'_>, replay: &Replay, end: u64) -> Self {
-        let mut readable = Self { complete: false, next: replay.state.next_index, channels: BTreeMap::new() };
-        let mut offset = replay.offset;
-        while offset < end {
-            let place = Place { log: segment.log, segment: segment.segment, offset };
-            let bytes = segment.from(offset);
-            let Ok(header) = frame::decode_header(bytes, place) else { return readable };
-            let body = bytes.get(HEADER_BYTES..HEADER_BYTES + header.stored_bytes);
-            let entry = body.filter(|_| header.kind == FrameKind::Entry && !header.escaped);
-            let Some(Ok(parts)) = entry.map(entry::decode_front) else { return readable };
-            if parts.head.slot.index != readable.next {
-                return readable;
-            }
-            for block in &parts.head.blocks {
-                let next = block.first_seq.plus(block.events.into());
-                readable.channels.insert(block.channel.clone(), next);
-            }
-            readable.next = readable.next.next();
-            offset += header.frame_bytes() as u64;
-        }
-        readable.complete = offset == end;
-        readable
-    }
-}
-
-/// Returns the first number that entries from `offset` on give to each channel that they write.
-fn first_mentions(segment: SegmentBytes<'_>, offset: u64) -> BTreeMap<ChannelName, Seq> {
-    let mut mentions = BTreeMap::new();
-    let mut at = offset;
-    while let Ok(frame) = segment.frame(at) {
-        at = frame.end();
-        if frame.header.kind != FrameKind::Entry {
-            continue;
-        }
-        let Ok(body) = frame.body() else { break };
-        let Ok(parts) = entry::decode(&body) else { break };
-        for block in parts.head.blocks {
-            mentions.entry(block.channel).or_insert(block.first_seq);
-        }
-    }
-    mentions
+    // What was read up to here need not be synced.
+    frame::encode(&mut out, place, FrameKind::Hole, hole.record.first, replay.testified, &body);
+    (out.len() == HEADER_BYTES + body_bytes + TRAILER_BYTES).then_some(out)
 }

@@ -1,5 +1,7 @@
 //! Where appends wait to be written: entries under construction, and log state as it will be with them.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use base::{ChannelName, Hash, Index, Position, Seq, Timestamp};
 use rustc_hash::FxHashMap;
 
@@ -9,9 +11,12 @@ use crate::codec::event;
 use crate::error::AppendError;
 use crate::limits::{BLOCK_BYTES_TARGET, ENTRY_BYTES_TARGET};
 use crate::outcome::{At, ChannelRange, Outcome, Rejection};
-use crate::request::{AppendRequest, Condition, Idempotency, RequestSize};
+use crate::request::{AppendRequest, Condition, Idempotency, RequestSize, creation_bytes};
 use crate::state::{ChannelState, LogState, Remembered};
 use crate::{ChannelConfig, EventInput};
+
+/// Buffers of blocks that are kept for the next ones; at most 128 KiB each.
+const SPARE_BUFFERS_MAX: usize = 64;
 
 /// An entry that still takes appends.
 #[derive(Debug)]
@@ -25,8 +30,12 @@ pub(crate) struct OpenEntry {
     pub blocks: Vec<OpenBlock>,
     pub events: u32,
     bytes: usize,
-    /// The newest block of each channel slot.
+    /// The channel slot written last, and its newest block.
+    latest: Option<(usize, usize)>,
+    /// The newest block of each other channel slot.
     newest: FxHashMap<usize, usize>,
+    /// Where the blocks' buffers come from, and go to when they were written.
+    pub spare: Arc<SpareBuffers>,
 }
 
 /// A channel block that still takes events.
@@ -39,7 +48,7 @@ pub(crate) struct OpenBlock {
 }
 
 impl OpenEntry {
-    fn new(index: Index, recorded_at: Timestamp) -> Self {
+    fn new(index: Index, recorded_at: Timestamp, spare: &Arc<SpareBuffers>) -> Self {
         Self {
             index,
             recorded_at,
@@ -50,31 +59,65 @@ impl OpenEntry {
             blocks: Vec::new(),
             events: 0,
             bytes: 0,
+            latest: None,
             newest: FxHashMap::default(),
+            spare: Arc::clone(spare),
         }
     }
 
-    /// Makes an entry without events, which exists to carry a signature.
-    pub(crate) fn empty(index: Index, recorded_at: Timestamp) -> Self {
-        Self::new(index, recorded_at)
+    /// Tells whether the entry exists only to carry a signature.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.appends == 0 && self.controls.is_empty()
     }
 
     /// Returns the block that the next event of a channel goes to.
     fn block(&mut self, slot: usize, channel: &ChannelState) -> usize {
-        if let Some(block) = self.newest.get(&slot)
-            && self.blocks[*block].bytes.len() < BLOCK_BYTES_TARGET
-        {
-            return *block;
-        }
-        let block = self.blocks.len();
-        self.blocks.push(OpenBlock {
-            channel: channel.name.clone(),
-            first_seq: channel.next,
-            events: 0,
-            bytes: Vec::new(),
+        let known = match self.latest {
+            Some((latest, block)) if latest == slot => Some(block),
+            _ => self.newest.get(&slot).copied(),
+        };
+        let block = known.filter(|block| self.blocks[*block].bytes.len() < BLOCK_BYTES_TARGET);
+        let block = block.unwrap_or_else(|| {
+            self.blocks.push(OpenBlock {
+                channel: channel.name.clone(),
+                first_seq: channel.next,
+                events: 0,
+                bytes: self.spare.take(),
+            });
+            self.blocks.len() - 1
         });
-        self.newest.insert(slot, block);
+        if let Some((latest, newest)) = self.latest.replace((slot, block))
+            && latest != slot
+        {
+            self.newest.insert(latest, newest);
+        }
         block
+    }
+}
+
+/// Buffers of blocks that were written, for the next ones: a steady load needs the same memory again and again,
+/// which is dear to give back to the system and to get anew.
+#[derive(Debug, Default)]
+pub(crate) struct SpareBuffers(Mutex<Vec<Vec<u8>>>);
+
+impl SpareBuffers {
+    fn buffers(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<u8> {
+        self.buffers().pop().unwrap_or_default()
+    }
+
+    /// Keeps the buffers of written blocks, as far as there is room for them.
+    pub(crate) fn give_back(&self, blocks: Vec<OpenBlock>) {
+        let mut buffers = self.buffers();
+        for mut block in blocks {
+            if buffers.len() < SPARE_BUFFERS_MAX && block.bytes.capacity() <= 2 * BLOCK_BYTES_TARGET {
+                block.bytes.clear();
+                buffers.push(block.bytes);
+            }
+        }
     }
 }
 
@@ -98,16 +141,17 @@ pub(crate) struct Stage {
     pub state: LogState,
     full: Vec<OpenEntry>,
     open: Option<OpenEntry>,
-    /// Bytes of the events that are staged.
+    /// Bytes that what is staged can take at most.
     pub bytes: u64,
     /// Grows with every failed write, which takes everything staged with it.
     pub epoch: u64,
     pub shut: Option<Shut>,
+    spare: Arc<SpareBuffers>,
 }
 
 impl Stage {
     pub(crate) fn new(state: LogState) -> Self {
-        Self { state, full: Vec::new(), open: None, bytes: 0, epoch: 0, shut: None }
+        Self { state, full: Vec::new(), open: None, bytes: 0, epoch: 0, shut: None, spare: Arc::default() }
     }
 
     /// Tells whether nothing is staged.
@@ -132,7 +176,7 @@ impl Stage {
 
     /// Makes the entry that a sync adds when the newest one is not signed.
     pub(crate) fn empty_entry(&mut self, now: Timestamp) -> OpenEntry {
-        let entry = OpenEntry::empty(self.state.next_index, now.max(self.state.last_recorded_at));
+        let entry = OpenEntry::new(self.state.next_index, now.max(self.state.last_recorded_at), &self.spare);
         self.state.next_index = entry.index.next();
         self.state.last_recorded_at = entry.recorded_at;
         entry
@@ -192,10 +236,13 @@ impl Stage {
             let at = At::one(known.created_index, range);
             return Staged { relies_on: at.position(), outcome: Outcome::AlreadyAppended { at } };
         }
-        if let Err(reason) = self.ready(0, now) {
+        let bytes = creation_bytes(config);
+        if let Err(reason) = self.ready(bytes, now) {
             return self.rejected(reason);
         }
+        self.bytes += bytes as u64;
         let (entry, state) = self.entry();
+        entry.bytes += bytes;
         let slot = create(state, entry, channel, config);
         let range = ChannelRange { channel: channel.clone(), first: state.channel(slot).next, count: 0 };
         let at = At::one(entry.index, range);
@@ -258,7 +305,7 @@ impl Stage {
         }
         if self.open.is_none() {
             let recorded_at = now()?.max(self.state.last_recorded_at);
-            self.open = Some(OpenEntry::new(self.state.next_index, recorded_at));
+            self.open = Some(OpenEntry::new(self.state.next_index, recorded_at, &self.spare));
             self.state.next_index = self.state.next_index.next();
             self.state.last_recorded_at = recorded_at;
         }
@@ -293,7 +340,7 @@ impl Stage {
         let repeatable = repeat.map(|repeat| {
             let digest = digest(request);
             state.remember(&repeat, digest, at.clone());
-            Repeatable { repeat, digest, ranges: ranges.in_blocks }
+            Repeatable { repeat, digest, ranges: ranges.into_blocks() }
         });
         append::encode(&mut entry.append_bytes, size.events, repeatable.as_ref());
         entry.repeatables.extend(repeatable);
@@ -301,23 +348,26 @@ impl Stage {
     }
 }
 
-/// The events of one append, gathered into ranges as they are staged.
+/// The events of one append, gathered into ranges as they are staged. Nearly every append has one range, which
+/// needs no memory of its own.
 #[derive(Debug, Default)]
 struct Ranges {
-    in_blocks: Vec<RangeInBlock>,
+    before: Vec<RangeInBlock>,
+    last: Option<RangeInBlock>,
 }
 
 impl Ranges {
     fn add(&mut self, entry: &OpenEntry, block: usize, seq: Seq) {
-        if let Some(last) = self.in_blocks.last_mut() {
-            let same = entry.blocks[last.block as usize].channel == entry.blocks[block].channel;
+        let block = u32::try_from(block).expect("an entry has far fewer blocks");
+        if let Some(last) = &mut self.last {
+            let channel = |block: u32| &entry.blocks[block as usize].channel;
+            let same = last.block == block || channel(last.block) == channel(block);
             if same && last.first.plus(last.events.into()) == seq {
                 last.events += 1;
                 return;
             }
         }
-        let block = u32::try_from(block).expect("an entry has far fewer blocks");
-        self.in_blocks.push(RangeInBlock { block, first: seq, events: 1 });
+        self.before.extend(self.last.replace(RangeInBlock { block, first: seq, events: 1 }));
     }
 
     fn at(&self, entry: &OpenEntry) -> At {
@@ -326,10 +376,14 @@ impl Ranges {
             first: range.first,
             count: range.events.into(),
         };
-        match self.in_blocks.as_slice() {
-            [one] => At::one(entry.index, range(one)),
-            many => At::many(entry.index, many.iter().map(range).collect()),
+        match (self.before.as_slice(), &self.last) {
+            ([], Some(one)) => At::one(entry.index, range(one)),
+            (before, last) => At::many(entry.index, before.iter().chain(last).map(range).collect()),
         }
+    }
+
+    fn into_blocks(self) -> Vec<RangeInBlock> {
+        self.before.into_iter().chain(self.last).collect()
     }
 }
 
@@ -354,15 +408,12 @@ fn create(
     channel: &ChannelName,
     config: &ChannelConfig,
 ) -> usize {
-    entry.controls.push(Control::ChannelCreated {
-        name: channel.clone(),
-        base: Seq::ZERO,
-        config: config.clone(),
-    });
+    let base = state.seq_floor();
+    entry.controls.push(Control::ChannelCreated { name: channel.clone(), base, config: config.clone() });
     state.insert_channel(ChannelState {
         name: channel.clone(),
-        base: Seq::ZERO,
-        next: Seq::ZERO,
+        base,
+        next: base,
         created_at: entry.recorded_at,
         created_index: entry.index,
         config: config.clone(),

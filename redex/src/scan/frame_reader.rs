@@ -76,6 +76,11 @@ impl FrameReader {
         self.last_offset
     }
 
+    /// Returns the index of the entry that should come next, where it is known.
+    pub(super) fn next_index(&self) -> Option<u64> {
+        (self.next_index > 0).then_some(self.next_index)
+    }
+
     pub(super) fn go_to(&mut self, offset: u64) {
         self.place.offset = offset;
         self.next_index = 0;
@@ -124,7 +129,10 @@ impl FrameReader {
         self.place.offset += frame.len() as u64;
         self.next_index = match header.kind {
             FrameKind::Entry => header.index.position_after().0,
-            FrameKind::Hole => decode_hole_frame(&body).map_or(header.index.0, |hole| hole.record.next.0),
+            // What a hole frame had no room for is told again behind later entries.
+            FrameKind::Hole => {
+                decode_hole_frame(&body).map_or(0, |hole| hole.record.next.0).max(self.next_index)
+            }
             _ => header.index.0,
         };
         match header.kind {

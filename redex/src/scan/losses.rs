@@ -54,15 +54,21 @@ impl Losses {
         self.skip || self.holes.is_empty()
     }
 
+    /// Tells whether a hole begins at an entry.
+    pub(super) fn begins_at(&self, index: u64) -> bool {
+        self.holes.iter().any(|hole| hole.first.0 == index)
+    }
+
     /// Looks for wanted events that were lost between two entries that were read one after the other; `None`
-    /// is the end of what is read. `next_seq` gives the number that the one wanted channel stood at where the
-    /// reading begins.
+    /// is the end of what is read, and `edges` are the numbers there of the one wanted channel, if they are
+    /// known. `next_seq` gives the number that the channel stood at where the reading begins.
     pub(super) fn between(
         &self,
         selection: &Selection,
         plan: &Plan,
         before: Option<&Seen>,
         after: Option<&Seen>,
+        edges: (Option<u64>, Option<u64>),
         next_seq: impl FnOnce() -> Result<u64, ReadError>,
     ) -> Result<Option<Loss>, ReadError> {
         let recorded = &selection.recorded;
@@ -78,10 +84,10 @@ impl Losses {
             return Ok(holes.find(|hole| concerns(hole, &selection.channels)).map(loss));
         };
         if holes.peek().is_none() {
-            return Ok(gap(selection, before, after));
+            return Ok(gap(selection, before, after, edges));
         }
         let holes: Vec<_> = holes.filter(|hole| next_of(hole, channel).is_some()).collect();
-        let Some(culprit) = holes.last() else { return Ok(gap(selection, before, after)) };
+        let Some(culprit) = holes.last() else { return Ok(gap(selection, before, after, edges)) };
         let lost_to = match after {
             Some(seen) => seen.seqs.start,
             None => holes.iter().filter_map(|hole| next_of(hole, channel)).max().map_or(0, |next| next.0),
@@ -104,8 +110,14 @@ fn wanted_part(selection: &Selection, from: u64, to: u64) -> Range<u64> {
 }
 
 /// Numbers of a channel are dense but for holes: a leap without one comes from damage that nobody recorded.
-fn gap(selection: &Selection, before: Option<&Seen>, after: Option<&Seen>) -> Option<Loss> {
-    let (expected, found) = (before?.seqs.end, after?.seqs.start);
+fn gap(
+    selection: &Selection,
+    before: Option<&Seen>,
+    after: Option<&Seen>,
+    (begin, end): (Option<u64>, Option<u64>),
+) -> Option<Loss> {
+    let expected = before.map_or(begin, |seen| Some(seen.seqs.end))?;
+    let found = after.map_or(end, |seen| Some(seen.seqs.start))?;
     let lost = wanted_part(selection, expected, found);
     (!lost.is_empty()).then_some(Loss::Gap { expected, found })
 }

@@ -1,6 +1,7 @@
 //! Which part of a log a scan has to read.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use base::{ChannelName, Position};
@@ -103,7 +104,7 @@ fn narrow_by_seq(
             let middle = low.midpoint(high);
             // A segment without the channel tells nothing; the nearest one before it that has it does.
             match nearest(segments, channel, queue, (low..=middle).rev())? {
-                Some((place, seqs)) if seqs.1 > from => high = place,
+                Some((place, seqs)) if seqs.end > from => high = place,
                 _ => low = middle + 1,
             }
         }
@@ -114,7 +115,7 @@ fn narrow_by_seq(
         while low < high {
             let middle = low.midpoint(high);
             match nearest(segments, channel, queue, middle..high)? {
-                Some((place, seqs)) if seqs.0 < to => low = place + 1,
+                Some((place, seqs)) if seqs.start < to => low = place + 1,
                 _ => high = middle,
             }
         }
@@ -129,7 +130,7 @@ fn nearest(
     channel: &ChannelName,
     queue: &[Arc<Segment>],
     places: impl Iterator<Item = usize>,
-) -> Result<Option<(usize, (u64, u64))>, ReadError> {
+) -> Result<Option<(usize, Range<u64>)>, ReadError> {
     for place in places {
         if let Some(seqs) = segments.seqs(&queue[place], channel)? {
             return Ok(Some((place, seqs)));

@@ -15,9 +15,9 @@ use base::{CrashImage, Hash};
 
 use crate::ledger::Moments;
 
-mod check;
-mod workload;
-mod workloads;
+pub mod check;
+pub mod workload;
+pub mod workloads;
 
 use workload::{Moment, Trace, Workload, record};
 

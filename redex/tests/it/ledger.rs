@@ -80,6 +80,17 @@ struct Submission {
     gone: Option<u64>,
 }
 
+impl Submission {
+    fn at(position: Position, submitted: u64) -> Self {
+        let (events, repeat) = (Vec::new(), Repeat::Never);
+        Self { events, creates: None, repeat, position, submitted, durable: None, gone: None }
+    }
+}
+
+/// Names a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(usize);
+
 /// Everything that a log accepted, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
@@ -110,7 +121,7 @@ impl Ledger {
         repeat: Repeat,
         conditions: &[redex::Condition],
         now: u64,
-    ) -> Result<Ticket, redex::AppendError> {
+    ) -> Result<(Option<Place>, Ticket), redex::AppendError> {
         let number = self.numbers;
         self.numbers += 1;
         let mut events = Vec::new();
@@ -120,19 +131,9 @@ impl Ledger {
             }
         }
         let ticket = request(log, &events, repeat, conditions)?;
-        if let Outcome::Appended { at } = ticket.wait(Ack::Staged) {
-            let position = at.position();
-            self.note(Submission {
-                events,
-                creates: None,
-                repeat,
-                position,
-                submitted: now,
-                durable: None,
-                gone: None,
-            });
-        }
-        Ok(ticket)
+        let submission =
+            |position| Submission { events, creates: None, repeat, ..Submission::at(position, now) };
+        Ok((self.note(&ticket, submission), ticket))
     }
 
     /// Creates a channel; notes it if it did not exist.
@@ -142,24 +143,18 @@ impl Ledger {
         name: &'static str,
         config: ChannelConfig,
         now: u64,
-    ) -> Result<Ticket, redex::AppendError> {
+    ) -> Result<(Option<Place>, Ticket), redex::AppendError> {
         let ticket = log.create_channel(&channel(name), &config)?;
-        if let Outcome::Appended { at } = ticket.wait(Ack::Staged) {
-            self.note(Submission {
-                events: Vec::new(),
-                creates: Some((name, config)),
-                repeat: Repeat::Never,
-                position: at.position(),
-                submitted: now,
-                durable: None,
-                gone: None,
-            });
-        }
-        Ok(ticket)
+        let submission =
+            |position| Submission { creates: Some((name, config)), ..Submission::at(position, now) };
+        Ok((self.note(&ticket, submission), ticket))
     }
 
-    fn note(&mut self, submission: Submission) {
-        self.submissions.push(submission);
+    /// Notes a submission that the log accepts.
+    fn note(&mut self, ticket: &Ticket, submission: impl FnOnce(Position) -> Submission) -> Option<Place> {
+        let Outcome::Appended { at } = ticket.wait(Ack::Staged) else { return None };
+        self.submissions.push(submission(at.position()));
+        Some(Place(self.submissions.len() - 1))
     }
 
     /// Notes that everything below `visible` is durable.
@@ -174,25 +169,24 @@ impl Ledger {
     /// Notes what is left of a log that was opened again: it is durable now, and everything else is gone.
     pub fn note_reopened(&mut self, log: &Log, now: u64) {
         let found = self.find(&log.reader().view(), Moments::at(now)).unwrap();
-        let mut candidate = 0;
-        for submission in self.submissions.iter_mut().filter(|submission| submission.gone.is_none()) {
+        let left = self.submissions.iter_mut().filter(|submission| submission.gone.is_none());
+        for (candidate, submission) in left.enumerate() {
             match candidate < found {
                 true => {
                     submission.durable.get_or_insert(now);
                 }
                 false => submission.gone = Some(now),
             }
-            candidate += 1;
         }
     }
 
-    /// Notes that everything that is not durable was rejected.
-    pub fn note_rejected(&mut self, now: u64) {
-        for submission in &mut self.submissions {
-            if submission.durable.is_none() {
-                submission.gone.get_or_insert(now);
-            }
-        }
+    /// Notes that a submission was rejected after all; tells whether that is new.
+    pub fn note_rejected(&mut self, Place(place): Place, now: u64) -> bool {
+        let submission = &mut self.submissions[place];
+        assert_eq!(submission.durable, None, "{place} was durable, and is rejected");
+        let new = submission.gone.is_none();
+        submission.gone.get_or_insert(now);
+        new
     }
 
     /// Returns the submissions that a crash at these moments may have left, in order.
@@ -253,11 +247,6 @@ impl Ledger {
             }
         }
         Ok(found)
-    }
-
-    /// Tells whether anything must be there behind a crash at these moments.
-    pub fn demands_anything(&self, moments: Moments) -> bool {
-        self.candidates(moments).any(|submission| submission.durable.is_some_and(|at| at <= moments.last))
     }
 
     /// Repeats every repeatable append: those among the first `found` are known to the log, the others are

@@ -1,9 +1,18 @@
 //! The public API of the log, as its users meet it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod append;
 mod crash;
+mod damage;
+mod faults;
+mod follow;
+mod golden;
+mod holes;
 mod ledger;
 mod model;
+mod reads;
 mod roll;
 mod store;
 mod support;
+mod tails;
+mod typed;

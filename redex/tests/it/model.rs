@@ -328,7 +328,7 @@ impl Run {
         self.check_channels(&view);
         let latest = self.twin.events.iter().rfind(|event| event.index < view.position().0);
         if let Some(latest) = latest {
-            assert!(view.last_recorded_at().as_nanos() >= latest.recorded_at);
+            assert!(view.last_recorded_at().unwrap().as_nanos() >= latest.recorded_at);
         }
         for _ in 0..2 {
             let selection = self.selection(view.position());

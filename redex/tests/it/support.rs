@@ -1,10 +1,13 @@
 //! What the tests share: a simulated world and short ways to append and read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{ChannelName, Doors, ManualClock, Random, SeededRandom, SimulatedDisk, Timestamp};
+use base::{
+    ChannelName, Disk, Doors, LogId, ManualClock, Random, SeededRandom, SimulatedDisk, SystemDisk,
+    SystemRandom, Timestamp,
+};
 use redex::{Ack, Appended, EventInput, FlusherMode, Log, LogOptions, LogView, Selection, Store};
 
 /// A simulated disk with a clock and randomness of its own.
@@ -73,6 +76,28 @@ pub fn payloads(view: &LogView, selection: &Selection) -> Vec<String> {
 /// Reads all payloads of a channel.
 pub fn all(log: &Log, name: &str) -> Vec<String> {
     payloads(&log.reader().view(), &Selection::channel(&channel(name)))
+}
+
+/// A directory of its own on the machine's file system, removed with everything in it when dropped.
+pub struct TemporaryDirectory(PathBuf);
+
+impl TemporaryDirectory {
+    pub fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("netdb-redex-{}", LogId::random(&SystemRandom)));
+        SystemDisk.create_directories(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        // What cannot be removed stays in the machine's directory for temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Random choices of one seed.

@@ -2,7 +2,9 @@
 
 use std::io::{self, Read as _};
 
-use redex::{AppendRequest, Appended, ChannelEvents, Condition, EVENT_BYTES_MAX, EventInput, Idempotency};
+use netdb::redex::{
+    AppendRequest, Appended, ChannelEvents, Condition, EVENT_BYTES_MAX, EventInput, Idempotency,
+};
 
 use crate::arguments::AppendArguments;
 use crate::context::Context;

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use base::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use netdb::base::Timestamp;
 
 use crate::event::EventView;
 use crate::json;

@@ -1,7 +1,7 @@
 //! `net-db log info`
 
-use base::Position;
-use redex::{Owner, read_owner};
+use netdb::base::Position;
+use netdb::redex::{Owner, read_owner};
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         ("segments", Cell::Number(segments.len() as u64)),
         ("bytes", Cell::Number(segments.iter().map(|segment| segment.bytes).sum())),
         ("incarnations", Cell::Number(view.incarnations().len() as u64)),
-        ("last_recorded_at", Cell::time(written.then(|| view.last_recorded_at()))),
+        ("last_recorded_at", Cell::time(written.then(|| view.last_recorded_at()).transpose()?)),
         ("writer", owner.map_or(Cell::Null, owner_text)),
     ])?;
     Ok(())

@@ -1,6 +1,6 @@
 //! `net-db log read`
 
-use redex::{Bounds, Channels, Selection};
+use netdb::redex::{Bounds, Channels, Selection};
 
 use super::events;
 use crate::arguments::ReadArguments;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Signal;
-use redex::{Bounds, ChannelInfo, Channels, LogReader, Selection};
+use netdb::base::Signal;
+use netdb::redex::{Bounds, ChannelInfo, Channels, LogReader, Selection};
 
 use super::events;
 use crate::arguments::TailArguments;

@@ -1,6 +1,6 @@
 //! `net-db log verify`
 
-use redex::{Fault, IncarnationReport, VerifyOptions, VerifyReport, verify};
+use netdb::redex::{Fault, IncarnationReport, VerifyOptions, VerifyReport, verify};
 use serde_json::Value;
 
 use crate::arguments::VerifyArguments;

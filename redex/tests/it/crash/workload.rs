@@ -1,13 +1,16 @@
 //! A workload: what is done to a log, step by step, on a disk that remembers every moment.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::{CrashImage, Operation, SimulatedDisk, Snapshot};
-use redex::{Ack, ChannelConfig, Condition, Expect, LogOptions, Outcome, Store, Ticket};
+use redex::{
+    Ack, AppendError, ChannelConfig, Condition, Expect, LogOptions, Outcome, Rejection, Store, Ticket,
+};
 
-use crate::ledger::{Ledger, Part, Repeat};
-use crate::support::{World, channel, options};
+use crate::ledger::{Ledger, Part, Place, Repeat};
+use crate::support::{DIR, World, channel, options};
 
 /// One thing that is done.
 #[derive(Debug, Clone)]
@@ -30,7 +33,7 @@ pub enum Step {
     Reopen,
     /// Drops the log without closing it, and opens it again.
     Drop,
-    /// Closes the log; nothing more than a reopen may follow.
+    /// Closes the log; nothing may follow.
     Close,
     /// Takes the power away, and opens what is left.
     Crash(CrashImage),
@@ -59,6 +62,18 @@ pub struct Moment {
 pub struct Trace {
     pub ledger: Ledger,
     pub moments: Vec<Moment>,
+    pub met: Met,
+}
+
+/// What went wrong on the way.
+#[derive(Debug, Default)]
+pub struct Met {
+    /// Appends that were rejected because they could not be written.
+    pub rejected: Vec<Rejection>,
+    /// Appends and syncs whose outcome was unknown; the log was opened again behind the first.
+    pub unknown: usize,
+    /// Everything, for messages.
+    pub errors: Vec<String>,
 }
 
 impl Workload {
@@ -74,26 +89,38 @@ impl Workload {
         self
     }
 
-    /// Runs the steps on an empty disk.
+    /// Runs the steps on an empty disk that keeps its promises.
     pub fn run(&self, seed: u64) -> Trace {
-        let disk = SimulatedDisk::new();
-        let moments = record(&disk);
+        let trace = self.run_on(&SimulatedDisk::new(), seed, false);
+        assert_eq!(trace.met.errors, [""; 0], "{}", self.name);
+        trace
+    }
+
+    /// Runs the steps on a disk that may fail; a log that is poisoned is opened again.
+    ///
+    /// With `held`, tickets are kept until the log is closed, so that an append that is rejected later is
+    /// known to be.
+    pub fn run_on(&self, disk: &SimulatedDisk, seed: u64, held: bool) -> Trace {
+        let moments = record(disk);
         let mut runner = Runner {
             world: World::on(disk.clone(), seed),
             options: &self.options,
             store: None,
+            held,
+            tickets: Vec::new(),
             ledger: Ledger::default(),
+            met: Met::default(),
         };
         runner.open();
         for step in &self.steps {
             runner.step(step);
         }
-        let ledger = runner.end();
+        let (ledger, met) = runner.end();
         disk.on_operation(None);
         let last = Moment { next: None, ordinal: disk.operation_count(), snapshot: disk.snapshot() };
         let mut moments = std::mem::take(&mut *moments.lock().unwrap());
         moments.push(last);
-        Trace { ledger, moments }
+        Trace { ledger, moments, met }
     }
 }
 
@@ -112,7 +139,10 @@ struct Runner<'a> {
     world: World,
     options: &'a LogOptions,
     store: Option<Store>,
+    held: bool,
+    tickets: Vec<(Place, Ticket)>,
     ledger: Ledger,
+    met: Met,
 }
 
 impl Runner<'_> {
@@ -120,34 +150,44 @@ impl Runner<'_> {
         self.world.disk.operation_count()
     }
 
-    fn store(&self) -> &Store {
-        self.store.as_ref().expect("the log is open at this step")
+    fn store(&self) -> Store {
+        self.store.clone().expect("the log is open at this step")
     }
 
+    /// Opens the log; where the disk fails, again.
     fn open(&mut self) {
-        let store = self.world.open_with(self.options);
-        self.ledger.note_reopened(store.main(), self.now());
-        self.store = Some(store);
+        for _ in 0..3 {
+            match Store::open(Path::new(DIR), &self.world.doors, self.options) {
+                Ok(store) => {
+                    self.ledger.note_reopened(store.main(), self.now());
+                    self.store = Some(store);
+                    return;
+                }
+                Err(error) => self.met.errors.push(format!("open: {error}")),
+            }
+        }
+        panic!("does not open: {:?}", self.met.errors);
     }
 
     fn step(&mut self, step: &Step) {
         match step {
             Step::Append { parts, repeat, expect, ack } => {
                 let condition = expect.map(|(name, expect)| Condition { channel: channel(name), expect });
-                let now = self.now();
-                let store = self.store.as_ref().expect("the log is open at this step");
-                let ticket =
-                    self.ledger.submit(store.main(), parts, *repeat, condition.as_slice(), now).unwrap();
-                self.wait(&ticket, *ack);
+                let conditions = condition.as_slice();
+                self.append(*ack, |ledger, store, now| {
+                    ledger.submit(store.main(), parts, *repeat, conditions, now)
+                });
             }
             Step::Create { channel, config, ack } => {
-                let now = self.now();
-                let store = self.store.as_ref().expect("the log is open at this step");
-                let ticket = self.ledger.create(store.main(), channel, config.clone(), now).unwrap();
-                self.wait(&ticket, *ack);
+                self.append(*ack, |ledger, store, now| {
+                    ledger.create(store.main(), channel, config.clone(), now)
+                });
             }
             Step::Sync => {
-                self.store().main().sync().unwrap();
+                let synced = self.store().main().sync();
+                if let Err(error) = synced {
+                    self.failed(&error);
+                }
             }
             Step::Elapse(time) => {
                 self.world.clock.advance(*time);
@@ -159,47 +199,102 @@ impl Runner<'_> {
             }
             Step::Close => self.close(),
             Step::Drop => {
+                self.settle();
+                self.tickets.clear();
                 self.store = None;
                 self.open();
             }
             Step::Crash(survivors) => {
                 self.world.disk.power_off();
+                self.tickets.clear();
                 self.store = None;
                 self.world.disk.restart(survivors);
                 self.open();
             }
         }
-        self.note_durable();
+        self.settle();
     }
 
-    /// Waits for a ticket; what is durable is visible.
-    fn wait(&self, ticket: &Ticket, ack: Ack) {
+    fn append(
+        &mut self,
+        ack: Ack,
+        submit: impl FnOnce(&mut Ledger, &Store, u64) -> Result<(Option<Place>, Ticket), AppendError>,
+    ) {
+        let (store, now) = (self.store(), self.now());
+        let (place, ticket) = match submit(&mut self.ledger, &store, now) {
+            Ok(submitted) => submitted,
+            Err(error) => {
+                drop(store);
+                return self.failed(&error);
+            }
+        };
         let outcome = ticket.wait(ack);
-        if let (Ack::Durable, Outcome::Appended { at } | Outcome::AlreadyAppended { at }) = (ack, outcome) {
-            assert!(self.store().main().reader().visible() >= at.position(), "durable, but not visible");
+        if let (Ack::Durable, Outcome::Appended { at } | Outcome::AlreadyAppended { at }) = (ack, &outcome) {
+            let visible = store.main().reader().visible();
+            assert!(visible >= at.position(), "durable at {}, but only {visible} is visible", at.index);
         }
+        match (place, self.held) {
+            (Some(place), true) => self.tickets.push((place, ticket)),
+            _ => drop(ticket),
+        }
+        drop(store);
+        self.settle();
+        if let Outcome::Unknown { cause } = outcome {
+            self.failed(&AppendError::Unknown { cause });
+        }
+    }
+
+    /// Meets a failure that poisons: nothing is taken any more, until the log is opened again.
+    fn failed(&mut self, error: &AppendError) {
+        self.met.errors.push(error.to_string());
+        match error {
+            AppendError::Rejected { .. } => return self.settle(),
+            AppendError::Unknown { .. } | AppendError::Poisoned { .. } => {}
+            other => panic!("{other}"),
+        }
+        self.met.unknown += 1;
+        let refused = self.store().main().append(&channel("a"), &[]).unwrap_err();
+        assert!(matches!(refused, AppendError::Poisoned { .. }), "{refused}");
+        self.settle();
+        self.tickets.clear();
+        self.store = None;
+        self.open();
     }
 
     fn close(&mut self) {
-        if let Some(store) = &self.store {
-            store.close().unwrap();
+        if let Some(store) = &self.store
+            && let Err(error) = store.close()
+        {
+            self.met.errors.push(format!("close: {error}"));
         }
-        self.note_durable();
+        self.settle();
+        self.tickets.clear();
         self.store = None;
     }
 
-    fn note_durable(&mut self) {
+    /// Notes what is durable by now, and what was rejected.
+    fn settle(&mut self) {
+        let now = self.now();
+        for (place, ticket) in &self.tickets {
+            if let Outcome::Rejected { reason, .. } = ticket.wait(Ack::Staged)
+                && self.ledger.note_rejected(*place, now)
+            {
+                self.met.errors.push(reason.to_string());
+                self.met.rejected.push(reason);
+            }
+        }
         if let Some(store) = &self.store {
-            let visible = store.main().reader().visible();
-            let now = self.now();
-            self.ledger.note_durable(visible, now);
+            self.ledger.note_durable(store.main().reader().visible(), now);
         }
     }
 
     /// Ends without closing the log: that is a step of its own.
-    fn end(self) -> Ledger {
+    fn end(mut self) -> (Ledger, Met) {
+        self.settle();
         self.world.disk.on_operation(None);
         self.world.disk.power_off();
-        self.ledger
+        self.tickets.clear();
+        self.store = None;
+        (self.ledger, self.met)
     }
 }

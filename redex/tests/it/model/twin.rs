@@ -37,7 +37,7 @@ pub enum Repeat {
 /// An append as a caller asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Request {
-    pub parts: Vec<(String, Vec<Input>)>,
+    pub parts: Parts,
     pub conditions: Vec<(String, Expect)>,
     pub repeat: Repeat,
 }
@@ -52,6 +52,9 @@ pub struct Stored {
     pub recorded_at: i64,
     pub input: Input,
 }
+
+/// Channels and what goes into each of them, in order.
+pub type Parts = Vec<(String, Vec<Input>)>;
 
 #[derive(Debug, Clone)]
 pub struct Channel {
@@ -74,7 +77,7 @@ pub struct Twin {
     pub events: Vec<Stored>,
     pub channels: BTreeMap<String, Channel>,
     producers: BTreeMap<String, (u64, Digest, At)>,
-    keys: BTreeMap<String, (Vec<(String, Vec<Input>)>, At)>,
+    keys: BTreeMap<String, (Parts, At)>,
     /// Index and recording time of the newest entry that is known.
     entry: Option<(u64, i64)>,
     events_of_entry: u32,
@@ -83,7 +86,7 @@ pub struct Twin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Digest {
     Given(Hash),
-    Content(Vec<(String, Vec<Input>)>),
+    Content(Parts),
 }
 
 impl Request {
@@ -269,8 +272,7 @@ fn wants(selection: &Selection, position: Position, event: &Stored) -> bool {
         Channels::All => !event.channel.starts_with("sys/"),
         Channels::Names(names) => names.iter().any(|name| name.as_str() == event.channel),
     };
-    let kind_wanted =
-        selection.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| *kind == event.input.kind));
+    let kind_wanted = selection.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.input.kind));
     let key_wanted = selection
         .keys
         .as_ref()

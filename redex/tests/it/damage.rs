@@ -1,0 +1,208 @@
+//! Damage: flipped bits, lost copies, corrupt stretches. It is found and named, what is read is right or an error,
+//! and the log opens and goes on.
+//!
+//! `NETDB_FLIP_ALL=1` flips every bit of the larger logs, too.
+
+use std::path::{Path, PathBuf};
+
+use base::{CrashImage, Seq, SimulatedDisk, Snapshot};
+use redex::{Ack, Event, EventInput, LogOptions, LogView, ReadError, Selection, Store, StoreReader};
+
+use crate::support::{DIR, World, append, channel, options};
+
+/// A log that was closed cleanly, and what is in it.
+struct Closed {
+    snapshot: Snapshot,
+    events: Vec<Event>,
+    options: LogOptions,
+}
+
+impl Closed {
+    fn new(options: LogOptions, fill: impl FnOnce(&World, &Store)) -> Self {
+        let world = World::new();
+        let store = world.open_with(&options);
+        fill(&world, &store);
+        store.close().unwrap();
+        drop(store);
+        assert_eq!(world.verify().faults, []);
+        let snapshot = world.disk.snapshot();
+        let events = world.open_with(&options).main().reader().view().read(&Selection::default()).unwrap();
+        Self { snapshot, events: events.map(Result::unwrap).collect(), options }
+    }
+
+    fn world(&self) -> World {
+        World::on(self.snapshot.image(&CrashImage::All), 77)
+    }
+
+    /// Returns the files of a kind with their lengths.
+    fn files(&self, ending: &str) -> Vec<(PathBuf, u64)> {
+        let all = self.snapshot.image(&CrashImage::All).files();
+        all.into_iter().filter(|(path, _)| path.to_string_lossy().ends_with(ending)).collect()
+    }
+}
+
+/// Reads everything: what is there is right, and nothing is left out silently.
+fn read(view: &LogView, expected: &[Event]) -> Result<(), ReadError> {
+    let mut expected = expected.iter();
+    for event in view.read(&Selection::default())? {
+        assert_eq!(Some(&event?), expected.next(), "wrong or missing event");
+    }
+    assert_eq!(expected.len(), 0, "events are missing");
+    Ok(())
+}
+
+/// Reads over holes: nothing that is read is wrong.
+fn read_skipping(view: &LogView, expected: &[Event]) -> Result<usize, ReadError> {
+    let selection = Selection { skip_holes: true, ..Selection::default() };
+    let mut expected = expected.iter();
+    let mut found = 0;
+    for event in view.read(&selection)? {
+        let event = event?;
+        assert!(expected.any(|known| *known == event), "{event:?} was never written");
+        found += 1;
+    }
+    Ok(found)
+}
+
+fn check_flip(closed: &Closed, path: &Path, bit: u64) {
+    let line = format!("bit {bit} of {}", path.display());
+    let world = closed.world();
+    world.disk.flip_bit(path, bit);
+    let faults = world.verify().faults;
+    let named = faults.iter().any(|fault| fault.file == path && fault.offset <= bit / 8);
+    assert!(named, "{line}: {faults:?}");
+    // Readers without a writer come first, since a writer repairs.
+    match StoreReader::open(Path::new(DIR), &world.doors, &closed.options) {
+        Ok(reader) => drop(read(&reader.main().view(), &closed.events)),
+        Err(error) => assert!(matches!(error, redex::OpenError::Corrupt(_)), "{line}: {error}"),
+    }
+    let store = world.open_with(&closed.options);
+    let first = read(&store.main().reader().view(), &closed.events);
+    let skipped = read_skipping(&store.main().reader().view(), &closed.events);
+    drop(store);
+    let store = world.open_with(&closed.options);
+    let (quarantined, repaired) = (&store.recovery().quarantined, &store.recovery().repaired);
+    assert!(quarantined.is_empty() && repaired.is_empty(), "{line}: {:?}", store.recovery());
+    let again = read(&store.main().reader().view(), &closed.events);
+    assert_eq!(format!("{again:?}"), format!("{first:?}"), "{line}");
+    let again = read_skipping(&store.main().reader().view(), &closed.events);
+    assert_eq!(format!("{again:?}"), format!("{skipped:?}"), "{line}");
+    for name in ["a", "b"] {
+        let last = closed.events.iter().rev().find(|event| event.channel.as_str() == name);
+        let next = last.map_or(Seq(0), |event| event.seq.next());
+        let appended = append(store.main(), name, "behind damage");
+        assert!(appended.at.first_seq() >= Some(next), "{line}: a number of {name} was given out again");
+    }
+}
+
+fn flip(closed: &Closed, ending: &str, stride: u64) -> u64 {
+    let stride = if std::env::var_os("NETDB_FLIP_ALL").is_some() { 1 } else { stride };
+    let mut count = 0;
+    for (path, bytes) in closed.files(ending) {
+        for bit in (0..bytes * 8).step_by(usize::try_from(stride).unwrap()) {
+            check_flip(closed, &path, bit);
+            count += 1;
+        }
+    }
+    count
+}
+
+#[test]
+fn any_flipped_bit_of_a_small_log_is_found_and_never_read() {
+    let closed = Closed::new(options(), |_, store| {
+        append(store.main(), "a", "first");
+        append(store.main(), "b", "second");
+    });
+    let count = flip(&closed, "superblock", 5) + flip(&closed, ".seg", 7);
+    println!("{count} bits flipped");
+}
+
+#[test]
+fn any_flipped_bit_of_many_segments_is_found_and_never_read() {
+    let mut options = options();
+    options.segment_bytes = 64 << 10;
+    let closed = Closed::new(options, |_, store| {
+        for number in 0..9 {
+            append(store.main(), "a", &format!("{number}{}", "x".repeat(9_000)));
+            let zeros = vec![0; 12_000];
+            let ticket = store.main().append(&channel("b"), &[EventInput::new("zeros", &zeros)]).unwrap();
+            ticket.wait(Ack::Written);
+        }
+    });
+    assert!(closed.files(".seg").len() > 2);
+    let count = flip(&closed, ".seg", 2_221);
+    println!("{count} bits flipped");
+}
+
+#[test]
+fn damage_in_derived_files_is_listed_and_changes_nothing() {
+    let mut options = options();
+    options.segment_bytes = 64 << 10;
+    let closed = Closed::new(options, |_, store| {
+        for number in 0..6 {
+            append(store.main(), "a", &format!("{number}{}", "x".repeat(30_000)));
+        }
+    });
+    let mut files = closed.files(".idx");
+    assert!(files.len() > 1);
+    files.extend(closed.files("visible"));
+    for (path, bytes) in files {
+        for bit in (0..bytes * 8).step_by(331) {
+            let world = closed.world();
+            world.disk.flip_bit(&path, bit);
+            let report = world.verify();
+            assert_eq!(report.faults, [], "bit {bit} of {}", path.display());
+            assert_eq!(report.derived, std::slice::from_ref(&path), "bit {bit}");
+            let reader = StoreReader::open(Path::new(DIR), &world.doors, &closed.options).unwrap();
+            read(&reader.main().view(), &closed.events).unwrap();
+            read_channel(&reader.main().view(), "a", &closed.events);
+            let store = world.open_with(&closed.options);
+            read(&store.main().reader().view(), &closed.events).unwrap();
+            read_channel(&store.main().reader().view(), "a", &closed.events);
+        }
+    }
+}
+
+fn read_channel(view: &LogView, name: &str, expected: &[Event]) {
+    let events: Vec<_> =
+        view.read(&Selection::channel(&channel(name))).unwrap().map(Result::unwrap).collect();
+    assert!(events.iter().eq(expected.iter().filter(|event| event.channel.as_str() == name)));
+}
+
+/// Ends a file where it is damaged in a way that no crash leaves.
+fn zero(disk: &SimulatedDisk, path: &Path, from: u64, to: u64) {
+    let mut bytes = disk.read(path).unwrap();
+    bytes[usize::try_from(from).unwrap()..usize::try_from(to).unwrap()].fill(0);
+    disk.write(path, &bytes);
+}
+
+fn segment(disk: &SimulatedDisk, number: usize) -> PathBuf {
+    let files = disk.files().into_iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "seg"));
+    files.map(|(path, _)| path).nth(number).unwrap()
+}
+
+#[test]
+fn both_copies_of_a_header_or_a_state_frame_are_made_anew() {
+    let mut options = options();
+    options.segment_bytes = 64 << 10;
+    let closed = Closed::new(options, |_, store| {
+        for number in 0..4 {
+            append(store.main(), "a", &format!("{number}{}", "x".repeat(30_000)));
+        }
+    });
+    // Segment header; both state frames, of which the first begins at 1,024; everything in front of the entries.
+    for (from, to) in [(0, 1_024), (1_030, 1_700), (0, 1_600)] {
+        let world = closed.world();
+        let path = segment(&world.disk, 1);
+        zero(&world.disk, &path, from, to);
+        let faults = world.verify().faults;
+        assert!(faults.iter().any(|fault| fault.file == path), "{faults:?}");
+        let store = world.open_with(&closed.options);
+        assert!(store.recovery().repaired.contains(&path), "{:?}", store.recovery());
+        assert_eq!(store.recovery().quarantined, []);
+        read(&store.main().reader().view(), &closed.events).unwrap();
+        append(store.main(), "a", "behind");
+        drop(store);
+        assert_eq!(world.verify().faults, []);
+    }
+}

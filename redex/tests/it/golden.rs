@@ -1,0 +1,98 @@
+//! Bytes of format 0 that were written once and are read since.
+//!
+//! `NETDB_GOLDEN=write cargo test -p netdb-redex golden` writes them anew, which is a change of the format.
+
+#![allow(clippy::disallowed_methods, reason = "golden files are part of the tree, not of a log")]
+
+use std::path::{Path, PathBuf};
+
+use base::{Disk, SimulatedDisk};
+use redex::{Ack, AppendRequest, ChannelEvents, EventInput, Idempotency, Selection};
+
+use crate::support::{DIR, World, append, channel, options};
+
+const FILES: [&str; 4] = [
+    "identity",
+    "logs/main/superblock",
+    "logs/main/0000000000-00000000000000000000.seg",
+    "logs/main/0000000000-00000000000000000000.idx",
+];
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/format-0").join(name.replace('/', "_"))
+}
+
+/// Writes a log with something of everything: channels, headers, a key, a producer, a body of zeros, two
+/// incarnations, a sealed segment.
+fn written() -> World {
+    let world = World::new();
+    let mut small = options();
+    small.segment_bytes = 16 << 10;
+    let store = world.open_with(&small);
+    append(store.main(), "orders", "{\"id\":1}");
+    let (orders, audit) = (channel("orders"), channel("orders/audit"));
+    let headers: &[(&str, &[u8])] = &[("content-type", b"application/json"), ("raw", &[0, 255])];
+    let placed = [EventInput::new("order.placed", b"{\"id\":2}").with_key("k").with_headers(headers)];
+    let checked = [EventInput::new("order.checked", b"{}").with_time(base::Timestamp::from_nanos(5))];
+    let parts = [
+        ChannelEvents { channel: &orders, events: &placed },
+        ChannelEvents { channel: &audit, events: &checked },
+    ];
+    let keys = [
+        Idempotency::Key("once"),
+        Idempotency::Producer { id: "import", number: 7, digest: Some(base::Hash::of(b"lines")) },
+    ];
+    for idempotency in keys {
+        let request = AppendRequest { parts: &parts, idempotency, ..AppendRequest::default() };
+        store.main().submit(&request).unwrap().wait(Ack::Durable).into_result().unwrap();
+    }
+    let zeros = vec![0; 2000];
+    let event = EventInput::new("blank", &zeros);
+    store.main().append(&channel("blank"), &[event]).unwrap().wait(Ack::Durable).into_result().unwrap();
+    store.close().unwrap();
+    drop(store);
+    let store = world.open_with(&small);
+    let filling = vec![b'x'; 5_000];
+    let event = EventInput::new("fill", &filling);
+    for _ in 0..2 {
+        store.main().append(&channel("fill"), &[event]).unwrap().wait(Ack::Durable).into_result().unwrap();
+    }
+    store.close().unwrap();
+    world
+}
+
+#[test]
+fn the_bytes_of_format_0_do_not_change_by_accident() {
+    let world = written();
+    for name in FILES {
+        let bytes = world.disk.read(Path::new(DIR).join(name)).unwrap();
+        let path = golden(name);
+        if std::env::var_os("NETDB_GOLDEN").is_some_and(|value| value == "write") {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &bytes).unwrap();
+        }
+        let known = std::fs::read(&path).unwrap();
+        let differs = known.iter().zip(&bytes).position(|(known, byte)| known != byte);
+        assert_eq!((differs, known.len()), (None, bytes.len()), "{name}");
+    }
+}
+
+#[test]
+fn files_of_format_0_are_read() {
+    let disk = SimulatedDisk::new();
+    disk.create_directories(&Path::new(DIR).join("logs/main")).unwrap();
+    for name in FILES {
+        disk.write(Path::new(DIR).join(name), &std::fs::read(golden(name)).unwrap());
+    }
+    let world = World::on(disk, 2);
+    let report = world.verify();
+    assert_eq!((report.faults, report.events), (vec![], 8));
+    let store = world.open();
+    let view = store.main().reader().view();
+    let kinds: Vec<_> = view.read(&Selection::default()).unwrap().map(|event| event.unwrap().kind).collect();
+    let expected = ["test.happened", "order.placed", "order.checked", "order.placed", "order.checked"];
+    assert_eq!(kinds, [&expected[..], &["blank", "fill", "fill"]].concat());
+    let placed = view.read(&Selection::channel(&channel("orders"))).unwrap().nth(1).unwrap().unwrap();
+    assert_eq!((placed.key.as_deref(), &*placed.headers[1].1), (Some("k"), &[0, 255][..]));
+    assert_eq!(store.main().producer("import").map(|producer| producer.number), Some(7));
+}
