@@ -36,11 +36,13 @@ pub enum QueryError {
     },
     /// The statement nests or chains too much.
     #[error(
-        "the statement nests or chains too deeply (more than {max}): split it, or write long chains of OR as IN (..)"
+        "the statement is too deep: at most {levels} words and operators between two commas, brackets included, and {queries} queries in each other; split it, name subqueries by WITH, or write chains of OR as IN (..)"
     )]
     TooDeep {
         /// Depth allowed.
-        max: usize,
+        levels: usize,
+        /// Nested queries allowed.
+        queries: usize,
     },
     /// The statement would do more than read.
     #[error("{what} is refused, statements only read: {instead}")]

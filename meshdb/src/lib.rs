@@ -37,7 +37,7 @@ pub use datafusion::arrow::datatypes::SchemaRef;
 pub use datafusion::arrow::record_batch::RecordBatch;
 pub use error::{QueryError, SqlPosition};
 pub use gateway::{Gateway, GatewayOptions};
-pub use limits::{CALL_DEPTH_MAX, Limits, STATEMENT_BYTES_MAX, STATEMENT_DEPTH_MAX};
+pub use limits::{Limits, QUERIES_NESTED_MAX, STATEMENT_BYTES_MAX, STATEMENT_DEPTH_MAX};
 pub use param::Param;
 pub use principal::Principal;
 pub use result::{QueryResult, ScanTotals};

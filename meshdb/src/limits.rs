@@ -5,14 +5,15 @@ use std::time::Duration;
 /// Longest statement, in bytes.
 pub const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Deepest statement: nested brackets, and operators chained at one level, add up to at most this.
+/// Deepest statement: words and operators between two commas, plus those in the deepest brackets among them,
+/// and so on inwards.
 ///
-/// The engine walks, copies and drops expressions recursively; the bound keeps that within the smallest
-/// stack that a runtime gives its threads (2 MiB), in debug builds too.
+/// The engine evaluates and drops expressions recursively; the bound keeps that within the smallest stack that
+/// a runtime gives its threads (2 MiB), in debug builds too.
 pub const STATEMENT_DEPTH_MAX: usize = 1_000;
 
-/// Deepest nesting of function calls, and of subqueries behind a keyword, in one another.
-pub const CALL_DEPTH_MAX: usize = 16;
+/// Deepest nesting of queries in brackets. The engine's time to plan doubles with each level.
+pub const QUERIES_NESTED_MAX: usize = 16;
 
 /// Stack of the thread that plans a statement. Memory is used as far as a statement needs it.
 pub(crate) const PLANNING_STACK_BYTES: usize = 64 * 1024 * 1024;
@@ -28,6 +29,12 @@ pub(crate) const BATCHES_AHEAD: usize = 2;
 
 /// Events below which a scan is not worth splitting.
 pub(crate) const PARTITION_EVENTS_MIN: u64 = 16_384;
+
+/// Bytes of a log after which a scan that may find nothing for long looks whether it is still wanted.
+pub(crate) const SCAN_WINDOW_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Rows from which a table takes the widths of its columns.
+pub(crate) const TABLE_ROWS_MEASURED: usize = 1_000;
 
 /// Similar names that an error mentions.
 pub(crate) const SUGGESTIONS_MAX: usize = 3;

@@ -1,30 +1,38 @@
 //! Rows as text: tables for people, JSON and CSV for programs.
 //!
-//! Times are RFC 3339 in UTC. Headers, and whatever else is nested, stand as JSON objects; bytes stand as
-//! hexadecimal digits. In CSV nested values are texts.
+//! Alike in all formats: times are RFC 3339 in UTC; bytes are hexadecimal digits; headers are a JSON object,
+//! in which a value is a text where its bytes are UTF-8 and else `{"hex": ".."}`; other nested values are JSON
+//! too. In the JSON formats what `->` gives stands as the JSON that it is; in the others as its text.
+//!
+//! Writing blocks for as long as the output does.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::csv;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::Writer as JsonWriter;
 use datafusion::arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder};
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::arrow::util::pretty::pretty_format_batches_with_schema;
+
+mod json;
+mod table;
+mod text;
+
+use json::Encoders;
+use table::Table;
 
 /// A form of rows as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// A table with a frame; all rows are held in memory until the end.
+    /// A table with a frame. The first 1,000 rows decide how wide its columns are, and are held until then.
     Table,
     /// One JSON array of objects.
     Json,
     /// One JSON object a line.
     Ndjson,
-    /// RFC 4180 with a header line.
+    /// RFC 4180 with a header line. NULL is nothing, an empty text is `""`.
     Csv,
 }
 
@@ -35,7 +43,7 @@ pub struct Output<W: Write> {
 }
 
 enum Encoder<W: Write> {
-    Table { out: W, batches: Vec<RecordBatch> },
+    Table { table: Table, out: W },
     Json(Box<JsonWriter<W, JsonArray>>),
     Ndjson(Box<JsonWriter<W, LineDelimited>>),
     Csv(Box<csv::Writer<W>>),
@@ -44,9 +52,9 @@ enum Encoder<W: Write> {
 impl<W: Write> Output<W> {
     /// Begins output of rows with the columns of `schema`.
     pub fn new(format: Format, schema: &SchemaRef, out: W) -> Self {
-        let json = || WriterBuilder::new().with_explicit_nulls(true);
+        let json = || WriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(Encoders));
         let encoder = match format {
-            Format::Table => Encoder::Table { out, batches: Vec::new() },
+            Format::Table => Encoder::Table { table: Table::new(schema), out },
             Format::Json => Encoder::Json(Box::new(json().build(out))),
             Format::Ndjson => Encoder::Ndjson(Box::new(json().build(out))),
             Format::Csv => Encoder::Csv(Box::new(csv::WriterBuilder::new().with_header(true).build(out))),
@@ -61,42 +69,40 @@ impl<W: Write> Output<W> {
     /// What the output said; kind `InvalidData` for values that have no text in the format.
     pub fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         match &mut self.encoder {
-            Encoder::Table { batches, .. } => {
-                batches.push(batch.clone());
-                Ok(())
-            }
+            Encoder::Table { table, out } => table.write(batch, out),
             Encoder::Json(writer) => writer.write(batch).map_err(from_arrow),
             Encoder::Ndjson(writer) => writer.write(batch).map_err(from_arrow),
-            Encoder::Csv(writer) => writer.write(&flat(batch)?).map_err(from_arrow),
+            Encoder::Csv(writer) => writer.write(&text::flat(batch).map_err(from_arrow)?).map_err(from_arrow),
         }
     }
 
-    /// Ends the output and gives back where it went.
+    /// Writes what is left, the header too where there were no rows, and flushes the output.
     ///
     /// # Errors
     ///
     /// As [`write`](Self::write).
     pub fn finish(self) -> io::Result<()> {
         match self.encoder {
-            Encoder::Table { mut out, batches } => table(&self.schema, &batches, &mut out)?,
+            Encoder::Table { mut table, mut out } => {
+                table.finish(&mut out)?;
+                out.flush()
+            }
             Encoder::Json(mut writer) => {
                 writer.finish().map_err(from_arrow)?;
                 let mut out = writer.into_inner();
                 out.write_all(b"\n")?;
-                out.flush()?;
+                out.flush()
             }
             Encoder::Ndjson(mut writer) => {
                 writer.finish().map_err(from_arrow)?;
-                writer.into_inner().flush()?;
+                writer.into_inner().flush()
             }
             Encoder::Csv(mut writer) => {
-                // The header is written with the first batch, so that no rows need an empty one.
-                let empty = RecordBatch::new_empty(flat_schema(&self.schema));
-                writer.write(&empty).map_err(from_arrow)?;
-                writer.into_inner().flush()?;
+                let none = RecordBatch::new_empty(text::flat_schema(&self.schema));
+                writer.write(&none).map_err(from_arrow)?;
+                writer.into_inner().flush()
             }
         }
-        Ok(())
     }
 }
 
@@ -112,44 +118,9 @@ impl<W: Write> std::fmt::Debug for Output<W> {
 ///
 /// As [`Output::write`].
 pub fn table(schema: &SchemaRef, batches: &[RecordBatch], out: &mut impl Write) -> io::Result<()> {
-    let text = pretty_format_batches_with_schema(Arc::clone(schema), batches).map_err(from_arrow)?;
-    writeln!(out, "{text}")?;
-    out.flush()
-}
-
-/// Returns a batch with texts in place of nested values, and of bytes.
-fn flat(batch: &RecordBatch) -> io::Result<RecordBatch> {
-    let columns = batch.columns().iter().map(text_of_nested).collect::<Result<_, _>>().map_err(from_arrow)?;
-    RecordBatch::try_new(flat_schema(batch.schema_ref()), columns).map_err(from_arrow)
-}
-
-fn flat_schema(schema: &SchemaRef) -> SchemaRef {
-    let field = |field: &Arc<Field>| match is_flat(field.data_type()) {
-        true => field.as_ref().clone(),
-        false => Field::new(field.name(), DataType::Utf8, true),
-    };
-    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
-}
-
-fn is_flat(data_type: &DataType) -> bool {
-    use DataType as T;
-    let bytes = matches!(data_type, T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_));
-    !data_type.is_nested() && !bytes
-}
-
-fn text_of_nested(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    if is_flat(column.data_type()) {
-        return Ok(Arc::clone(column));
-    }
-    let options = FormatOptions::default();
-    let formatter = ArrayFormatter::try_new(column, &options)?;
-    let texts = (0..column.len())
-        .map(|row| match column.is_null(row) {
-            true => Ok(None),
-            false => formatter.value(row).try_to_string().map(Some),
-        })
-        .collect::<Result<StringArray, _>>()?;
-    Ok(Arc::new(texts))
+    let mut output = Output::new(Format::Table, schema, out);
+    batches.iter().try_for_each(|batch| output.write(batch))?;
+    output.finish()
 }
 
 fn from_arrow(error: ArrowError) -> io::Error {

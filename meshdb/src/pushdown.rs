@@ -17,14 +17,10 @@ mod constraint;
 pub(crate) use constraint::{Constraint, Pushed, Span};
 
 /// Tells the planner how much of `filter` a scan takes off it.
-///
-/// `one_channel`: the table is a single channel, so that bounds of `seq` can be kept exactly.
-pub(crate) fn support(filter: &Expr, one_channel: bool) -> TableProviderFilterPushDown {
+pub(crate) fn support(filter: &Expr) -> TableProviderFilterPushDown {
     match translate(filter) {
         None => TableProviderFilterPushDown::Unsupported,
-        Some(found) if found.exact && (one_channel || found.column != Column::Seq) => {
-            TableProviderFilterPushDown::Exact
-        }
+        Some(found) if found.exact => TableProviderFilterPushDown::Exact,
         Some(_) => TableProviderFilterPushDown::Inexact,
     }
 }

@@ -8,7 +8,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use super::{QueryError, SqlPosition, similar};
-use crate::limits::{Limits, STATEMENT_DEPTH_MAX};
+use crate::limits::{Limits, QUERIES_NESTED_MAX, STATEMENT_DEPTH_MAX};
 
 /// What the engine says of a function that it does not know, up to the name; behind it stands a similar one.
 const UNKNOWN_FUNCTION: &str = "invalid function '";
@@ -55,7 +55,9 @@ fn own_error(error: &DataFusionError) -> Option<QueryError> {
 
 pub(crate) fn from_parser(error: &ParserError) -> QueryError {
     match error {
-        ParserError::RecursionLimitExceeded => QueryError::TooDeep { max: STATEMENT_DEPTH_MAX },
+        ParserError::RecursionLimitExceeded => {
+            QueryError::TooDeep { levels: STATEMENT_DEPTH_MAX, queries: QUERIES_NESTED_MAX }
+        }
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
             let (message, at) = split_position(message);
             QueryError::Syntax { message: lower_first(message), at }
@@ -91,7 +93,7 @@ fn from_arrow(error: &ArrowError, limits: &Limits) -> QueryError {
 
 fn unknown_function(message: &str) -> Option<QueryError> {
     let (name, rest) = message.strip_prefix(UNKNOWN_FUNCTION)?.split_once('\'')?;
-    let similar = rest.split('\'').nth(1).map(str::to_owned).into_iter().collect();
+    let similar = similar(name, rest.split('\'').nth(1));
     Some(QueryError::FunctionNotFound { name: name.to_owned(), similar })
 }
 

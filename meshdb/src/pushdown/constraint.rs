@@ -152,6 +152,11 @@ impl Pushed {
         *all = all.intersection(span);
     }
 
+    /// Leaves at most one channel.
+    pub(crate) fn keep_channel(&mut self, name: &str) {
+        self.add_texts(Column::Channel, BTreeSet::from([name.to_owned()]));
+    }
+
     /// Tells whether no row can satisfy the predicates.
     pub(crate) fn is_contradiction(&self) -> bool {
         let sets = [&self.logs, &self.channels, &self.origins, &self.kinds, &self.keys];
@@ -170,8 +175,8 @@ impl fmt::Display for Pushed {
             ("kinds", &self.kinds),
             ("keys", &self.keys),
         ];
-        let mut parts: Vec<String> =
-            sets.iter().filter_map(|(name, set)| show_set(name, set.as_ref()?)).collect();
+        let shown = sets.iter().filter_map(|(name, set)| show_set(name, set.as_ref()?));
+        let mut parts: Vec<String> = shown.collect();
         parts.extend(show_bounds("seq", self.seqs.unsigned()));
         parts.extend(show_bounds("position", self.positions.unsigned()));
         parts.extend(show_bounds("recorded_at", self.recorded.times()));

@@ -8,7 +8,7 @@ fn shown(filters: &[Expr]) -> String {
 }
 
 fn exact(filter: &Expr) -> bool {
-    support(filter, true) == TableProviderFilterPushDown::Exact
+    support(filter) == TableProviderFilterPushDown::Exact
 }
 
 fn time(nanos: i64) -> Expr {
@@ -46,9 +46,7 @@ fn comparisons_become_ranges_and_sets() {
 fn what_a_range_cannot_say_exactly_is_narrowed_only() {
     let apart = ident("seq").eq(lit(1_u64)).or(ident("seq").eq(lit(9_u64)));
     assert_eq!(shown(std::slice::from_ref(&apart)), "seq=[1,10)");
-    assert_eq!(support(&apart, true), TableProviderFilterPushDown::Inexact);
-    let several_channels = ident("seq").eq(lit(1_u64));
-    assert_eq!(support(&several_channels, false), TableProviderFilterPushDown::Inexact);
+    assert_eq!(support(&apart), TableProviderFilterPushDown::Inexact);
 }
 
 #[test]
@@ -65,7 +63,7 @@ fn what_is_not_understood_is_left_to_the_engine() {
         ident("seq").not_between(lit(1_u64), lit(2_u64)),
         col("seq").eq(lit(ScalarValue::UInt64(None))),
     ] {
-        assert_eq!(support(&filter, true), TableProviderFilterPushDown::Unsupported, "{filter}");
+        assert_eq!(support(&filter), TableProviderFilterPushDown::Unsupported, "{filter}");
     }
 }
 

@@ -1,5 +1,7 @@
 use base::{Classify, ErrorKind};
 
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+
 use super::*;
 
 fn refused(sql: &str) -> String {
@@ -130,6 +132,8 @@ fn files_and_addresses_are_refused() {
 
 #[test]
 fn syntax_errors_name_the_place() {
+    let end = parse("select 1\nfrom orders where").unwrap_err();
+    assert_eq!(end.to_string(), "syntax error at line 2, column 18: expected: an expression, found: EOF");
     let error = parse("select 1\norder order").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(
@@ -173,5 +177,36 @@ fn wide_statements_are_not_deep() {
         format!("values {}", vec!["(1, 2)"; 5_000].join(", ")),
     ] {
         assert!(parse(&sql).is_ok());
+    }
+}
+
+#[test]
+fn nested_calls_are_parsed_in_no_time() {
+    let sql = format!("select {}1{}", "abs(".repeat(100), ")".repeat(100));
+    assert!(parse(&sql).is_ok());
+}
+
+#[test]
+fn queries_nest_up_to_the_limit() {
+    let nested = |queries: usize| format!("select {}1{}", "(select ".repeat(queries), ")".repeat(queries));
+    assert!(parse(&nested(QUERIES_NESTED_MAX - 1)).is_ok());
+    assert!(matches!(parse(&nested(QUERIES_NESTED_MAX)), Err(QueryError::TooDeep { .. })));
+}
+
+#[test]
+fn all_but_named_arguments_is_read_as_postgresql_is() {
+    for sql in [
+        "select payload->'a'->>'b' = 'x', payload ? 'a', 1::int, e'\\n', $1, \"A\", 'a' || 'b', array[1]::int[]",
+        "select count(*) filter (where a > 1) over (partition by b order by c rows 1 preceding) from t",
+        "select extract(year from a), substring(a from 1 for 2), trim(both from a), position('a' in b) from t",
+        "select a from t where a ~ 'x' and b is not distinct from c limit 1 offset 2",
+        "select interval '1 day', timestamp '2020-01-01', $$text$$",
+        "select distinct on (a) a from t natural join u left join lateral (select 1) v on true",
+        "explain (analyze, verbose) select 1 /* a /* nested */ comment */ group by grouping sets ((a), ())",
+    ] {
+        let postgresql = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().unwrap();
+        let parser = DFParserBuilder::new(postgresql).with_dialect(&PostgreSqlDialect {}).build();
+        let expected = parser.unwrap().parse_statements().unwrap();
+        assert_eq!(parse(sql).unwrap(), expected[0], "{sql}");
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cut;
+mod errors;
 mod fixture;
 mod limits;
 mod output;

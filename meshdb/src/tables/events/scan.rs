@@ -32,11 +32,9 @@ use producer::Producer;
 /// What is scanned, as the plan shows it.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    pub table: String,
     pub columns: Vec<Column>,
     pub pushed: Pushed,
     pub limit: Option<u64>,
-    pub one_channel: bool,
 }
 
 impl Plan {
@@ -52,6 +50,9 @@ impl Plan {
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub log: Arc<PinnedLog>,
+    /// Indexes of entries to read, in ascending order. Between two windows the thread can be stopped.
+    pub windows: Vec<Span>,
+    /// What is wanted of each window.
     pub selection: Selection,
     /// The sequence numbers in the stretch, if it is one channel's.
     pub events: Option<Span>,
@@ -108,25 +109,19 @@ impl EventScan {
 /// What the planner may rely on: partitions, and the order of rows in each.
 fn properties(plan: &Plan, partitions: &[Vec<Part>], reverse: bool) -> Result<Arc<PlanProperties>> {
     let schema = plan.schema()?;
-    let one_part_each = partitions.iter().all(|parts| parts.len() == 1);
-    let mut logs = partitions.iter().flatten().map(|part| &part.log);
-    let one_log = logs.next().is_some_and(|first| logs.all(|log| Arc::ptr_eq(first, log)));
-    let mut ordered: &[Column] = &[];
-    if one_log && one_part_each {
-        // Indexes and recording times do not decrease in a log, nor do sequence numbers in a channel.
-        ordered = match plan.one_channel {
-            true => &[Column::Seq, Column::Position, Column::RecordedAt],
-            false => &[Column::Position, Column::RecordedAt],
-        };
-    }
     let options = SortOptions { descending: reverse, nulls_first: reverse };
-    let orderings = ordered.iter().filter_map(|column| {
+    let expr = |column: &Column| {
         let place = plan.columns.iter().position(|chosen| chosen == column)?;
         let expr = Arc::new(ColumnExpr::new(column.name(), place)) as Arc<dyn PhysicalExpr>;
-        Some([PhysicalSortExpr::new(expr, options)])
-    });
+        Some(PhysicalSortExpr::new(expr, options))
+    };
+    let orders = orders(plan, partitions).iter();
+    let orderings = orders.map(|columns| columns.iter().map_while(&expr).collect::<Vec<_>>());
     let properties = PlanProperties::new(
-        EquivalenceProperties::new_with_orderings(Arc::clone(&schema), orderings),
+        EquivalenceProperties::new_with_orderings(
+            Arc::clone(&schema),
+            orderings.filter(|ordering| !ordering.is_empty()),
+        ),
         Partitioning::UnknownPartitioning(partitions.len()),
         EmissionType::Incremental,
         Boundedness::Bounded,
@@ -135,15 +130,35 @@ fn properties(plan: &Plan, partitions: &[Vec<Part>], reverse: bool) -> Result<Ar
     Ok(Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative)))
 }
 
+/// The orders that the rows of each partition have, all at once, or the reverse of them.
+fn orders(plan: &Plan, partitions: &[Vec<Part>]) -> &'static [&'static [Column]] {
+    const IN_A_LOG: &[&[Column]] = &[
+        &[Column::Position, Column::Ordinal],
+        // Recording times do not decrease in a log.
+        &[Column::RecordedAt, Column::Position, Column::Ordinal],
+    ];
+    const IN_A_CHANNEL: &[&[Column]] = &[&[Column::Seq], IN_A_LOG[0], IN_A_LOG[1]];
+    let mut logs = partitions.iter().flatten().map(|part| &part.log);
+    let one_log = logs.next().is_some_and(|first| logs.all(|log| Arc::ptr_eq(first, log)));
+    let one_part_each = partitions.iter().all(|parts| parts.len() == 1);
+    let one_channel = plan.pushed.channels.as_ref().is_some_and(|names| names.len() == 1);
+    match (one_log && one_part_each, one_channel) {
+        (false, _) => &[],
+        (true, false) => IN_A_LOG,
+        (true, true) => IN_A_CHANNEL,
+    }
+}
+
 impl DisplayAs for EventScan {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns: Vec<&str> = self.plan.columns.iter().map(|column| column.name()).collect();
         let pushed = self.plan.pushed.to_string();
-        let mut parts =
-            vec![format!("table={}", self.plan.table), format!("columns=[{}]", columns.join(", "))];
+        let mut parts = Vec::new();
+        parts.extend(self.plan.pushed.channels.is_none().then(|| "channels=all".to_owned()));
         parts.extend((!pushed.is_empty()).then_some(pushed));
         parts.extend(self.plan.limit.map(|limit| format!("limit={limit}")));
         parts.extend(self.reverse.then(|| "newest first".to_owned()));
+        parts.push(format!("columns=[{}]", columns.join(", ")));
         match kind {
             DisplayFormatType::TreeRender => f.write_str(&parts.join("\n")),
             _ => write!(f, "EventScan: {}", parts.join(", ")),
@@ -219,9 +234,6 @@ impl ExecutionPlan for EventScan {
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let mut scan = self.clone();
         scan.plan.limit = limit.and_then(|limit| u64::try_from(limit).ok());
-        for part in scan.partitions.iter_mut().flatten() {
-            part.selection.limit = scan.plan.limit;
-        }
         scan.metrics = ExecutionPlanMetricsSet::new();
         Some(Arc::new(scan))
     }

@@ -41,6 +41,23 @@ pub(super) fn by_bytes(span: Span, stretches: &[Stretch], parts: usize) -> Vec<S
     spans.filter(|span| !span.is_empty()).collect()
 }
 
+/// Divides the indexes in `span` into windows that end with a stretch and have at least `bytes`, the last one
+/// excepted.
+pub(super) fn windows(span: Span, stretches: &[Stretch], bytes: u64) -> Vec<Span> {
+    let mut windows = Vec::new();
+    let (mut from, mut collected) = (span.from, 0);
+    for stretch in stretches {
+        collected += stretch.bytes;
+        let window = Span { from, to: i128::from(stretch.next) }.intersection(span);
+        if collected >= bytes && !window.is_empty() {
+            windows.push(window);
+            (from, collected) = (window.to, 0);
+        }
+    }
+    windows.extend(Some(Span { from, to: span.to }).filter(|rest| !rest.is_empty()));
+    windows
+}
+
 impl Stretch {
     /// The part of the stretch that lies in `span`, with its share of the bytes.
     fn within(&self, span: Span) -> Option<Self> {
@@ -96,6 +113,16 @@ mod tests {
         assert_eq!(by_bytes(Span { from: 8, to: 10 }, &stretches, 2), spans(&[8, 10]));
         assert_eq!(by_bytes(Span { from: 2_000, to: 3_000 }, &stretches, 2), spans(&[2_000, 3_000]));
         assert_eq!(by_bytes(Span::UNSIGNED, &[], 2), vec![Span::UNSIGNED]);
+    }
+
+    #[test]
+    fn windows_end_with_stretches_and_cover_the_span() {
+        let stretch = |first, next| Stretch { first, next, bytes: 10 };
+        let stretches = [stretch(0, 5), stretch(5, 7), stretch(7, 20), stretch(20, 30)];
+        assert_eq!(windows(Span { from: 0, to: 30 }, &stretches, 20), spans(&[0, 7, 30]));
+        assert_eq!(windows(Span { from: 6, to: 50 }, &stretches, 10), spans(&[6, 7, 20, 30, 50]));
+        assert_eq!(windows(Span { from: 1, to: 2 }, &stretches, 10), spans(&[1, 2]));
+        assert_eq!(windows(Span::UNSIGNED, &[], 10), vec![Span::UNSIGNED]);
     }
 
     #[test]

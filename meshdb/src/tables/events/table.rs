@@ -17,7 +17,7 @@ use super::scan::{EventScan, Part, Plan};
 use super::schema::{Column, schema};
 use super::split::{self, Stretch};
 use crate::cut::{Channel, Cut, PinnedLog};
-use crate::limits::PARTITION_EVENTS_MIN;
+use crate::limits::{PARTITION_EVENTS_MIN, SCAN_WINDOW_BYTES};
 use crate::pushdown::{self, Pushed, Span};
 use crate::result::Meter;
 
@@ -43,8 +43,13 @@ impl EventsTable {
         Self { cut, meter, scope }
     }
 
-    fn has_one_channel(&self) -> bool {
-        matches!(self.scope, Scope::Channel(_))
+    /// What the predicates leave, and the table's own channel.
+    fn pushed(&self, filters: &[Expr]) -> Pushed {
+        let mut pushed = pushdown::collect(filters);
+        if let Scope::Channel(channel) = &self.scope {
+            pushed.keep_channel(channel.name.as_str());
+        }
+        pushed
     }
 
     /// The parts of a scan, one list for each thread.
@@ -53,11 +58,10 @@ impl EventsTable {
             Some(limit) if limit < PARTITION_EVENTS_MIN => 1,
             _ => threads,
         };
-        let mut parts: Vec<Part> = match &self.scope {
+        let parts = match &self.scope {
             Scope::All => all_parts(&self.cut, pushed, threads),
             Scope::Channel(channel) => channel_parts(channel, pushed, threads),
         };
-        parts.iter_mut().for_each(|part| part.selection.limit = limit);
         deal(parts, threads)
     }
 }
@@ -73,8 +77,7 @@ impl TableProvider for EventsTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let one_channel = self.has_one_channel();
-        Ok(filters.iter().map(|filter| pushdown::support(filter, one_channel)).collect())
+        Ok(filters.iter().map(|filter| pushdown::support(filter)).collect())
     }
 
     async fn scan(
@@ -88,17 +91,13 @@ impl TableProvider for EventsTable {
             Some(chosen) => chosen.iter().filter_map(|place| Column::ALL.get(*place).copied()).collect(),
             None => Column::ALL.to_vec(),
         };
-        let pushed = pushdown::collect(filters);
+        let pushed = self.pushed(filters);
         let limit = limit.and_then(|limit| u64::try_from(limit).ok());
         let parts = match pushed.is_contradiction() {
             true => Vec::new(),
             false => self.parts(&pushed, limit, state.config().target_partitions()),
         };
-        let table = match &self.scope {
-            Scope::All => "events".to_owned(),
-            Scope::Channel(channel) => channel.name.to_string(),
-        };
-        let plan = Plan { table, columns, pushed, limit, one_channel: self.has_one_channel() };
+        let plan = Plan { columns, pushed, limit };
         if parts.is_empty() {
             return Ok(Arc::new(EmptyExec::new(plan.schema()?)));
         }
@@ -127,8 +126,6 @@ fn all_parts(cut: &Cut, pushed: &Pushed, threads: usize) -> Vec<Part> {
     if matches!(&channels, Channels::Names(names) if names.is_empty()) {
         return Vec::new();
     }
-    let one_channel = matches!(&channels, Channels::Names(names) if names.len() == 1);
-    let seqs = if one_channel { pushed.seqs } else { Span::UNSIGNED };
     let mut parts = Vec::new();
     for log in logs(cut.logs.iter(), pushed) {
         let visible = Span { from: 0, to: i128::from(log.view.position().0) };
@@ -137,16 +134,19 @@ fn all_parts(cut: &Cut, pushed: &Pushed, threads: usize) -> Vec<Part> {
             continue;
         }
         for positions in split::by_bytes(span, &stretches(log), threads) {
-            parts.push(part(log, pushed, channels.clone(), seqs, positions));
+            let selection = Selection { seqs: pushed.seqs.unsigned(), ..selection(channels.clone(), pushed) };
+            parts.push(Part {
+                log: Arc::clone(log),
+                windows: windows(log, positions, pushed),
+                selection,
+                events: None,
+            });
         }
     }
     parts
 }
 
 fn channel_parts(channel: &Channel, pushed: &Pushed, threads: usize) -> Vec<Part> {
-    if !accepts(pushed.channels.as_ref(), channel.name.as_str()) {
-        return Vec::new();
-    }
     let chosen = logs(channel.parts.iter().map(|part| &part.log), pushed);
     let mut parts = Vec::new();
     for held in channel.parts.iter().filter(|part| chosen.iter().any(|log| Arc::ptr_eq(log, &part.log))) {
@@ -155,24 +155,32 @@ fn channel_parts(channel: &Channel, pushed: &Pushed, threads: usize) -> Vec<Part
         let worthwhile = seqs.to - seqs.from >= i128::from(PARTITION_EVENTS_MIN);
         for seqs in split::evenly(seqs, if worthwhile { threads } else { 1 }) {
             let channels = Channels::Names(vec![channel.name.clone()]);
-            parts.push(part(&held.log, pushed, channels, seqs, pushed.positions));
+            let selection = Selection { seqs: seqs.unsigned(), ..selection(channels, pushed) };
+            let windows = windows(&held.log, pushed.positions, pushed);
+            parts.push(Part { log: Arc::clone(&held.log), windows, selection, events: Some(seqs) });
         }
     }
     parts
 }
 
-fn part(log: &Arc<PinnedLog>, pushed: &Pushed, channels: Channels, seqs: Span, positions: Span) -> Part {
+/// What does not depend on the part that is read.
+fn selection(channels: Channels, pushed: &Pushed) -> Selection {
     let texts = |set: &Option<BTreeSet<String>>| set.as_ref().map(|set| set.iter().cloned().collect());
-    let selection = Selection {
+    Selection {
         channels,
-        seqs: seqs.unsigned(),
-        indexes: positions.unsigned(),
         recorded: pushed.recorded.times(),
         kinds: texts(&pushed.kinds),
         keys: texts(&pushed.keys),
         ..Selection::default()
-    };
-    Part { log: Arc::clone(log), selection, events: (seqs != Span::UNSIGNED).then_some(seqs) }
+    }
+}
+
+/// The windows of a part. Where every entry may be read in vain, there are several.
+fn windows(log: &PinnedLog, positions: Span, pushed: &Pushed) -> Vec<Span> {
+    match pushed.kinds.is_some() || pushed.keys.is_some() {
+        true => split::windows(positions, &stretches(log), SCAN_WINDOW_BYTES),
+        false => vec![positions],
+    }
 }
 
 fn stretches(log: &PinnedLog) -> Vec<Stretch> {

@@ -8,12 +8,13 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, RecordOutput,
 };
-use redex::{Chunk, ReadError, Scan};
+use redex::{Chunk, ReadError, Scan, Selection};
 use tokio::sync::mpsc::Sender;
 
 use super::{Part, Plan};
 use crate::QueryError;
 use crate::cut::PinnedLog;
+use crate::pushdown::Span;
 use crate::result::{Meter, ScanTotals};
 use crate::tables::events::rows::Rows;
 
@@ -90,7 +91,22 @@ impl Producer {
     }
 
     fn read(&mut self, part: &Part) -> Result<Next> {
-        let mut scan = part.log.view.scan(&part.selection).map_err(read_error)?;
+        let mut windows = part.windows.clone();
+        if part.selection.reverse {
+            windows.reverse();
+        }
+        for window in windows {
+            if self.read_window(part, window)? == Next::Stop {
+                return Ok(Next::Stop);
+            }
+        }
+        Ok(Next::Continue)
+    }
+
+    fn read_window(&mut self, part: &Part, window: Span) -> Result<Next> {
+        let limit = Some(self.left).filter(|left| *left < u64::MAX);
+        let selection = Selection { indexes: window.unsigned(), limit, ..part.selection.clone() };
+        let mut scan = part.log.view.scan(&selection).map_err(read_error)?;
         let mut counted = ScanTotals::default();
         loop {
             if self.batches.is_closed() {
