@@ -4,13 +4,7 @@
 pub const LINE_BYTES_MAX: usize = 32 << 20;
 /// Most fields of one record that `import` reads: as many headers as an event may have, and the fields that
 /// are none.
-pub const RECORD_FIELDS_MAX: usize = HEADERS_MAX + 8;
-/// Most headers of one event, and longest name of one in bytes, as the log has it.
-pub const HEADERS_MAX: usize = u16::MAX as usize;
-/// Bytes that the record of an event takes in the log beside its texts and bytes, at most.
-pub const EVENT_FRAME_BYTES: usize = 32;
-/// Bytes that a header takes in the log beside its name and value, at most.
-pub const HEADER_FRAME_BYTES: usize = 8;
+pub const RECORD_FIELDS_MAX: usize = netdb::redex::HEADERS_MAX + 8;
 /// Lines after which a batch of `import` is complete.
 pub const BATCH_LINES: u64 = 2000;
 /// Bytes of lines after which a batch of `import` is complete.

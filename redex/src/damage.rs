@@ -30,13 +30,13 @@ pub(crate) fn replay_over_damage(
     loop {
         replay.run(segment, hasher, bound);
         let End::Bad(_) = &replay.end else { return };
-        let survey = survey.get_or_insert_with(|| Survey::behind(segment, replay.offset));
+        let survey = survey.get_or_insert_with(|| Survey::behind(segment, replay.offset.saturating_sub(1)));
         let testified = survey.testified_behind(replay.offset);
         let torn = || segment.judge(replay.offset, replay.state.next_index, testified) == Verdict::Torn;
         if next.is_none() && torn() {
             return;
         }
-        let resumed = segment.next_valid(replay.offset);
+        let resumed = leapt(segment, replay).or_else(|| segment.next_valid(replay.offset));
         let damage = Damage::find(segment, replay, survey, resumed.as_ref(), next);
         skip(&mut replay.state, &mut replay.chain, &damage.with_raised(), hasher);
         replay.offset = damage.end;
@@ -44,6 +44,16 @@ pub(crate) fn replay_over_damage(
             return;
         }
     }
+}
+
+/// Returns the whole entry where a replay stopped, if it only comes too early: entries before it are missing
+/// without a trace, at the beginning of a segment.
+fn leapt<'a>(segment: SegmentBytes<'a>, replay: &Replay) -> Option<Frame<'a>> {
+    let most = replay.state.next_index.plus(entries_max(replay.offset));
+    let frame = segment.frame(replay.offset).ok()?;
+    let index = frame.header.index;
+    (frame.header.kind == FrameKind::Entry && index > replay.state.next_index && index <= most)
+        .then_some(frame)
 }
 
 /// Moves state and chain over a damaged stretch.
@@ -80,7 +90,7 @@ impl Damage {
         let bytes = end - replay.offset;
         let readable = Readable::read(segment, replay, end);
         let last_hash = replay.chain.last_hash;
-        let most = first.plus(entries_max(bytes));
+        let most = first.plus(entries_max(if bytes > 0 { bytes } else { end }));
         let (next, resumed_hash) = match (resumed.and_then(standing), next) {
             (Some((next, hash)), _) => (next.clamp(first, most), hash.unwrap_or(last_hash)),
             (None, Some(next)) => (next.max(first), last_hash),

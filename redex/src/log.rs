@@ -255,7 +255,7 @@ impl Shared {
             }
             progress.want(need, ack);
             if progress.committing {
-                progress = self.progress.wait(progress);
+                progress = self.progress.wait(progress, need.position);
                 continue;
             }
             drop(progress);
@@ -274,7 +274,7 @@ impl Shared {
             if progress.poison().is_some() {
                 return true;
             }
-            progress.committing = true;
+            progress.begin_round();
         }
         let _let_go = LetGo(self);
         let mut committer = self.committer();
@@ -301,6 +301,7 @@ impl Shared {
             // A clock that leapt stamps nothing; the entry then has the time of the one before.
             entries.push(stage.empty_entry(self.now().unwrap_or_default()));
         }
+        self.progress.lock().take_up_to(stage.state.position());
         entries
     }
 
@@ -434,7 +435,7 @@ impl Shared {
         while !self.round(ack) {
             let progress = self.progress.lock();
             if progress.committing {
-                drop(self.progress.wait(progress));
+                drop(self.progress.wait(progress, Position::ZERO));
             }
         }
     }

@@ -80,7 +80,7 @@ impl AppendRequest<'_> {
         let mut events = 0usize;
         let mut bytes = 0usize;
         for event in self.parts.iter().flat_map(|part| part.events) {
-            bytes = bytes.saturating_add(check_event(event)?);
+            bytes = bytes.saturating_add(event.check()?);
             events += 1;
         }
         // A block ends when it is full, and the next one has an item of its own.
@@ -109,17 +109,25 @@ fn check_idempotency(idempotency: Idempotency<'_>) -> Result<usize, AppendError>
     Ok(name.len())
 }
 
-fn check_event(event: &EventInput<'_>) -> Result<usize, AppendError> {
-    limit("kind", event.kind.len(), KIND_BYTES_MAX)?;
-    limit("key", event.key.map_or(0, str::len), KEY_BYTES_MAX)?;
-    limit("number of headers", event.headers.len(), HEADERS_MAX)?;
-    for (name, _) in event.headers {
-        limit("header name", name.len(), HEADER_NAME_BYTES_MAX)?;
+impl EventInput<'_> {
+    /// Checks every length against its limit, as an append does for all its events. Returns the bytes that the
+    /// event takes in the log.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::TooLarge`] names the first limit that is exceeded.
+    pub fn check(&self) -> Result<usize, AppendError> {
+        limit("kind", self.kind.len(), KIND_BYTES_MAX)?;
+        limit("key", self.key.map_or(0, str::len), KEY_BYTES_MAX)?;
+        limit("number of headers", self.headers.len(), HEADERS_MAX)?;
+        for (name, _) in self.headers {
+            limit("header name", name.len(), HEADER_NAME_BYTES_MAX)?;
+        }
+        limit("number of blob references", self.blobs.len(), BLOBS_MAX)?;
+        let bytes = encoded_bytes(self);
+        limit("event", bytes, EVENT_BYTES_MAX)?;
+        Ok(bytes)
     }
-    limit("number of blob references", event.blobs.len(), BLOBS_MAX)?;
-    let bytes = encoded_bytes(event);
-    limit("event", bytes, EVENT_BYTES_MAX)?;
-    Ok(bytes)
 }
 
 fn limit(what: &'static str, bytes: usize, max: usize) -> Result<(), AppendError> {

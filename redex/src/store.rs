@@ -44,10 +44,8 @@ impl Store {
     ///
     /// [`OpenError::Exists`] when there is a node already; otherwise as [`open`](Self::open).
     pub fn create(dir: &Path, doors: &Doors, options: &LogOptions) -> Result<Self, OpenError> {
-        if Self::is_initialised(dir, &*doors.disk).map_err(OpenError::io(dir))? {
-            return Err(OpenError::Exists { dir: dir.to_owned() });
-        }
-        Self::open(dir, doors, options)
+        refuse_initialised(dir, &*doors.disk)?;
+        Self::lock_and_open(dir, doors, options, refuse_initialised)
     }
 
     /// Opens a node's directory for writing, and makes what is missing. Puts in order what a crash left; see
@@ -60,6 +58,16 @@ impl Store {
     /// [`OpenError::ClockBehind`]; [`OpenError::Options`]; [`OpenError::Corrupt`] for a file of another format
     /// version; [`OpenError::Io`].
     pub fn open(dir: &Path, doors: &Doors, options: &LogOptions) -> Result<Self, OpenError> {
+        Self::lock_and_open(dir, doors, options, |_, _| Ok(()))
+    }
+
+    /// Takes the lock and opens, unless `may` objects to what is there.
+    fn lock_and_open(
+        dir: &Path,
+        doors: &Doors,
+        options: &LogOptions,
+        may: impl FnOnce(&Path, &dyn Disk) -> Result<(), OpenError>,
+    ) -> Result<Self, OpenError> {
         let faults = options.validate();
         if !faults.is_empty() {
             return Err(OpenError::Options { faults });
@@ -67,6 +75,7 @@ impl Store {
         let disk = &*doors.disk;
         disk.create_directories(dir).map_err(OpenError::io(dir))?;
         let lock = Arc::from(take_lock(disk, dir)?);
+        may(dir, disk)?;
         // What a process that ended before has named, such as the key, need not be durable under its name yet.
         disk.sync_directory(dir).map_err(OpenError::io(dir))?;
         let log_dir = dir.join("logs").join(MAIN);
@@ -126,6 +135,13 @@ impl Store {
     /// As [`Log::close`].
     pub fn close(&self) -> Result<(), AppendError> {
         self.shared.main.close()
+    }
+}
+
+fn refuse_initialised(dir: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
+    match Store::is_initialised(dir, disk).map_err(OpenError::io(dir))? {
+        true => Err(OpenError::Exists { dir: dir.to_owned() }),
+        false => Ok(()),
     }
 }
 

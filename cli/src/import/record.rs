@@ -6,13 +6,13 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use netdb::base::{ChannelNameError, Timestamp, TimestampError};
-use netdb::redex::{EVENT_BYTES_MAX, KEY_BYTES_MAX, KIND_BYTES_MAX};
+use netdb::redex::{AppendError, EventInput};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::mapping::{Mapping, Role};
 use crate::attributes;
-use crate::limits::{EVENT_FRAME_BYTES, HEADER_FRAME_BYTES, HEADERS_MAX, RECORD_FIELDS_MAX};
+use crate::limits::RECORD_FIELDS_MAX;
 
 /// One event as a line of input describes it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub(crate) enum RecordError {
     SystemChannel(String),
     #[error("no field `netdbchannel`: give the channel with `--channel`")]
     NoChannel,
-    #[error("{what} is too large: {bytes}, at most {max} allowed")]
-    TooLarge { what: &'static str, bytes: usize, max: usize },
+    #[error(transparent)]
+    Limit(#[from] AppendError),
 }
 
 impl<'a> Record<'a> {
@@ -74,17 +74,16 @@ impl<'a> Record<'a> {
     }
 
     /// Refuses what the log would refuse with the whole batch.
-    fn check_sizes(&self) -> Result<(), RecordError> {
-        let key_bytes = self.key.as_ref().map_or(0, |key| key.len());
-        limit("kind", self.kind.len(), KIND_BYTES_MAX)?;
-        limit("key", key_bytes, KEY_BYTES_MAX)?;
-        limit("number of headers", self.headers.len(), HEADERS_MAX)?;
-        let mut bytes = EVENT_FRAME_BYTES + self.kind.len() + key_bytes + self.payload.len();
-        for (name, value) in &self.headers {
-            limit("header name", name.len(), HEADERS_MAX)?;
-            bytes += HEADER_FRAME_BYTES + name.len() + value.len();
-        }
-        limit("event", bytes, EVENT_BYTES_MAX)
+    fn check_sizes(&self) -> Result<(), AppendError> {
+        let headers: Vec<(&str, &[u8])> =
+            self.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let event = EventInput {
+            key: self.key.as_deref(),
+            time: self.time,
+            headers: &headers,
+            ..EventInput::new(&self.kind, &self.payload)
+        };
+        event.check().map(|_| ())
     }
 }
 
@@ -154,10 +153,6 @@ impl<'a> Parts<'a> {
         record.headers.extend(packed);
         Ok(record)
     }
-}
-
-fn limit(what: &'static str, bytes: usize, max: usize) -> Result<(), RecordError> {
-    if bytes > max { Err(RecordError::TooLarge { what, bytes, max }) } else { Ok(()) }
 }
 
 fn malformed(error: &serde_json::Error) -> RecordError {

@@ -14,6 +14,9 @@ use crate::context::say;
 use crate::exit::{Code, Failure};
 
 const PROMPT: &str = "netdb> ";
+/// What `\\d` asks.
+const TABLES: &str = "select table_schema as schema, table_name as \"table\" from information_schema.tables \
+     where table_schema <> 'information_schema' order by 1, 2";
 const HISTORY_FILE: &str = ".netdb_history";
 
 type PromptEditor = Editor<PromptHelper, DefaultHistory>;
@@ -68,7 +71,7 @@ fn act(session: &mut Session<'_>, input: &str) -> Result<Next, Failure> {
                 told(session.run(statement))?;
             }
         }
-        Some(PromptCommand::Tables) => told(session.run("show tables"))?,
+        Some(PromptCommand::Tables) => told(session.run(TABLES))?,
         Some(PromptCommand::Describe(table)) => told(session.run(&format!("describe {table}")))?,
         Some(PromptCommand::Timing) => {
             session.timing = !session.timing;

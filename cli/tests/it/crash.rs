@@ -80,8 +80,8 @@ fn a_second_writer_is_told_who_has_the_directory_while_readers_go_on() {
 fn tail_follows_a_writer_in_another_process() {
     let place = Place::new();
     place.ok(&["log", "append", "c", "{\"n\":0}"]);
-    let mut child = place.command(&["log", "tail", "c"]).spawn().unwrap();
-    let seen = collect(&mut child);
+    let mut tail = Killed(place.command(&["log", "tail", "c"]).spawn().unwrap());
+    let seen = collect(&mut tail.0);
     let lines = |count: usize| {
         let seen = seen.clone();
         wait_for(move || (seen.lock().unwrap().lines().count() == count).then_some(()));
@@ -94,12 +94,19 @@ fn tail_follows_a_writer_in_another_process() {
     let events = values(&seen.lock().unwrap());
     let numbers: Vec<_> = events.iter().map(|event| event["payload"]["n"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (0..5002).collect::<Vec<_>>());
-    signal(&child, "INT");
-    assert_eq!(finish_without_output(child), 130);
+    signal(&tail.0, "INT");
+    assert_eq!(tail.0.wait().unwrap().code(), Some(130));
 }
 
-fn finish_without_output(mut child: Child) -> i32 {
-    child.wait().unwrap().code().unwrap_or(-1)
+/// A child that does not outlive its test, whatever becomes of that.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It has ended, or ends now.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use crate::support::{Place, is_root, records, values};
+use crate::support::{Place, records, values};
 
 const COMMANDS: &[&[&str]] = &[
     &["init"],
@@ -150,24 +150,6 @@ fn a_reader_that_leaves_early_is_no_failure() {
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     let run = crate::support::finish(child);
     assert_eq!((run.code, &*run.stderr), (0, ""));
-}
-
-#[test]
-#[allow(clippy::disallowed_methods, reason = "the test changes permissions of a real directory")]
-fn an_unreadable_directory_is_a_plain_failure() {
-    use std::os::unix::fs::PermissionsExt as _;
-    if is_root() {
-        println!("SKIPPED: root may read any directory");
-        return;
-    }
-    let place = Place::new();
-    place.ok(&["init"]);
-    std::fs::set_permissions(place.data(), std::fs::Permissions::from_mode(0o000)).unwrap();
-    let read = place.run(&["log", "channels"]);
-    let write = place.run(&["log", "append", "c", "1"]);
-    std::fs::set_permissions(place.data(), std::fs::Permissions::from_mode(0o700)).unwrap();
-    read.failed(1, "ermission denied");
-    write.failed(1, "ermission denied");
 }
 
 #[test]

@@ -198,7 +198,7 @@ fn all_but_named_arguments_is_read_as_postgresql_is() {
     for sql in [
         "select payload->'a'->>'b' = 'x', payload ? 'a', 1::int, e'\\n', $1, \"A\", 'a' || 'b', array[1]::int[]",
         "select count(*) filter (where a > 1) over (partition by b order by c rows 1 preceding) from t",
-        "select extract(year from a), substring(a from 1 for 2), trim(both from a), position('a' in b) from t",
+        "select extract(year from a), substring(a from 1 for 2), trim(both 'x' from a), position('a' in b) from t",
         "select a from t where a ~ 'x' and b is not distinct from c limit 1 offset 2",
         "select interval '1 day', timestamp '2020-01-01', $$text$$",
         "select distinct on (a) a from t natural join u left join lateral (select 1) v on true",

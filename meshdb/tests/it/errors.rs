@@ -118,6 +118,6 @@ fn parameters_stand_for_placeholders() {
     );
     assert_eq!(rows("select * from orders where key is null or $1", &[true.into()]), 4);
     assert_eq!(rows("select * from orders where key = $1", &[Param::Null]), 0);
-    assert_eq!(rows("select $2, $1, $2", &[1.5.into(), "x".into()]), 1);
+    assert_eq!(rows("select $2 as a, $1 as b, $2 as c", &[1.5.into(), "x".into()]), 1);
     assert_eq!(rows("select 1", &["unused".into()]), 1);
 }

@@ -117,7 +117,10 @@ fn statements_at_the_limit_of_depth_run_on_the_smallest_stack() {
             "case when seq = 1 then ".repeat(depth / 8),
             "end ".repeat(depth / 8)
         ),
-        format!("select 1 from orders{}", " cross join (select 1) a".repeat(depth / 8)).replace(") a", ")"),
+        format!(
+            "select 1 from orders{}",
+            (0..depth / 10).map(|nth| format!(" cross join (select {nth} as a{nth})")).collect::<String>()
+        ),
         format!("select 1{}", " union all select 1".repeat(depth / 4)),
     ] {
         let gateway = shop.gateway.clone();

@@ -28,8 +28,14 @@ pub(crate) enum Verdict {
 pub(crate) struct State {
     pub written: Position,
     pub durable: Position,
-    /// Somebody is committing for everybody.
+    /// Somebody is committing for everybody: a round is in flight.
     pub committing: bool,
+    /// The number of the newest round.
+    round: u64,
+    /// Where the round in flight ends, once it has taken what is staged.
+    round_end: Option<Position>,
+    /// How many threads wait for rounds with even and with odd numbers.
+    waiting: [usize; 2],
     /// A blocked thread waits for durability up to here.
     durable_wanted: Position,
     /// By the epoch that each of them ended.
@@ -87,6 +93,19 @@ impl State {
         }
     }
 
+    /// Begins a round; its end is not known yet.
+    pub(crate) fn begin_round(&mut self) {
+        self.committing = true;
+        self.round += 1;
+        self.round_end = None;
+    }
+
+    /// Notes that the round in flight takes what is staged up to `end`. Called under the lock of the stage, so
+    /// that whoever stages later sees it.
+    pub(crate) fn take_up_to(&mut self, end: Position) {
+        self.round_end = Some(end);
+    }
+
     pub(crate) fn poison(&self) -> Option<&String> {
         self.poison.as_ref()
     }
@@ -107,25 +126,54 @@ impl State {
 
 /// The state with what blocked threads wait on.
 ///
+/// Who is part of the round in flight waits for its end, and everybody else for the end of the next one. When a
+/// round ends, its own are woken, and one of the others, to commit for them all.
+///
 /// Lock order in a log: committer, then stage, then progress; each is held alone where possible.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     state: Mutex<State>,
-    changed: Condvar,
+    /// What is signalled at the end of rounds with even and with odd numbers.
+    ended: [Condvar; 2],
 }
 
 impl Progress {
     pub(crate) fn new(position: Position) -> Self {
         let state = State { written: position, durable: position, ..State::default() };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        Self { state: Mutex::new(state), ended: [Condvar::new(), Condvar::new()] }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    /// Waits while a round is in flight that does not settle `position`, or for what it settles; may return
+    /// earlier.
+    pub(crate) fn wait<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        position: Position,
+    ) -> MutexGuard<'a, State> {
+        let is_part = state.round_end.is_none_or(|end| position <= end);
+        let side = usize::from((state.round + u64::from(!is_part)) % 2 == 1);
+        state.waiting[side] += 1;
+        let mut state = self.ended[side].wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.waiting[side] -= 1;
+        state
+    }
+
+    fn wake(&self, round: u64, waiting: [usize; 2]) {
+        let (own, next) = (usize::from(round % 2 == 1), usize::from(round.is_multiple_of(2)));
+        if waiting[own] > 0 {
+            self.ended[own].notify_all();
+        }
+        if waiting[next] > 0 {
+            self.ended[next].notify_one();
+        }
+    }
+
+    fn wake_all(&self) {
+        self.ended.iter().for_each(Condvar::notify_all);
     }
 
     /// Changes the state and wakes whoever waited for the change.
@@ -136,8 +184,9 @@ impl Progress {
         let settled: Vec<u64> =
             state.wakers.iter().filter(|(_, waiting)| settled(waiting)).map(|(id, _)| *id).collect();
         let woken: Vec<Waiting> = settled.iter().filter_map(|id| state.wakers.remove(id)).collect();
+        let (round, waiting) = (state.round, state.waiting);
         drop(state);
-        self.changed.notify_all();
+        self.wake(round, waiting);
         woken.into_iter().for_each(|waiting| waiting.waker.wake());
     }
 
@@ -146,11 +195,13 @@ impl Progress {
         self.update(|state| {
             state.failures.insert(epoch, Failure { cut, reason });
         });
+        self.wake_all();
     }
 
     pub(crate) fn poison(&self, cause: &str) {
         self.update(|state| {
             state.poison.get_or_insert_with(|| cause.to_owned());
         });
+        self.wake_all();
     }
 }

@@ -82,8 +82,7 @@ impl Repairs {
                 replay.unrecorded.push(supplement.record.clone());
                 continue;
             }
-            let body_bytes = hole_body_bytes(&supplement.record).next_multiple_of(8);
-            let frame = encode(loaded, replay, supplement, replay.offset, body_bytes);
+            let frame = encode(loaded, replay, supplement, replay.offset, body_bytes(supplement));
             let frame = frame.expect("a body of its own size fits");
             overwrite(segments, segment, loaded, replay.offset, &frame)?;
             replay.run(loaded.view(), &segments.hasher, base::Position(u64::MAX));
@@ -128,9 +127,14 @@ fn save(segments: &Segments, segment: &Segment, offset: u64, lost: &[u8]) -> Res
 /// when it does not fit.
 fn hole_frame(loaded: &LoadedSegment, replay: &Replay, damage: &Damage, hole: &HoleFrame) -> Option<Vec<u8>> {
     let stretch = in_memory(damage.end - replay.offset);
-    let needed = HEADER_BYTES + hole_body_bytes(&hole.record).next_multiple_of(8) + TRAILER_BYTES;
+    let needed = HEADER_BYTES + body_bytes(hole) + TRAILER_BYTES;
     let length = if damage.at_end { stretch.max(needed) } else { stretch };
     encode(loaded, replay, hole, replay.offset, length.checked_sub(HEADER_BYTES + TRAILER_BYTES)?)
+}
+
+/// Returns the bytes of a body that holds a hole and ends with filling, so that it needs no escaping.
+fn body_bytes(hole: &HoleFrame) -> usize {
+    (hole_body_bytes(&hole.record) + 8).next_multiple_of(8)
 }
 
 fn encode(

@@ -157,12 +157,13 @@ fn begin_replay(
     let frames = state_frames(loaded.view(), &state, &chain);
     let own = (SEGMENT_HEADER_BYTES + frames.len()) as u64;
     let behind = behind.unwrap_or(own);
-    // Where the segments before are damaged, too, their state may be shorter or longer than the lost one.
-    if own == behind {
+    // Where the segments before are damaged, too, their state may be longer than the lost one was.
+    if own <= behind {
         overwrite(segments, segment, loaded, SEGMENT_HEADER_BYTES as u64, &frames)?;
         report.repaired.push(segment.path.clone());
     }
-    Ok(Replay::resume(state, chain, SegmentIndex::default(), behind))
+    // What lies between the state and the first whole frame is damage like any other.
+    Ok(Replay::resume(state, chain, SegmentIndex::default(), own.min(behind)))
 }
 
 /// Returns the first whole frame that is not a state frame.

@@ -16,6 +16,7 @@ use base::{CrashImage, Hash};
 use crate::ledger::Moments;
 
 pub mod check;
+mod groups;
 pub mod workload;
 pub mod workloads;
 

@@ -1,9 +1,11 @@
 //! Opening a node's directory: key, lock, clock and settings.
 
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Classify, Disk, ErrorKind, Identity, SimulatedDisk, Timestamp};
+use base::{Classify, Disk, DiskFile, DiskLock, ErrorKind, Identity, OpenMode, SimulatedDisk, Timestamp};
 use redex::{Ack, EventInput, LogOptions, OpenError, Outcome, Rejection, Store, StoreReader};
 
 use crate::support::{DIR, World, all, append, channel, options};
@@ -53,6 +55,49 @@ fn a_closed_log_refuses_appends() {
     store.close().unwrap();
     let refused = store.main().append(&channel("a"), &[EventInput::new("k", b"1")]);
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+/// A disk on which somebody else makes a node just before the lock is taken.
+#[derive(Debug)]
+struct Overtaken(SimulatedDisk);
+
+impl Disk for Overtaken {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        self.0.open(path, mode)
+    }
+    fn create_directories(&self, path: &Path) -> io::Result<()> {
+        self.0.create_directories(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.0.list(path)
+    }
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.0.exists(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.0.sync_directory(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
+        World::on(self.0.clone(), 2).open().close().unwrap();
+        self.0.lock(path)
+    }
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        self.0.is_locked(path)
+    }
+}
+
+#[test]
+fn of_two_who_create_a_node_at_once_one_is_told_that_it_exists() {
+    let mut world = World::new();
+    world.doors.disk = Arc::new(Overtaken(world.disk.clone()));
+    let created = Store::create(Path::new(DIR), &world.doors, &options());
+    assert!(matches!(created, Err(OpenError::Exists { .. })), "{created:?}");
 }
 
 #[test]

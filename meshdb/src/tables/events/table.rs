@@ -54,10 +54,8 @@ impl EventsTable {
 
     /// The parts of a scan, one list for each thread.
     fn parts(&self, pushed: &Pushed, limit: Option<u64>, threads: usize) -> Vec<Vec<Part>> {
-        let threads = match limit {
-            Some(limit) if limit < PARTITION_EVENTS_MIN => 1,
-            _ => threads,
-        };
+        let most = limit.map_or(i128::MAX, i128::from).min(pushed.seqs.to - pushed.seqs.from);
+        let threads = if most < i128::from(PARTITION_EVENTS_MIN) { 1 } else { threads };
         let parts = match &self.scope {
             Scope::All => all_parts(&self.cut, pushed, threads),
             Scope::Channel(channel) => channel_parts(channel, pushed, threads),
