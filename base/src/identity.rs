@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
-use crate::disk::{Disk, OpenMode, create_atomically, read_to_end};
+use crate::disk::{Disk, OpenMode, create_atomically, read_exact_at};
 use crate::{Classify, ErrorKind, IDENTITY_BYTES, OriginId, Random};
 
 /// An ed25519 public key: 32 bytes.
@@ -93,7 +93,7 @@ pub enum IdentityError {
         /// The file.
         path: PathBuf,
         /// Its length.
-        bytes: usize,
+        bytes: u64,
     },
     /// The file could not be read or written.
     #[error("identity file `{}`: {source}", path.display())]
@@ -136,9 +136,12 @@ impl Identity {
     pub fn open(disk: &dyn Disk, path: &Path) -> Result<Self, IdentityError> {
         let io = |source| IdentityError::Io { path: path.to_owned(), source };
         let file = disk.open(path, OpenMode::Read).map_err(io)?;
-        let bytes = Zeroizing::new(read_to_end(&*file, IDENTITY_BYTES + 1).map_err(io)?);
-        let length = IdentityError::Length { path: path.to_owned(), bytes: bytes.len() };
-        let seed = Zeroizing::new(<[u8; IDENTITY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| length)?);
+        let bytes = file.length().map_err(io)?;
+        if bytes != IDENTITY_BYTES as u64 {
+            return Err(IdentityError::Length { path: path.to_owned(), bytes });
+        }
+        let mut seed = Zeroizing::new([0; IDENTITY_BYTES]);
+        read_exact_at(&*file, seed.as_mut(), 0).map_err(io)?;
         Ok(Self::from_seed(&seed))
     }
 
@@ -252,10 +255,13 @@ mod tests {
     #[test]
     fn a_file_of_another_length_is_no_key() {
         let disk = SimulatedDisk::new();
-        for (bytes, reported) in [(0, 0), (31, 31), (33, 33), (5000, 33)] {
-            disk.write(PATH, &vec![7; bytes]);
+        for length in [0, 31, 33, 5000] {
+            disk.write(PATH, &vec![7; length]);
             let error = Identity::open(&disk, path()).unwrap_err();
-            assert!(matches!(error, IdentityError::Length { bytes, .. } if bytes == reported), "{error}");
+            assert!(
+                matches!(error, IdentityError::Length { bytes, .. } if bytes == length as u64),
+                "{error}"
+            );
             assert_eq!(error.kind(), ErrorKind::Corrupt);
         }
     }

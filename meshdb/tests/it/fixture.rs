@@ -19,7 +19,11 @@ impl Fixture {
     }
 
     pub fn with_options(options: GatewayOptions) -> Self {
-        let store = Store::create(Path::new("/db"), &Doors::memory(), &LogOptions::default()).unwrap();
+        Self::over(&LogOptions::default(), options)
+    }
+
+    pub fn over(log: &LogOptions, options: GatewayOptions) -> Self {
+        let store = Store::create(Path::new("/db"), &Doors::memory(), log).unwrap();
         let gateway = Gateway::new(store.reader(), options);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -2,7 +2,8 @@
 
 use base::SeededRandom;
 use datafusion::arrow::util::pretty::pretty_format_batches;
-use redex::EventInput;
+use meshdb::GatewayOptions;
+use redex::{EventInput, LogOptions};
 
 use crate::fixture::Fixture;
 
@@ -82,4 +83,25 @@ fn explain_analyze_shows_what_was_pushed_and_read() {
     assert!(plan.contains("seq=[3,4)"), "{plan}");
     assert!(plan.contains("events=1"), "{plan}");
     assert!(plan.contains("index_blocks="), "{plan}");
+}
+
+#[test]
+fn a_point_read_looks_into_one_segment_and_one_index_block() {
+    const ENTRIES: u64 = 200;
+    let mut log = LogOptions::default();
+    log.segment_bytes = 1 << 20;
+    let fixture = Fixture::over(&log, GatewayOptions { threads: Some(2), ..GatewayOptions::default() });
+    let payload = vec![b'x'; 64 << 10];
+    for _ in 0..ENTRIES {
+        fixture.append("a", &[EventInput::new("k", &payload)]);
+    }
+    let segments = fixture.store.main().reader().view().segments().len();
+    assert!(segments > 8, "{segments} segments are too few to tell");
+    for seq in [0, 1, 17, 100, ENTRIES - 2, ENTRIES - 1] {
+        for table in ["events where channel = 'a' and", "channels.a where"] {
+            let plan = text(&fixture, &format!("explain analyze select kind, key from {table} seq = {seq}"));
+            assert!(plan.contains("events=1,") && plan.contains("segments=1"), "{seq}: {plan}");
+            assert!(plan.contains("index_blocks=1") || plan.contains("index_blocks=0"), "{seq}: {plan}");
+        }
+    }
 }
