@@ -32,7 +32,7 @@ pub enum Format {
     Json,
     /// One JSON object a line.
     Ndjson,
-    /// RFC 4180 with a header line. NULL is nothing, an empty text is `""`.
+    /// RFC 4180 with a header line. NULL and an empty text are both nothing.
     Csv,
 }
 

@@ -34,10 +34,26 @@ impl Table {
         let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
         let columns: Vec<_> = columns.collect::<Result<_, _>>().map_err(from_arrow)?;
         for row in 0..batch.num_rows() {
-            let cells = columns.iter().map(|column| column.value(row).try_to_string().map(text::printable));
-            self.row(cells.collect::<Result<_, ArrowError>>().map_err(from_arrow)?, out)?;
+            let cells = columns.iter().map(|column| column.value(row).try_to_string());
+            let cells: Vec<String> = cells.collect::<Result<_, ArrowError>>().map_err(from_arrow)?;
+            match &*cells {
+                [kind, plan] if self.is_plan() => self.plan(kind, plan, out)?,
+                _ => self.row(cells.into_iter().map(text::printable).collect(), out)?,
+            }
         }
         Ok(())
+    }
+
+    /// Tells whether these are the columns of `EXPLAIN`, whose texts have a line for each node.
+    fn is_plan(&self) -> bool {
+        self.header == ["plan_type", "plan"]
+    }
+
+    fn plan(&mut self, kind: &str, plan: &str, out: &mut impl Write) -> io::Result<()> {
+        let kinds = std::iter::once(kind).chain(std::iter::repeat(""));
+        kinds.zip(plan.lines()).try_for_each(|(kind, line)| {
+            self.row(vec![text::printable(kind.to_owned()), text::printable(line.to_owned())], out)
+        })
     }
 
     pub(super) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {

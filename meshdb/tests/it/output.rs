@@ -65,6 +65,14 @@ fn headers_are_readable_in_each_format() {
 }
 
 #[test]
+fn a_plan_has_a_row_for_each_node() {
+    let table = written(Format::Table, "explain analyze select seq from orders where seq + 1 = 2");
+    let plan = |text: &str| table.lines().position(|line| line.contains(text)).unwrap();
+    assert!(plan("FilterExec") < plan("EventScan"), "{table}");
+    assert!(!table.contains("\\n"), "{table}");
+}
+
+#[test]
 fn bytes_are_hexadecimal_and_only_json_tells_no_text_from_an_empty_one() {
     let sql = "select payload, payload_bytes from channels.\"Sensors\" order by seq";
     assert_eq!(
