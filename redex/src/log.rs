@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base::{ChannelName, DiskLock, Doors, Index, Position, Timestamp};
+use base::{ChannelName, DiskLock, Doors, IncarnationId, Index, Position, Timestamp};
 
 use crate::error::AppendError;
 use crate::reader::{LogReader, Published};
@@ -68,6 +68,7 @@ pub(crate) struct Shared {
     /// When bytes that nobody waits for must be synced: nanoseconds of the monotonic clock, 0 for never.
     deadline: AtomicU64,
     clock_check: ClockCheck,
+    incarnation: IncarnationId,
     published: Arc<Published>,
     /// The lock of the node's directory, given back when the log was closed; held while that is done.
     lock: Mutex<Option<Arc<dyn DiskLock>>>,
@@ -182,6 +183,11 @@ impl Log {
             Some(progress::Verdict::Unknown(cause)) => Err(AppendError::Unknown { cause }),
             _ => Ok(need.position),
         }
+    }
+
+    /// Returns the incarnation that appends to this handle belong to.
+    pub fn incarnation(&self) -> IncarnationId {
+        self.shared.incarnation
     }
 
     /// Returns the reading side.

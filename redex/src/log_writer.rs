@@ -1,6 +1,6 @@
 //! The seam that folds and typed channels stand on.
 
-use base::{ChannelName, Position};
+use base::{ChannelName, IncarnationId, Position};
 
 use crate::error::AppendError;
 use crate::{AppendRequest, EventInput, Log, LogReader, Selection, Tail, Ticket};
@@ -26,6 +26,9 @@ pub trait LogWriter: Send + Sync + std::fmt::Debug {
     /// As [`Log::append`].
     fn append(&self, channel: &ChannelName, events: &[EventInput<'_>]) -> Result<Ticket, AppendError>;
 
+    /// Returns the incarnation that appends belong to from now on.
+    fn incarnation(&self) -> IncarnationId;
+
     /// Returns the reading side.
     fn reader(&self) -> &LogReader;
 
@@ -47,6 +50,10 @@ impl LogWriter for Log {
 
     fn append(&self, channel: &ChannelName, events: &[EventInput<'_>]) -> Result<Ticket, AppendError> {
         Log::append(self, channel, events)
+    }
+
+    fn incarnation(&self) -> IncarnationId {
+        Log::incarnation(self)
     }
 
     fn reader(&self) -> &LogReader {

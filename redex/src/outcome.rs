@@ -274,6 +274,14 @@ pub struct Appended {
 }
 
 impl Outcome {
+    /// Returns where the append stands, if it is in the log.
+    pub fn at(&self) -> Option<&At> {
+        match self {
+            Self::Appended { at } | Self::AlreadyAppended { at } => Some(at),
+            Self::Rejected { .. } | Self::Unknown { .. } => None,
+        }
+    }
+
     /// Turns the two outcomes that are in the log into a value and the others into an error.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use base::Position;
 
 use crate::error::ReadError;
 use crate::reader::Beyond;
-use crate::{Event, LogReader, Selection};
+use crate::{Chunk, Event, LogReader, Selection};
 
 /// Bytes of events, as they are in memory, after which a batch is given out.
 const BATCH_BYTES: usize = 1 << 20;
@@ -45,18 +45,38 @@ impl Tail {
         let mut events = Vec::new();
         let mut bytes = 0;
         while bytes < BATCH_BYTES {
-            if self.scan.is_none() && !self.begin()? {
-                break;
-            }
-            let Some((scan, bound)) = &mut self.scan else { break };
-            match scan.next_chunk() {
+            match self.next_chunk() {
                 Ok(Some(chunk)) => {
-                    self.position = chunk.index().position_after();
                     for event in chunk.events() {
                         let event = event.to_event();
                         bytes += event_bytes(&event);
                         events.push(event);
                     }
+                }
+                Ok(None) => break,
+                // What was read before the fault is given out first; the next call meets the fault again.
+                Err(error) => return if events.is_empty() { Err(error) } else { Ok(events) },
+            }
+        }
+        Ok(events)
+    }
+
+    /// Returns the selected events of the next entry that has any; `None` when everything visible was given out.
+    /// Does not wait, but reads files.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_batch`](Self::next_batch).
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk>, ReadError> {
+        loop {
+            if self.scan.is_none() && !self.begin()? {
+                return Ok(None);
+            }
+            let Some((scan, bound)) = &mut self.scan else { return Ok(None) };
+            match scan.next_chunk() {
+                Ok(Some(chunk)) => {
+                    self.position = chunk.index().position_after();
+                    return Ok(Some(chunk));
                 }
                 Ok(None) => {
                     self.position = *bound;
@@ -64,12 +84,10 @@ impl Tail {
                 }
                 Err(error) => {
                     self.scan = None;
-                    // What was read before the fault is given out first; the next call meets the fault again.
-                    return if events.is_empty() { Err(error) } else { Ok(events) };
+                    return Err(error);
                 }
             }
         }
-        Ok(events)
     }
 
     /// Begins to read what became visible; tells whether there is anything.

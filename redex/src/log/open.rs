@@ -254,6 +254,7 @@ fn assemble(
         begun: false,
         holes: begun.unrecorded,
     };
+    let incarnation_id = incarnation.id;
     let position = begun.state.position();
     let committer = Committer {
         doors: doors.clone(),
@@ -292,6 +293,7 @@ fn assemble(
         flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::clone(log)),
         deadline: AtomicU64::new(0),
         clock_check,
+        incarnation: incarnation_id,
         published: Arc::clone(&published),
         lock: Mutex::new(Some(Arc::clone(&site.lock))),
     });

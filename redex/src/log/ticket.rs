@@ -27,6 +27,12 @@ impl Ticket {
         Self { shared, need, outcome, waited: AtomicBool::new(false) }
     }
 
+    /// Returns what was decided when the append was staged; it holds once the ticket was waited for, unless a
+    /// write failed meanwhile.
+    pub fn staged(&self) -> &Outcome {
+        &self.outcome
+    }
+
     /// Blocks until the append is as safe as `ack` says; this thread commits for all who wait.
     ///
     /// *Durability*: that of the level. `Outcome::Appended` and `AlreadyAppended` hold at this level;

@@ -1,0 +1,24 @@
+//! State as folds over logs.
+//!
+//! A [`Fold`] makes state of events. A [`Runner`] reads a log once for all its folds, each of which is used through
+//! its [`Folded`] handle: a [`Snapshot`] shows the state at one position, a [`WriteToken`] says which state includes
+//! a write, and a [`Subscription`] follows what changes.
+
+mod error;
+mod fold;
+mod folded;
+mod host;
+pub mod limits;
+mod metrics;
+mod runner;
+mod subscription;
+mod token;
+
+pub use error::{FoldStopped, OpenError, WaitError};
+pub use fold::{Applied, Changes, ErrorPolicy, Fold, FoldError};
+pub use folded::{Folded, Reached, Snapshot, WriteError, Written};
+pub use host::SkippedEvent;
+pub use metrics::ModelMetrics;
+pub use runner::{RunMode, Runner, RunnerOptions};
+pub use subscription::{FoldNews, News, Subscription};
+pub use token::WriteToken;

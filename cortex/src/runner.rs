@@ -1,0 +1,229 @@
+//! The runner of a log: reads it once for all its folds.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base::{Classify as _, Clock, Position};
+use redex::{Channels, LogReader, LogWriter, ReadError, Selection, Tail};
+
+use crate::error::FoldStopped;
+use crate::host::{Host, Hosted};
+use crate::{ErrorPolicy, Fold, Folded, OpenError};
+
+/// How folds are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RunMode {
+    /// On a thread for each log, and on the threads of those who wait.
+    #[default]
+    Thread,
+    /// By [`Runner::step`] and by those who wait only, for simulation.
+    Manual,
+}
+
+/// Settings of a runner.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RunnerOptions {
+    /// How folds are run.
+    pub mode: RunMode,
+    /// Whether entries that were lost to corruption are passed over; without it the folds stop there.
+    pub skip_holes: bool,
+}
+
+/// Folds one log for all its models, in one reading. Cloning shares it; it ends when the log is closed.
+#[derive(Clone)]
+pub struct Runner {
+    pub(crate) shared: Arc<RunnerShared>,
+}
+
+pub(crate) struct RunnerShared {
+    pub reader: LogReader,
+    pub clock: Arc<dyn Clock>,
+    options: RunnerOptions,
+    core: Mutex<RunnerCore>,
+    /// Everything below was read for all folds.
+    folded: AtomicU64,
+}
+
+/// What the one who folds holds.
+///
+/// Lock order: the core of the runner, then that of a host.
+pub(crate) struct RunnerCore {
+    hosts: Vec<Arc<dyn Host>>,
+    tail: Option<Tail>,
+    ended: bool,
+}
+
+impl Runner {
+    /// Makes a runner that folds nothing yet.
+    pub fn new(reader: &LogReader, clock: Arc<dyn Clock>, options: RunnerOptions) -> Self {
+        let core = RunnerCore { hosts: Vec::new(), tail: None, ended: false };
+        let shared = RunnerShared {
+            reader: reader.clone(),
+            clock,
+            options,
+            core: Mutex::new(core),
+            folded: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Adds a fold; what it folds is written through `writer`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Started`] behind [`start`](Self::start), [`OpenError::Twice`] for a model of the same name.
+    pub fn add<F: Fold>(
+        &self,
+        fold: F,
+        policy: ErrorPolicy,
+        writer: Arc<dyn LogWriter>,
+    ) -> Result<Folded<F>, OpenError> {
+        let mut core = self.shared.core();
+        let model = fold.name().to_owned();
+        if core.tail.is_some() {
+            return Err(OpenError::Started { model });
+        }
+        if core.hosts.iter().any(|host| host.name() == model) {
+            return Err(OpenError::Twice { model });
+        }
+        let host = Arc::new(Hosted::new(fold, policy));
+        core.hosts.push(host.clone());
+        drop(core);
+        Ok(Folded::new(host, Arc::clone(&self.shared), writer))
+    }
+
+    /// Begins to fold.
+    pub fn start(&self) {
+        {
+            let mut core = self.shared.core();
+            if core.tail.is_some() {
+                return;
+            }
+            let mut names: Vec<_> = core.hosts.iter().flat_map(|host| host.channels().to_vec()).collect();
+            names.sort();
+            names.dedup();
+            let skip_holes = self.shared.options.skip_holes;
+            let selection =
+                Selection { channels: Channels::Names(names), skip_holes, ..Selection::default() };
+            core.tail = Some(self.shared.reader.tail(selection));
+        }
+        if self.shared.options.mode == RunMode::Thread {
+            let shared = Arc::clone(&self.shared);
+            let name = format!("netdb-fold-{}", shared.reader.name());
+            let spawned = std::thread::Builder::new().name(name).spawn(move || shared.run());
+            if let Err(cause) = spawned {
+                // Whoever waits folds, too.
+                tracing::error!(%cause, "no thread to fold on");
+            }
+        }
+    }
+
+    /// Folds everything visible. Returns the position up to which that is done.
+    pub fn step(&self) -> Position {
+        self.shared.fold_all(&mut self.shared.core());
+        self.shared.folded()
+    }
+
+    /// Folds everything visible, and then runs `look` while no fold moves: what it sees of several models is one
+    /// cut, at the position that it is given.
+    pub fn at_one_cut<T>(&self, look: impl FnOnce(Position) -> T) -> T {
+        let mut core = self.shared.core();
+        self.shared.fold_all(&mut core);
+        look(self.shared.folded())
+    }
+
+    /// Returns the position up to which all folds have read.
+    pub fn folded(&self) -> Position {
+        self.shared.folded()
+    }
+}
+
+impl RunnerShared {
+    fn core(&self) -> MutexGuard<'_, RunnerCore> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn folded(&self) -> Position {
+        Position(self.folded.load(Ordering::Acquire))
+    }
+
+    /// Returns how many visible entries were not folded yet.
+    pub(crate) fn lag(&self) -> u64 {
+        self.reader.visible().0.saturating_sub(self.folded().0)
+    }
+
+    /// Folds on this thread until `position` is reached, if nobody else folds. Returns whether it did.
+    pub(crate) fn help(&self, position: Position) -> bool {
+        let Ok(mut core) = self.core.try_lock() else { return false };
+        while self.folded() < position && self.fold_entry(&mut core) {}
+        core.hosts.iter().for_each(|host| host.wake());
+        true
+    }
+
+    fn run(&self) {
+        loop {
+            self.fold_all(&mut self.core());
+            if self.core().ended {
+                return;
+            }
+            self.reader.wait_beyond(self.folded(), None);
+        }
+    }
+
+    fn fold_all(&self, core: &mut RunnerCore) {
+        while self.fold_entry(core) {}
+        core.hosts.iter().for_each(|host| host.wake());
+        let drained = self.reader.is_closed() && self.reader.visible() <= self.folded();
+        if drained && !core.ended {
+            core.end(&|model| FoldStopped::Closed { model: model.to_owned() });
+        }
+    }
+
+    /// Folds the next entry; tells whether there was one.
+    fn fold_entry(&self, core: &mut RunnerCore) -> bool {
+        let (Some(tail), false) = (&mut core.tail, core.ended) else { return false };
+        match tail.next_chunk() {
+            Ok(Some(chunk)) => {
+                core.hosts.iter().for_each(|host| host.apply(&chunk));
+                self.folded.store(chunk.index().position_after().0, Ordering::Release);
+                core.hosts.iter().for_each(|host| host.wake());
+                true
+            }
+            Ok(None) => {
+                let position = tail.position();
+                core.hosts.iter().for_each(|host| host.reach(position));
+                self.folded.store(position.0, Ordering::Release);
+                false
+            }
+            Err(error) => {
+                let position = tail.position();
+                core.end(&|model| stopped_reading(model, position, &error));
+                false
+            }
+        }
+    }
+}
+
+impl RunnerCore {
+    fn end(&mut self, cause: &dyn Fn(&str) -> FoldStopped) {
+        self.ended = true;
+        self.hosts.iter().for_each(|host| host.stop(cause));
+    }
+}
+
+fn stopped_reading(model: &str, position: Position, error: &ReadError) -> FoldStopped {
+    FoldStopped::Read { model: model.to_owned(), position, cause: error.to_string(), kind: error.kind() }
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("folded", &self.folded()).finish_non_exhaustive()
+    }
+}
+
+/// How long a wait may take: for ever without a duration.
+pub(crate) fn deadline(clock: &dyn Clock, limit: Option<Duration>) -> Option<Duration> {
+    limit.map(|limit| clock.monotonic().saturating_add(limit))
+}

@@ -1,0 +1,6 @@
+//! What the crate promises.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod counter;
+mod waits;

@@ -1,0 +1,238 @@
+//! Tokens and waits: what comes true, and every way in which it does not.
+
+use std::time::Duration;
+
+use base::{CrashImage, IncarnationId, LogId, Position};
+use cortex::{Applied, ErrorPolicy, FoldStopped, RunMode, WaitError, WriteError, WriteToken};
+use redex::Ack;
+
+use crate::counter::World;
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+#[test]
+fn a_writer_reads_its_own_write_without_a_thread_that_folds() {
+    let world = World::new(ErrorPolicy::Stop);
+    for number in 1..=10 {
+        let written = world.write("number", "3");
+        assert_eq!(written.applied().unwrap(), Applied::Changed);
+        assert_eq!(world.sum.snapshot().unwrap().state, 3 * number);
+    }
+    assert_eq!(world.sum.lag(), 0);
+}
+
+#[test]
+fn a_fold_on_a_thread_reaches_what_is_waited_for_by_a_future() {
+    let disk = base::SimulatedDisk::new();
+    let world = World::on(disk, 1, ErrorPolicy::Stop, RunMode::Thread);
+    let written = world.write("number", "7");
+    let token = written.token().unwrap();
+    let reached = world.sum.reached(&token).unwrap();
+    written.durable().unwrap();
+    block_on(reached).unwrap();
+    assert_eq!(world.sum.snapshot().unwrap().state, 7);
+}
+
+#[test]
+fn an_outcome_says_what_the_event_did() {
+    let world = World::new(ErrorPolicy::SkipAndRecord);
+    assert_eq!(world.write("number", "0").applied().unwrap(), Applied::Unchanged);
+    assert_eq!(world.write("from.the.future", "1").applied().unwrap(), Applied::Ignored);
+    let skipped = world.write("poison", "").applied();
+    assert!(matches!(skipped, Err(WriteError::Wait(WaitError::Skipped { .. }))), "{skipped:?}");
+    assert_eq!(world.write("number", "5").applied().unwrap(), Applied::Changed);
+    let metrics = world.sum.metrics();
+    assert_eq!((metrics.events_total, metrics.skipped_total, metrics.ignored_total), (4, 1, 1));
+}
+
+#[test]
+fn neither_watermark_freezes_at_a_skipped_event() {
+    let world = World::new(ErrorPolicy::SkipAndRecord);
+    world.write("number", "1").applied().unwrap();
+    world.write("poison", "").applied().unwrap_err();
+    let skipped = world.sum.skipped();
+    assert_eq!((skipped.len(), &*skipped[0].reason, skipped[0].position), (1, "poisoned", Position(2)));
+    assert_eq!((world.sum.folded_through(), world.sum.applied_through()), (Position(2), Position(1)));
+    world.write("number", "1").applied().unwrap();
+    assert_eq!((world.sum.folded_through(), world.sum.applied_through()), (Position(3), Position(3)));
+    assert_eq!(world.sum.snapshot().unwrap().state, 2);
+}
+
+#[test]
+fn a_poisoned_event_stops_a_fold_that_is_to_stop_and_tells_every_waiter() {
+    let world = World::new(ErrorPolicy::Stop);
+    world.write("number", "1").applied().unwrap();
+    let stopped = world.write("poison", "").applied().unwrap_err();
+    assert_eq!(
+        stopped.to_string(),
+        "model `sum` stopped at event 1 of channel `numbers`: poisoned; open it with a fold that accepts the \
+         event, or with the policy that skips and records"
+    );
+    let later = world.write("number", "1").applied().unwrap_err();
+    assert!(later.to_string().contains("event 1 of channel"), "{later}");
+    assert!(matches!(world.sum.snapshot(), Err(FoldStopped::Event { .. })));
+    assert_eq!(world.sum.folded_through(), Position(1));
+}
+
+#[test]
+fn a_panic_poisons_the_fold_and_wakes_who_waits() {
+    let disk = base::SimulatedDisk::new();
+    let world = World::on(disk, 1, ErrorPolicy::SkipAndRecord, RunMode::Thread);
+    let written = world.write("panic", "");
+    let reached = world.sum.reached(&written.token().unwrap()).unwrap();
+    written.durable().unwrap();
+    let error = block_on(reached).unwrap_err();
+    assert!(error.to_string().contains("panicked at event 0 of channel `numbers`: on demand"), "{error}");
+    assert!(world.sum.snapshot().unwrap_err().to_string().contains("the log is whole"));
+}
+
+#[test]
+fn a_token_of_another_log_is_refused() {
+    let world = World::new(ErrorPolicy::Stop);
+    let token = world.write("number", "1").token().unwrap();
+    let foreign = WriteToken { log: LogId::from_bytes([7; 16]), ..token };
+    assert!(matches!(world.sum.wait_for(&foreign, None), Err(WaitError::WrongLog { .. })));
+    assert!(matches!(world.sum.poll_for(&foreign), Err(WaitError::WrongLog { .. })));
+    assert_eq!(world.sum.metrics().wrong_log_total, 2);
+}
+
+#[test]
+fn a_token_of_a_lost_position_is_told_so() {
+    let disk = base::SimulatedDisk::new();
+    let world = World::on(disk.clone(), 1, ErrorPolicy::Stop, RunMode::Manual);
+    let kept = world.write("number", "1");
+    kept.durable().unwrap();
+    let (kept, lost) = (kept.token().unwrap(), world.write("number", "2").token().unwrap());
+    disk.power_off();
+    drop(world);
+    disk.restart(&CrashImage::None);
+
+    let world = World::on(disk, 2, ErrorPolicy::Stop, RunMode::Manual);
+    world.write("number", "10").applied().unwrap();
+    world.sum.wait_for(&kept, NOW).unwrap();
+    assert!(matches!(world.sum.wait_for(&lost, None), Err(WaitError::Lost { .. })));
+    let unknown = WriteToken { incarnation: IncarnationId::from_bytes([9; 16]), ..lost };
+    assert!(matches!(world.sum.wait_for(&unknown, None), Err(WaitError::Lost { .. })));
+    assert_eq!(world.sum.snapshot().unwrap().state, 11);
+}
+
+#[test]
+fn a_wait_without_time_asks_and_a_deadline_ends_it() {
+    let world = World::new(ErrorPolicy::Stop);
+    let written = world.write("number", "1");
+    let token = written.token().unwrap();
+    assert!(matches!(world.sum.wait_for(&token, NOW), Err(WaitError::Timeout { .. })));
+    assert!(!world.sum.poll_for(&token).unwrap());
+    written.durable().unwrap();
+    assert!(!world.sum.poll_for(&token).unwrap(), "asking does not fold");
+    world.sum.wait_for(&token, NOW).unwrap();
+    assert!(world.sum.poll_for(&token).unwrap());
+
+    let never = WriteToken { position: Position(99), ..token };
+    let clock = world.clock.clone();
+    let sum = world.sum.clone();
+    let waiting = std::thread::spawn(move || sum.wait_for(&never, Some(Duration::from_secs(5))));
+    while !waiting.is_finished() {
+        clock.advance(Duration::from_secs(1));
+        std::thread::yield_now();
+    }
+    let error = waiting.join().unwrap().unwrap_err();
+    assert!(error.to_string().starts_with("not folded in time: at 1, wanted 99"), "{error}");
+    assert_eq!(world.sum.metrics().timeouts_total, 2);
+}
+
+#[test]
+fn only_so_many_wait_at_a_time() {
+    let world = World::new(ErrorPolicy::Stop);
+    let token = world.write("number", "1").token().unwrap();
+    world.sum.set_waits_max(2);
+    let first = world.sum.reached(&token).unwrap();
+    let _second = world.sum.reached(&token).unwrap();
+    assert!(matches!(world.sum.reached(&token), Err(WaitError::QueueFull { max: 2 })));
+    assert!(matches!(world.sum.wait_for(&token, NOW), Err(WaitError::QueueFull { max: 2 })));
+    assert!(!world.sum.poll_for(&token).unwrap(), "asking needs no place");
+    drop(first);
+    drop(world.sum.reached(&token).unwrap());
+    world.sum.set_waits_max(0);
+    let many: Vec<_> = (0..3000).map(|_| world.sum.reached(&token).unwrap()).collect();
+    drop(many);
+    assert_eq!(world.sum.metrics().queue_full_total, 2);
+}
+
+#[test]
+fn closing_the_log_ends_the_fold_and_keeps_its_last_state() {
+    let disk = base::SimulatedDisk::new();
+    let world = World::on(disk, 1, ErrorPolicy::Stop, RunMode::Thread);
+    let token = world.write("number", "4").token().unwrap();
+    let never = WriteToken { position: Position(99), ..token };
+    let reached = world.sum.reached(&never).unwrap();
+    world.store.close().unwrap();
+    let error = block_on(reached).unwrap_err();
+    assert!(matches!(error, WaitError::Stopped { stopped: FoldStopped::Closed { .. }, .. }), "{error}");
+    assert_eq!(world.sum.snapshot().unwrap().state, 4);
+    assert!(world.sum.submit(&redex::AppendRequest::default()).is_err());
+}
+
+#[test]
+fn subscribers_get_each_change_once_with_the_state_that_has_it() {
+    let world = World::new(ErrorPolicy::Stop);
+    world.write("number", "1").applied().unwrap();
+    let (snapshot, mut subscription) = world.sum.subscribe().unwrap();
+    assert_eq!(snapshot.state, 1);
+    assert!(subscription.try_next().unwrap().is_none());
+    world.write("number", "2").applied().unwrap();
+    world.write("number", "3").applied().unwrap();
+    let news = subscription.try_next().unwrap().unwrap();
+    assert_eq!((news.snapshot.state, news.changes.unwrap()), (6, vec![2, 3]));
+    assert!(subscription.try_next().unwrap().is_none());
+    world.store.main().sync().unwrap();
+    assert!(subscription.try_next().unwrap().is_none());
+}
+
+#[test]
+fn a_subscriber_who_is_far_behind_begins_again_with_the_state() {
+    let world = World::new(ErrorPolicy::Stop);
+    let (_, mut subscription) = world.sum.subscribe().unwrap();
+    let numbers = i64::try_from(cortex::limits::CHANGES_MAX).unwrap() + 1;
+    let mut last = None;
+    for _ in 0..numbers {
+        last = Some(world.write("number", "1"));
+    }
+    last.unwrap().applied().unwrap();
+    let news = subscription.try_next().unwrap().unwrap();
+    assert_eq!((news.snapshot.state, news.changes), (numbers, None));
+    world.write("number", "1").applied().unwrap();
+    assert_eq!(subscription.try_next().unwrap().unwrap().changes, Some(vec![1]));
+}
+
+#[test]
+fn a_model_added_too_late_or_twice_is_refused() {
+    let world = World::new(ErrorPolicy::Stop);
+    let writer = std::sync::Arc::new(world.store.main().clone());
+    let late = world.runner.add(crate::counter::Sum, ErrorPolicy::Stop, writer).unwrap_err();
+    assert!(late.to_string().contains("before the runner is started"), "{late}");
+    assert_eq!(world.write("number", "1").durable().unwrap().at.position(), Position(1));
+    let ticket = world.store.main().append(&crate::counter::channel("other"), &[]).unwrap();
+    ticket.wait(Ack::Durable).into_result().unwrap();
+    world.runner.step();
+    assert_eq!(world.sum.snapshot().unwrap().state, 1);
+}
+
+/// Runs a future on this thread.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+        std::thread::park();
+    }
+}
