@@ -5,9 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 mod log;
+mod state;
 mod transfer;
 
 pub(crate) use log::{AppendArguments, LogCommand, ReadArguments, TailArguments, VerifyArguments};
+pub(crate) use state::{
+    MemoryCommands, MemoryFindArguments, TaskCommands, TaskListArguments, WatchCommand, WriteArguments,
+};
 pub(crate) use transfer::{ExportArguments, ImportArguments};
 
 use crate::output::Format;
@@ -68,6 +72,15 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  \
         net-db sql -c \"select kind, count(*) from events group by kind\"\n  net-db sql report.sql\n  net-db sql")]
     Sql(SqlArguments),
+    /// Keeps tasks: creates, changes and lists them.
+    #[command(subcommand)]
+    Task(TaskCommands),
+    /// Keeps memories: stores, changes and finds them.
+    #[command(subcommand)]
+    Memory(MemoryCommands),
+    /// Follows tasks or memories.
+    #[command(subcommand)]
+    Watch(WatchCommand),
 }
 
 /// What `sql` takes.

@@ -4,7 +4,10 @@ mod export;
 mod import;
 mod init;
 mod log;
+mod memory;
 mod sql;
+mod task;
+mod watch;
 
 use crate::arguments::Command;
 use crate::context::Context;
@@ -18,5 +21,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Export(arguments) => export::run(context, &arguments),
         Command::Log(command) => log::run(context, command),
         Command::Sql(arguments) => sql::run(context, &arguments),
+        Command::Task(command) => task::run(context, command),
+        Command::Memory(command) => memory::run(context, command),
+        Command::Watch(command) => watch::run(context, command),
     }
 }

@@ -18,6 +18,7 @@ mod json;
 mod limits;
 mod output;
 mod sql;
+mod state;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;

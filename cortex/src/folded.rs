@@ -22,7 +22,7 @@ use crate::{Applied, Fold, WriteToken};
 pub struct Folded<F: Fold> {
     pub(crate) host: SharedHost<F>,
     pub(crate) runner: Arc<RunnerShared>,
-    writer: Arc<dyn LogWriter>,
+    writer: Option<Arc<dyn LogWriter>>,
     waits: Arc<Waits>,
 }
 
@@ -43,7 +43,11 @@ pub struct Snapshot<S> {
 }
 
 impl<F: Fold> Folded<F> {
-    pub(crate) fn new(host: SharedHost<F>, runner: Arc<RunnerShared>, writer: Arc<dyn LogWriter>) -> Self {
+    pub(crate) fn new(
+        host: SharedHost<F>,
+        runner: Arc<RunnerShared>,
+        writer: Option<Arc<dyn LogWriter>>,
+    ) -> Self {
         let waits = Waits { count: AtomicUsize::new(0), max: AtomicUsize::new(WAITS_MAX) };
         Self { host, runner, writer, waits: Arc::new(waits) }
     }
@@ -117,13 +121,14 @@ impl<F: Fold> Folded<F> {
     ///
     /// # Errors
     ///
-    /// As [`LogWriter::submit`].
+    /// [`AppendError::ReadOnly`] for a model that was opened for reading; otherwise as [`LogWriter::submit`].
     pub fn submit(&self, request: &AppendRequest<'_>) -> Result<Written<F>, AppendError> {
         if self.runner.lag() > LAG_MAX {
             self.runner.help(self.runner.reader.visible());
         }
-        let incarnation = self.writer.incarnation();
-        let ticket = self.writer.submit(request)?;
+        let writer = self.writer.as_ref().ok_or(AppendError::ReadOnly)?;
+        let incarnation = writer.incarnation();
+        let ticket = writer.submit(request)?;
         Ok(Written { model: self.clone(), ticket, incarnation })
     }
 
@@ -204,7 +209,8 @@ impl<F: Fold> Folded<F> {
 
     /// Tells whether the position belongs to another incarnation than the token's.
     fn is_lost(&self, token: &WriteToken) -> bool {
-        if token.incarnation == self.writer.incarnation() || token.position == Position::ZERO {
+        let own = self.writer.as_ref().map(|writer| writer.incarnation());
+        if own == Some(token.incarnation) || token.position == Position::ZERO {
             return false;
         }
         let known = self.runner.reader.view().incarnations();
@@ -284,7 +290,7 @@ impl<F: Fold> Clone for Folded<F> {
         Self {
             host: Arc::clone(&self.host),
             runner: Arc::clone(&self.runner),
-            writer: Arc::clone(&self.writer),
+            writer: self.writer.clone(),
             waits: Arc::clone(&self.waits),
         }
     }

@@ -29,4 +29,4 @@ pub use runner::{RunMode, Runner, RunnerOptions};
 pub use subscription::{FoldNews, News, Subscription};
 pub use table::{Change, Record, Table};
 pub use token::WriteToken;
-pub use watch::{Delta, RecordFold, Results, Update, Watch};
+pub use watch::{Delta, RecordFold, Results, Update, Watch, WithWatch};

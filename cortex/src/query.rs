@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::table::{Record, Table};
+use crate::table::{Record, Table, Walk};
 
 /// Which records are wanted. What it says beside [`matches`](Self::matches) only helps to find them: it must hold for
 /// every record that matches.
@@ -182,11 +182,7 @@ impl<R: Record, F: Filter<R>> Query<R, F> {
     }
 
     /// Puts some records, given by id, in order.
-    fn sorted<'a>(
-        &'a self,
-        table: &'a Table<R>,
-        ids: Vec<R::Id>,
-    ) -> Box<dyn Iterator<Item = &'a Arc<R>> + 'a> {
+    fn sorted<'a>(&'a self, table: &'a Table<R>, ids: Vec<R::Id>) -> Walk<'a, R> {
         let mut records: Vec<&Arc<R>> = ids.into_iter().filter_map(|id| table.get(id)).collect();
         if self.order.by.is_some() {
             records.sort_by_key(|record| self.order.key(&***record));
@@ -203,7 +199,7 @@ impl<R: Record, F: Filter<R>> Query<R, F> {
     }
 
     /// Walks an index.
-    fn ordered<'a>(&'a self, table: &'a Table<R>) -> Box<dyn Iterator<Item = &'a Arc<R>> + 'a> {
+    fn ordered<'a>(&'a self, table: &'a Table<R>) -> Walk<'a, R> {
         let (partition, descending) = (self.filter.partition(), self.order.descending);
         match self.order.by {
             None => {

@@ -69,7 +69,7 @@ impl Runner {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Adds a fold; what it folds is written through `writer`.
+    /// Adds a fold; what it folds is written through `writer`, or by others only.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Runner {
         &self,
         fold: F,
         policy: ErrorPolicy,
-        writer: Arc<dyn LogWriter>,
+        writer: Option<Arc<dyn LogWriter>>,
     ) -> Result<Folded<F>, OpenError> {
         let mut core = self.shared.core();
         let model = fold.name().to_owned();

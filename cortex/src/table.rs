@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::ordered::{OrderedMap, OrderedSet};
-use crate::query::{Filter, Query};
+use crate::query::{Filter, OrderKey, Query};
 
 /// What a [`Table`] holds.
 ///
@@ -53,6 +53,12 @@ struct Partition<Id: Copy + Ord> {
     ids: OrderedSet<Id>,
     orders: Vec<OrderedSet<(i64, Id)>>,
 }
+
+/// A range with ends of any kind.
+pub(crate) type Between<K> = (Bound<K>, Bound<K>);
+
+/// Records on their way to whoever asked.
+pub(crate) type Walk<'a, R> = Box<dyn Iterator<Item = &'a Arc<R>> + 'a>;
 
 /// A record before and after a change.
 #[derive(Debug, Clone, PartialEq)]
@@ -237,9 +243,9 @@ impl<R: Record> Table<R> {
     pub(crate) fn by_id<'a>(
         &'a self,
         partition: Option<usize>,
-        range: (Bound<R::Id>, Bound<R::Id>),
+        range: Between<R::Id>,
         descending: bool,
-    ) -> Box<dyn Iterator<Item = &'a Arc<R>> + 'a> {
+    ) -> Walk<'a, R> {
         let record = |id: &R::Id| self.records.get(id);
         match (partition, descending) {
             (None, false) => Box::new(self.records.range(range).map(|(_, record)| record)),
@@ -258,9 +264,9 @@ impl<R: Record> Table<R> {
         &'a self,
         partition: Option<usize>,
         order: usize,
-        range: (Bound<(i64, R::Id)>, Bound<(i64, R::Id)>),
+        range: Between<OrderKey<R::Id>>,
         descending: bool,
-    ) -> Box<dyn Iterator<Item = &'a Arc<R>> + 'a> {
+    ) -> Walk<'a, R> {
         let chosen = self.partitions.iter().enumerate();
         let chosen = chosen.filter(|(place, _)| partition.is_none_or(|wanted| wanted == *place));
         let walks = chosen.map(|(_, partition)| {

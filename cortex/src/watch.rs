@@ -34,6 +34,9 @@ pub struct Watch<F: RecordFold, Q: Filter<F::Row>> {
     is_first: bool,
 }
 
+/// A result, and a watch that goes on from it.
+pub type WithWatch<F, Q> = (Results<<F as RecordFold>::Row>, Watch<F, Q>);
+
 /// A result, and how it differs from the one before.
 #[derive(Debug, Clone)]
 pub struct Update<R: Record> {
@@ -122,7 +125,7 @@ impl<F: RecordFold> Folded<F> {
     pub fn snapshot_and_watch<Q: Filter<F::Row>>(
         &self,
         query: Query<F::Row, Q>,
-    ) -> Result<(Results<F::Row>, Watch<F, Q>), FoldStopped> {
+    ) -> Result<WithWatch<F, Q>, FoldStopped> {
         let (results, mut watch) = self.begin_watch(query)?;
         watch.is_first = false;
         Ok((results, watch))
@@ -131,7 +134,7 @@ impl<F: RecordFold> Folded<F> {
     fn begin_watch<Q: Filter<F::Row>>(
         &self,
         query: Query<F::Row, Q>,
-    ) -> Result<(Results<F::Row>, Watch<F, Q>), FoldStopped> {
+    ) -> Result<WithWatch<F, Q>, FoldStopped> {
         let (snapshot, subscription) = self.subscribe()?;
         let window = Window::new(query, &snapshot.state);
         let results = window.results.clone();

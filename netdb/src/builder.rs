@@ -1,10 +1,15 @@
 //! How a database is opened.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base::Doors;
-use redex::{LogOptions, Store};
+use cortex::models::memories::MemoriesFold;
+use cortex::models::tasks::TasksFold;
+use cortex::{ErrorPolicy, Fold, RunnerOptions};
+use redex::{LogOptions, LogWriter, Store};
 
+use crate::models::ModelSet;
 use crate::{Error, NetDb};
 
 /// Settings and doors of a database, before it is opened.
@@ -17,11 +22,13 @@ use crate::{Error, NetDb};
 /// # db.close()?;
 /// # Ok::<(), netdb::Error>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Builder {
     place: Option<Place>,
     doors: Option<Doors>,
     log_options: LogOptions,
+    models: ModelSet,
+    runner_options: RunnerOptions,
     #[cfg(feature = "sql")]
     limits: meshdb::Limits,
     #[cfg(feature = "sql")]
@@ -64,6 +71,33 @@ impl Builder {
         self
     }
 
+    /// Keeps tasks: [`NetDb::tasks`]. Their events are folded from the beginning of the log, on a thread of its own
+    /// for all models.
+    #[must_use]
+    pub fn with_tasks(self) -> Self {
+        self.with_model(TasksFold, ErrorPolicy::SkipAndRecord)
+    }
+
+    /// Keeps memories: [`NetDb::memories`].
+    #[must_use]
+    pub fn with_memories(self) -> Self {
+        self.with_model(MemoriesFold, ErrorPolicy::SkipAndRecord)
+    }
+
+    /// Keeps a model of the application: [`NetDb::model`].
+    #[must_use]
+    pub fn with_model<F: Fold>(mut self, fold: F, policy: ErrorPolicy) -> Self {
+        self.models.add(fold, policy);
+        self
+    }
+
+    /// Sets how models are folded.
+    #[must_use]
+    pub fn runner_options(mut self, options: RunnerOptions) -> Self {
+        self.runner_options = options;
+        self
+    }
+
     /// Sets what each SQL statement may use.
     #[cfg(feature = "sql")]
     #[must_use]
@@ -84,7 +118,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Kind `Invalid` when neither directory nor memory was chosen; otherwise as
+    /// Kind `Invalid` when neither directory nor memory was chosen, or a model twice; otherwise as
     /// [`Store::open`](redex::Store::open).
     pub fn open(self) -> Result<NetDb, Error> {
         let (dir, doors) = match self.place {
@@ -96,8 +130,12 @@ impl Builder {
             }
         };
         let store = Store::open(&dir, &doors, &self.log_options)?;
+        let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
+        let reader = store.main().reader();
+        let models = self.models.open(reader, Some(&writer), &doors.clock, self.runner_options)?;
         Ok(NetDb::new(
             store,
+            models,
             #[cfg(feature = "sql")]
             crate::sql::Engine::new(self.gateway_options, self.limits),
         ))

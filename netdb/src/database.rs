@@ -4,9 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base::ChannelName;
+use cortex::models::memories::Memories;
+use cortex::models::tasks::Tasks;
+use cortex::{Fold, Folded};
 use redex::{Log, RecoveryReport, Store};
 
-use crate::{Builder, Channel, Error};
+use crate::models::{Models, missing};
+use crate::{Builder, Channel, Error, Snapshot};
 
 /// A database open for writing. Cloning shares it; it is closed by [`close`](Self::close), or when the last
 /// handle is dropped.
@@ -28,15 +32,22 @@ pub struct NetDb {
 
 #[derive(Debug)]
 struct Inner {
+    // Models hold the log open, too; they go first.
+    models: Models,
     store: Store,
     #[cfg(feature = "sql")]
     engine: crate::sql::Engine,
 }
 
 impl NetDb {
-    pub(crate) fn new(store: Store, #[cfg(feature = "sql")] engine: crate::sql::Engine) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        models: Models,
+        #[cfg(feature = "sql")] engine: crate::sql::Engine,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
+                models,
                 store,
                 #[cfg(feature = "sql")]
                 engine,
@@ -76,6 +87,60 @@ impl NetDb {
     /// Kind `Invalid` for a name that breaks the rules of [`ChannelName`].
     pub fn channel(&self, name: &str) -> Result<Channel, Error> {
         Ok(Channel::new(self.log().clone(), ChannelName::new(name)?))
+    }
+
+    /// Returns the model of tasks.
+    ///
+    /// # Errors
+    ///
+    /// Kind `NotFound` when the database was opened without it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use netdb::{Applied, NetDb, SortBy, TaskFilter, TaskQuery, TaskStatus};
+    ///
+    /// let db = NetDb::builder().in_memory().with_tasks().open()?;
+    /// let tasks = db.tasks()?;
+    /// tasks.create(1, "write the report")?;
+    /// assert_eq!(tasks.create(2, "buy milk")?.applied()?, Applied::Changed);
+    /// assert_eq!(tasks.complete(7)?.applied()?, Applied::NotFound);
+    ///
+    /// let open = TaskQuery::from(TaskFilter::new().status(TaskStatus::Pending)).order(SortBy::CreatedDesc);
+    /// let state = tasks.snapshot()?.state;
+    /// assert_eq!(&*open.limit(1).run(&state)[0].title, "buy milk");
+    /// db.close()?;
+    /// # Ok::<(), netdb::Error>(())
+    /// ```
+    pub fn tasks(&self) -> Result<Tasks, Error> {
+        self.inner.models.tasks()
+    }
+
+    /// Returns the model of memories.
+    ///
+    /// # Errors
+    ///
+    /// Kind `NotFound` when the database was opened without it.
+    pub fn memories(&self) -> Result<Memories, Error> {
+        self.inner.models.memories()
+    }
+
+    /// Returns a model by the type of its fold.
+    ///
+    /// # Errors
+    ///
+    /// Kind `NotFound` when the database was opened without it.
+    pub fn model<F: Fold>(&self) -> Result<Folded<F>, Error> {
+        self.inner.models.get().ok_or_else(|| missing(std::any::type_name::<F>(), "with_model(..)"))
+    }
+
+    /// Returns the state of all models at one position. Takes constant time once everything visible is folded.
+    ///
+    /// # Errors
+    ///
+    /// Kind `NotFound` when the database was opened without models; otherwise why a fold stopped.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        Snapshot::take(&self.inner.models)
     }
 
     /// Returns the log `main`, with everything that it can do: appends over several channels, conditions,

@@ -57,5 +57,6 @@ macro_rules! from {
 }
 
 from!(base::ChannelNameError, redex::OpenError, redex::AppendError, redex::ReadError);
+from!(cortex::OpenError, cortex::FoldStopped, cortex::WaitError, cortex::WriteError);
 #[cfg(feature = "sql")]
 from!(meshdb::QueryError);

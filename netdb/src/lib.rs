@@ -2,6 +2,8 @@
 //!
 //! [`NetDb::open`] opens a directory for writing, [`NetDb::channel`] names a stream of events,
 //! [`Channel::append`] returns when an event is on disk, [`Channel::tail`] follows, and `NetDb::sql` asks.
+//! [`NetDb::builder`] adds models, whose state is folded from the log: [`NetDb::tasks`], [`NetDb::memories`], and
+//! an application's own.
 //! Nothing here needs a server; appending and reading need no asynchronous runtime, tails and SQL run on
 //! tokio.
 //!
@@ -12,11 +14,14 @@ mod builder;
 mod channel;
 mod database;
 mod error;
+mod models;
+mod snapshot;
 #[cfg(feature = "sql")]
 mod sql;
 mod stream;
 
 pub use base;
+pub use cortex;
 #[cfg(feature = "sql")]
 pub use meshdb;
 pub use redex;
@@ -24,9 +29,14 @@ pub use redex;
 pub use base::{ErrorKind, Seq, Timestamp};
 pub use builder::Builder;
 pub use channel::Channel;
+pub use cortex::models::memories::{Memories, Memory, MemoryCommand, MemoryFilter, MemoryQuery};
+pub use cortex::models::tasks::{Task, TaskCommand, TaskFilter, TaskQuery, TaskStatus, Tasks};
+pub use cortex::models::{Batch, Guard, SortBy, WriteOptions};
+pub use cortex::{Applied, ErrorPolicy, Folded, WriteToken};
 pub use database::NetDb;
 pub use error::Error;
 pub use redex::{Ack, Appended, Event, EventInput, Expect, LogOptions, Selection};
+pub use snapshot::Snapshot;
 #[cfg(feature = "sql")]
 pub use sql::Answer;
 pub use stream::EventStream;

@@ -82,6 +82,9 @@ pub enum AppendError {
     /// The log was closed.
     #[error("the log is closed: open it again")]
     Closed,
+    /// The log was opened for reading.
+    #[error("the log was opened for reading only: open it for writing")]
+    ReadOnly,
 }
 
 impl Classify for AppendError {
@@ -93,6 +96,7 @@ impl Classify for AppendError {
             Self::Rejected { reason, .. } => reason.kind(),
             Self::Unknown { .. } | Self::Poisoned { .. } => ErrorKind::Unavailable,
             Self::Closed => ErrorKind::Closed,
+            Self::ReadOnly => ErrorKind::Denied,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Child, ChildStdin, Stdio};
 
-use crate::support::{Place, collect, finish, numbers, records, signal, values, wait_for};
+use crate::support::{Killed, Place, collect, finish, numbers, records, signal, values, wait_for};
 
 /// An import from standard input that has made some records durable and waits for more.
 fn half_an_import(place: &Place, count: u64) -> (Child, ChildStdin) {
@@ -96,17 +96,6 @@ fn tail_follows_a_writer_in_another_process() {
     assert_eq!(numbers, (0..5002).collect::<Vec<_>>());
     signal(&tail.0, "INT");
     assert_eq!(tail.0.wait().unwrap().code(), Some(130));
-}
-
-/// A child that does not outlive its test, whatever becomes of that.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It has ended, or ends now.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod import;
 mod log;
 mod machine;
 mod sql;
+mod state;
 mod support;
 mod usage;

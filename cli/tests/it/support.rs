@@ -158,3 +158,14 @@ pub fn is_root() -> bool {
     let probe = Path::new("/proc/self");
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(probe).unwrap()) == 0
 }
+
+/// A child that does not outlive its test, whatever becomes of that.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It has ended, or ends now.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -74,7 +74,7 @@ impl World {
         let mut options = RunnerOptions::default();
         options.mode = mode;
         let runner = Runner::new(store.main().reader(), clock.clone(), options);
-        let sum = runner.add(Sum, policy, Arc::new(store.main().clone())).unwrap();
+        let sum = runner.add(Sum, policy, Some(Arc::new(store.main().clone()))).unwrap();
         runner.start();
         Self { clock, store, runner, sum }
     }

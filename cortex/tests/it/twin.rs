@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{CrashImage, Doors, ManualClock, Random as _, SeededRandom, Seq, SimulatedDisk, Timestamp};
+use base::{CrashImage, Doors, ManualClock, SeededRandom, Seq, SimulatedDisk, Timestamp};
 use cortex::models::memories::{Memories, MemoriesFold, Memory, MemoryCommand, MemoryFilter, MemoryQuery};
 use cortex::models::tasks::{Task, TaskCommand, TaskFilter, TaskQuery, TaskStatus, Tasks, TasksFold};
 use cortex::models::{Guard, SortBy, WriteOptions};
@@ -12,7 +12,7 @@ use cortex::{
     Applied, Delta, ErrorPolicy, Filter, OrderKey, Record, RecordFold, RunMode, Runner, RunnerOptions,
     Update, Watch,
 };
-use redex::{FlusherMode, LogOptions, Store};
+use redex::{FlusherMode, LogOptions, LogWriter, Store};
 
 const IDS: u64 = 12;
 const TAGS: [&str; 4] = ["a", "b", "c", "d"];
@@ -46,9 +46,9 @@ impl World {
         let mut options = RunnerOptions::default();
         options.mode = RunMode::Manual;
         let runner = Runner::new(store.main().reader(), clock, options);
-        let writer = Arc::new(store.main().clone());
-        let tasks = runner.add(TasksFold, ErrorPolicy::Stop, writer.clone()).unwrap();
-        let memories = runner.add(MemoriesFold, ErrorPolicy::Stop, writer).unwrap();
+        let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
+        let tasks = runner.add(TasksFold, ErrorPolicy::Stop, Some(writer.clone())).unwrap();
+        let memories = runner.add(MemoriesFold, ErrorPolicy::Stop, Some(writer)).unwrap();
         runner.start();
         runner.step();
         Self { store, runner, tasks, memories }

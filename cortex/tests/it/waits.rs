@@ -208,8 +208,7 @@ fn a_subscriber_who_is_far_behind_begins_again_with_the_state() {
 #[test]
 fn a_model_added_too_late_or_twice_is_refused() {
     let world = World::new(ErrorPolicy::Stop);
-    let writer = std::sync::Arc::new(world.store.main().clone());
-    let late = world.runner.add(crate::counter::Sum, ErrorPolicy::Stop, writer).unwrap_err();
+    let late = world.runner.add(crate::counter::Sum, ErrorPolicy::Stop, None).unwrap_err();
     assert!(late.to_string().contains("before the runner is started"), "{late}");
     assert_eq!(world.write("number", "1").durable().unwrap().at.position(), Position(1));
     let ticket = world.store.main().append(&crate::counter::channel("other"), &[]).unwrap();

@@ -1,0 +1,91 @@
+//! The models of a database: state that is folded from its log.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use base::Clock;
+use cortex::models::memories::{Memories, MemoriesFold};
+use cortex::models::tasks::{Tasks, TasksFold};
+use cortex::{ErrorPolicy, Fold, Folded, Runner, RunnerOptions};
+use redex::{LogReader, LogWriter};
+
+use crate::Error;
+
+/// Adds a model to a runner.
+type Add = Box<dyn FnOnce(&Runner, Option<Arc<dyn LogWriter>>) -> Result<Model, Error> + Send>;
+
+/// A running model, whatever its type.
+type Model = Box<dyn Any + Send + Sync>;
+
+/// The models that a database is to be opened with.
+#[derive(Default)]
+pub(crate) struct ModelSet(Vec<Add>);
+
+impl ModelSet {
+    pub(crate) fn add<F: Fold>(&mut self, fold: F, policy: ErrorPolicy) {
+        self.0.push(Box::new(move |runner, writer| Ok(Box::new(runner.add(fold, policy, writer)?) as Model)));
+    }
+
+    /// Begins to fold; `None` where there is nothing to fold.
+    pub(crate) fn open(
+        self,
+        reader: &LogReader,
+        writer: Option<&Arc<dyn LogWriter>>,
+        clock: &Arc<dyn Clock>,
+        options: RunnerOptions,
+    ) -> Result<Models, Error> {
+        if self.0.is_empty() {
+            return Ok(Models::default());
+        }
+        let runner = Runner::new(reader, Arc::clone(clock), options);
+        let models = self.0.into_iter().map(|add| add(&runner, writer.cloned()));
+        let models = models.collect::<Result<_, _>>()?;
+        runner.start();
+        Ok(Models { runner: Some(runner), models })
+    }
+}
+
+impl fmt::Debug for ModelSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} models", self.0.len())
+    }
+}
+
+/// Models that run.
+#[derive(Default)]
+pub(crate) struct Models {
+    runner: Option<Runner>,
+    models: Vec<Model>,
+}
+
+impl Models {
+    pub(crate) fn runner(&self) -> Option<&Runner> {
+        self.runner.as_ref()
+    }
+
+    pub(crate) fn get<F: Fold>(&self) -> Option<Folded<F>> {
+        self.models.iter().find_map(|model| model.downcast_ref::<Folded<F>>()).cloned()
+    }
+
+    pub(crate) fn tasks(&self) -> Result<Tasks, Error> {
+        self.get::<TasksFold>().ok_or_else(|| missing("tasks", "with_tasks()"))
+    }
+
+    pub(crate) fn memories(&self) -> Result<Memories, Error> {
+        self.get::<MemoriesFold>().ok_or_else(|| missing("memories", "with_memories()"))
+    }
+}
+
+/// The error for a model that the database was opened without.
+pub(crate) fn missing(model: &str, with: &str) -> Error {
+    let message =
+        format!("the database was opened without the model `{model}`: add `.{with}` to its builder");
+    Error::new(base::ErrorKind::NotFound, message)
+}
+
+impl fmt::Debug for Models {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} models", self.models.len())
+    }
+}
