@@ -7,7 +7,7 @@ use crate::payload::PAYLOAD_BYTES;
 use crate::prepared::Entries;
 use crate::report::{Table, Unit, cells};
 use crate::session::{Session, Setting};
-use crate::{Failure, Result, append, read, reopen, tail, verify};
+use crate::{Failure, Result, append, fold, read, reopen, tail, verify};
 
 /// A workload with a name.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +26,12 @@ const fn events(name: &'static str, what: &'static str, run: fn(&Setting) -> Res
     Benchmark { name, what, unit: Unit::EventsPerSecond, run }
 }
 
+const fn micros(name: &'static str, what: &'static str, run: fn(&Setting) -> Result<Sample>) -> Benchmark {
+    Benchmark { name, what, unit: Unit::Microseconds, run }
+}
+
 /// Every benchmark, in the order in which they run.
-pub const ALL: [Benchmark; 21] = [
+pub const ALL: [Benchmark; 31] = [
     events("append-memory", "1 thread, in memory, written each 1,024 events", |s| append::memory(s, 1)),
     events("append-memory-batch64", "the same, 64 events a call", |s| append::memory(s, 64)),
     events("append-memory-each", "1 thread, in memory, each waited for and signed", append::memory_each),
@@ -76,6 +80,24 @@ pub const ALL: [Benchmark; 21] = [
         unit: Unit::Milliseconds,
         run: reopen::crashed,
     },
+    events("fold-create", "tasks in one burst, in memory, until the last is in the state", |s| {
+        fold::create(s, false)
+    }),
+    events("fold-create-durable", "the same, on disk, durable", |s| fold::create(s, true)),
+    events("fold-watched-1", "a quarter of that, in memory, until 1 watch saw the last", |s| {
+        fold::create_watched(s, 1)
+    }),
+    events("fold-watched-1000", "the same, 1,000 watches", |s| fold::create_watched(s, 1000)),
+    micros("fold-read-own-write", "a task in memory, created and in the state", fold::read_own_write),
+    micros("fold-find-unique", "one of many tasks by id", fold::find_unique),
+    micros("fold-ten-newest", "the ten newest of a status", fold::ten_newest),
+    micros("fold-third", "a third of all tasks, by id", fold::a_third),
+    micros("fold-count", "the tasks of a status", fold::count),
+    micros(
+        "fold-watch-latency",
+        "from a durable write in memory to a watch, beside many tasks",
+        fold::watch_latency,
+    ),
 ];
 
 /// Returns the benchmarks that are asked for by name; all of them without any.

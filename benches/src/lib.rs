@@ -9,6 +9,7 @@
 
 pub mod append;
 pub mod catalogue;
+pub mod fold;
 pub mod harness;
 pub mod machine;
 pub mod payload;

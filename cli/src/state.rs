@@ -68,7 +68,7 @@ where
     /// Returns an id that no record has.
     pub(crate) fn free_id(&self) -> Result<u64, Failure> {
         let state = self.model.snapshot()?.state;
-        let greatest = state.iter().next_back().map(|record| record.id());
+        let greatest = state.last().map(|record| record.id());
         greatest.map_or(Some(1), |id| id.checked_add(1)).ok_or_else(|| {
             Failure::new(Code::Conflict, "the greatest id is taken").hint("give a free one with `--id`")
         })

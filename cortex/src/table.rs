@@ -43,15 +43,14 @@ pub trait Record: Clone + PartialEq + fmt::Debug + Send + Sync + 'static {
 /// Records with their indexes. Cloning it takes constant time, and gives a snapshot.
 #[derive(Clone)]
 pub struct Table<R: Record> {
-    records: OrderedMap<R::Id, Arc<R>>,
-    partitions: Vec<Partition<R::Id>>,
+    partitions: Vec<Partition<R>>,
     groups: OrderedMap<R::Group, OrderedSet<R::Id>>,
 }
 
 #[derive(Clone)]
-struct Partition<Id: Copy + Ord> {
-    ids: OrderedSet<Id>,
-    orders: Vec<OrderedSet<(i64, Id)>>,
+struct Partition<R: Record> {
+    records: OrderedMap<R::Id, Arc<R>>,
+    orders: Vec<OrderedSet<OrderKey<R::Id>>>,
 }
 
 /// A range with ends of any kind.
@@ -84,34 +83,35 @@ impl<R: Record> Change<R> {
 impl<R: Record> Default for Table<R> {
     fn default() -> Self {
         let partition =
-            || Partition { ids: OrderedSet::default(), orders: vec![OrderedSet::default(); R::ORDERS] };
-        Self {
-            records: OrderedMap::default(),
-            partitions: (0..R::PARTITIONS).map(|_| partition()).collect(),
-            groups: OrderedMap::default(),
-        }
+            || Partition { records: OrderedMap::default(), orders: vec![OrderedSet::default(); R::ORDERS] };
+        Self { partitions: (0..R::PARTITIONS).map(|_| partition()).collect(), groups: OrderedMap::default() }
     }
 }
 
 impl<R: Record> Table<R> {
     /// Returns how many records there are.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.partitions.iter().map(|partition| partition.records.len()).sum()
     }
 
     /// Tells whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.len() == 0
     }
 
     /// Returns a record.
     pub fn get(&self, id: R::Id) -> Option<&Arc<R>> {
-        self.records.get(&id)
+        self.partitions.iter().find_map(|partition| partition.records.get(&id))
     }
 
     /// Returns all records by id.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<R>> {
-        self.records.iter().map(|(_, record)| record)
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<R>> {
+        self.by_id(None, (Bound::Unbounded, Bound::Unbounded), false)
+    }
+
+    /// Returns the record with the greatest id.
+    pub fn last(&self) -> Option<&Arc<R>> {
+        self.by_id(None, (Bound::Unbounded, Bound::Unbounded), true).next()
     }
 
     /// Returns a copy of a record.
@@ -136,7 +136,7 @@ impl<R: Record> Table<R> {
 
     /// Returns how many records a partition has.
     pub fn count_in_partition(&self, partition: usize) -> usize {
-        self.partitions[partition].ids.len()
+        self.partitions[partition].records.len()
     }
 
     /// Returns how many records a group has.
@@ -157,55 +157,42 @@ impl<R: Record> Table<R> {
     /// Puts a record in place of the one with its id.
     pub fn put(&mut self, record: R) -> Change<R> {
         let after = Arc::new(record);
-        let before = self.records.insert(after.id(), Arc::clone(&after));
-        match &before {
-            None => self.index(&after),
-            Some(before) => self.reindex(before, &after),
-        }
+        let (id, place) = (after.id(), after.partition());
+        let before = match self.partitions[place].records.insert(id, Arc::clone(&after)) {
+            Some(before) => {
+                self.partitions[place].rerank(&before, &after);
+                self.regroup(&before, &after);
+                Some(before)
+            }
+            None => {
+                self.partitions[place].rank(&after);
+                let before = self.take_from_others(place, id);
+                match &before {
+                    Some(before) => self.regroup(before, &after),
+                    None => after.groups(&mut |group| self.join(group, id)),
+                }
+                before
+            }
+        };
         Change { before, after: Some(after) }
     }
 
     /// Takes a record away.
     pub fn remove(&mut self, id: R::Id) -> Option<Change<R>> {
-        let before = self.records.remove(&id)?;
-        self.unindex(&before);
+        let before = self.partitions.iter_mut().find_map(|partition| partition.take(id))?;
+        before.groups(&mut |group| self.leave(group, id));
         Some(Change { before: Some(before), after: None })
     }
 
-    fn index(&mut self, record: &R) {
-        let id = record.id();
-        let partition = &mut self.partitions[record.partition()];
-        partition.ids.insert(id);
-        for (order, set) in partition.orders.iter_mut().enumerate() {
-            set.insert((record.rank(order), id));
-        }
-        record.groups(&mut |group| self.join(group, id));
+    /// Takes a record out of the partitions other than that at `place`.
+    fn take_from_others(&mut self, place: usize, id: R::Id) -> Option<Arc<R>> {
+        let others = self.partitions.iter_mut().enumerate().filter(|(other, _)| *other != place);
+        others.map(|(_, partition)| partition).find_map(|partition| partition.take(id))
     }
 
-    fn unindex(&mut self, record: &R) {
-        let id = record.id();
-        let partition = &mut self.partitions[record.partition()];
-        partition.ids.remove(&id);
-        for (order, set) in partition.orders.iter_mut().enumerate() {
-            set.remove(&(record.rank(order), id));
-        }
-        record.groups(&mut |group| self.leave(group, id));
-    }
-
-    /// Moves only what is different.
-    fn reindex(&mut self, before: &R, after: &R) {
-        if before.partition() != after.partition() {
-            self.unindex(before);
-            return self.index(after);
-        }
+    /// Moves a record from its groups to others, if they are different.
+    fn regroup(&mut self, before: &R, after: &R) {
         let id = after.id();
-        for (order, set) in self.partitions[after.partition()].orders.iter_mut().enumerate() {
-            let (old, new) = (before.rank(order), after.rank(order));
-            if old != new {
-                set.remove(&(old, id));
-                set.insert((new, id));
-            }
-        }
         let groups = |record: &R| {
             let mut groups = Vec::new();
             record.groups(&mut |group| groups.push(group.clone()));
@@ -239,56 +226,105 @@ impl<R: Record> Table<R> {
         self.groups.get(group)
     }
 
-    /// Walks the records of some partitions by id, from a bound on.
-    pub(crate) fn by_id<'a>(
-        &'a self,
+    /// Walks the records of one partition, or of all, by id.
+    pub(crate) fn by_id(
+        &self,
         partition: Option<usize>,
         range: Between<R::Id>,
         descending: bool,
-    ) -> Walk<'a, R> {
-        let record = |id: &R::Id| self.records.get(id);
-        match (partition, descending) {
-            (None, false) => Box::new(self.records.range(range).map(|(_, record)| record)),
-            (None, true) => Box::new(self.records.range(range).rev().map(|(_, record)| record)),
-            (Some(partition), false) => {
-                Box::new(self.partitions[partition].ids.range(range).filter_map(record))
-            }
-            (Some(partition), true) => {
-                Box::new(self.partitions[partition].ids.range(range).rev().filter_map(record))
-            }
-        }
+    ) -> Walk<'_, R> {
+        let walks = self.chosen(partition).map(|partition| {
+            let walk = partition.records.range(range).map(|(_, record)| record);
+            if descending { Box::new(walk.rev()) as Walk<'_, R> } else { Box::new(walk) }
+        });
+        merge(walks.collect(), descending, |record| record.id())
     }
 
-    /// Walks the records of some partitions in an order, from a bound on.
-    pub(crate) fn by_rank<'a>(
-        &'a self,
+    /// Walks the records of one partition, or of all, in an order.
+    pub(crate) fn by_rank(
+        &self,
         partition: Option<usize>,
         order: usize,
         range: Between<OrderKey<R::Id>>,
         descending: bool,
-    ) -> Walk<'a, R> {
-        let chosen = self.partitions.iter().enumerate();
-        let chosen = chosen.filter(|(place, _)| partition.is_none_or(|wanted| wanted == *place));
-        let walks = chosen.map(|(_, partition)| {
+    ) -> Walk<'_, R> {
+        let walks = self.chosen(partition).map(|partition| {
             let walk = partition.orders[order].range(range);
-            let walk: Box<dyn Iterator<Item = &'a (i64, R::Id)> + 'a> =
-                if descending { Box::new(walk.rev()) } else { Box::new(walk) };
-            walk.peekable()
+            let walk = walk.filter_map(|(_, id)| partition.records.get(id));
+            if descending { Box::new(walk.rev()) as Walk<'_, R> } else { Box::new(walk) }
         });
-        let mut walks: Vec<_> = walks.collect();
-        let keys = std::iter::from_fn(move || {
-            let mut best: Option<(usize, &(i64, R::Id))> = None;
-            for (place, walk) in walks.iter_mut().enumerate() {
-                let Some(key) = walk.peek().copied() else { continue };
-                if best.is_none_or(|(_, known)| if descending { key > known } else { key < known }) {
-                    best = Some((place, key));
-                }
-            }
-            let (place, _) = best?;
-            walks[place].next()
-        });
-        Box::new(keys.filter_map(|(_, id)| self.records.get(id)))
+        merge(walks.collect(), descending, move |record| (record.rank(order), record.id()))
     }
+
+    fn chosen(&self, partition: Option<usize>) -> impl Iterator<Item = &Partition<R>> {
+        let chosen = self.partitions.iter().enumerate();
+        chosen
+            .filter(move |(place, partition_of)| {
+                partition.is_none_or(|wanted| wanted == *place) && !partition_of.records.is_empty()
+            })
+            .map(|(_, partition)| partition)
+    }
+}
+
+impl<R: Record> Partition<R> {
+    /// Takes a record that is in the partition into its orders.
+    fn rank(&mut self, record: &R) {
+        for (order, set) in self.orders.iter_mut().enumerate() {
+            set.insert((record.rank(order), record.id()));
+        }
+    }
+
+    fn rerank(&mut self, before: &R, after: &R) {
+        for (order, set) in self.orders.iter_mut().enumerate() {
+            let (old, new) = (before.rank(order), after.rank(order));
+            if old != new {
+                set.remove(&(old, before.id()));
+                set.insert((new, after.id()));
+            }
+        }
+    }
+
+    fn take(&mut self, id: R::Id) -> Option<Arc<R>> {
+        let record = self.records.remove(&id)?;
+        for (order, set) in self.orders.iter_mut().enumerate() {
+            set.remove(&(record.rank(order), id));
+        }
+        Some(record)
+    }
+}
+
+/// Joins walks that are each in the order of a key to one that is.
+fn merge<'a, R: Record, K: Ord + 'a>(
+    mut walks: Vec<Walk<'a, R>>,
+    descending: bool,
+    key: impl Fn(&R) -> K + 'a,
+) -> Walk<'a, R> {
+    if walks.len() < 2 {
+        return walks.pop().unwrap_or_else(|| Box::new(std::iter::empty()));
+    }
+    let mut heads: Vec<(K, &'a Arc<R>, Walk<'a, R>)> = walks
+        .into_iter()
+        .filter_map(|mut walk| walk.next().map(|record| (key(record), record, walk)))
+        .collect();
+    Box::new(std::iter::from_fn(move || {
+        let mut best = 0;
+        for place in 1..heads.len() {
+            let is_first = match descending {
+                false => heads[place].0 < heads[best].0,
+                true => heads[place].0 > heads[best].0,
+            };
+            if is_first {
+                best = place;
+            }
+        }
+        let (head_key, head, walk) = heads.get_mut(best)?;
+        let record = *head;
+        match walk.next() {
+            Some(next) => (*head_key, *head) = (key(next), next),
+            None => drop(heads.swap_remove(best)),
+        }
+        Some(record)
+    }))
 }
 
 impl<R: Record> fmt::Debug for Table<R> {
