@@ -24,6 +24,7 @@ pub use fold::{Applied, Changes, ErrorPolicy, Fold, FoldError};
 pub use folded::{Folded, Reached, Snapshot, WriteError, Written};
 pub use host::SkippedEvent;
 pub use metrics::ModelMetrics;
+pub use ordered::{OrderedMap, OrderedSet};
 pub use query::{Filter, Order, OrderKey, Query};
 pub use runner::{RunMode, Runner, RunnerOptions};
 pub use subscription::{FoldNews, News, Subscription};

@@ -151,7 +151,7 @@ impl<R: Record> Table<R> {
 
     /// Returns a group as the table has it; its texts are shared with all records in it.
     pub(crate) fn known_group(&self, group: &R::Group) -> Option<&R::Group> {
-        self.groups.get_key_value(group).map(|(group, _)| group)
+        self.groups.range(group..=group).next().map(|(group, _)| group)
     }
 
     /// Puts a record in place of the one with its id.
