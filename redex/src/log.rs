@@ -130,6 +130,7 @@ impl Log {
         let staged = stage.submit(request, size, || self.shared.now());
         let need = Need { epoch: stage.epoch, position: staged.relies_on };
         drop(stage);
+        self.shared.arm();
         Ok(Ticket::new(Arc::clone(&self.shared), need, staged.outcome))
     }
 
@@ -152,6 +153,7 @@ impl Log {
         let staged = stage.create_channel(channel, config, || self.shared.now());
         let need = Need { epoch: stage.epoch, position: staged.relies_on };
         drop(stage);
+        self.shared.arm();
         Ok(Ticket::new(Arc::clone(&self.shared), need, staged.outcome))
     }
 
@@ -225,12 +227,18 @@ impl Shared {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        let nanos = self.deadline.load(Ordering::Relaxed);
+        let nanos = self.deadline.load(Ordering::SeqCst);
         (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
+    /// Tells whether there is a deadline before `nanos`.
+    pub(crate) fn acts_before(&self, nanos: u64) -> bool {
+        let deadline = self.deadline.load(Ordering::SeqCst);
+        deadline > 0 && deadline < nanos
+    }
+
     fn disarm(&self) {
-        self.deadline.store(0, Ordering::Relaxed);
+        self.deadline.store(0, Ordering::SeqCst);
     }
 
     fn now(&self) -> Result<Timestamp, Rejection> {
@@ -405,12 +413,15 @@ impl Shared {
         self.published.wake();
     }
 
-    /// Notes that bytes were left unsynced, so that the flusher syncs them in time.
+    /// Notes that something is staged or unsynced, so that the flusher makes it durable in time if nobody does.
     fn arm(&self) {
+        if self.deadline().is_some() {
+            return;
+        }
         let deadline = self.doors.clock.monotonic() + self.options.sync_within;
         let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
-        if self.deadline.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.flusher.wake();
+        if self.deadline.compare_exchange(0, nanos, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            self.flusher.act_by(nanos);
         }
     }
 
@@ -444,20 +455,6 @@ impl Shared {
                 drop(self.progress.wait(progress, Position::ZERO));
             }
         }
-    }
-
-    /// Makes sure that an append whose ticket was dropped becomes durable.
-    fn left_unsynced(&self, position: Position) {
-        if self.deadline().is_some() {
-            return;
-        }
-        let progress = self.progress.lock();
-        let settled = progress.durable >= position || progress.poison().is_some();
-        drop(progress);
-        if settled {
-            return;
-        }
-        self.arm();
     }
 
     /// Has the flusher commit for a future that was just polled.

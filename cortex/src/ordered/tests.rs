@@ -334,5 +334,5 @@ fn sets_and_the_common_traits_work() {
 
 #[test]
 fn sparse_limits_leave_room_for_a_merge() {
-    assert!(CHILDREN_MIN >= 2 && 2 * CHILDREN_MIN <= CHILDREN_MAX);
+    const { assert!(CHILDREN_MIN >= 2 && 2 * CHILDREN_MIN <= CHILDREN_MAX) };
 }

@@ -1,8 +1,11 @@
-//! Checks on the workspace itself: what stands in the lock file, which crate may know which, and the style that
-//! can be tested. They read files only and need nothing of the crate under test.
+//! The database as applications use it; and checks on the workspace itself: what stands in the lock file, which
+//! crate may know which, and the style that can be tested.
 #![allow(clippy::disallowed_methods, reason = "reads the tree's sources, which no simulated disk holds")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod arrows;
 mod lock;
+mod models;
+mod parity;
 mod tidy;
 mod workspace;

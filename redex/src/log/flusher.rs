@@ -2,6 +2,7 @@
 //!
 //! It is a state machine, [`Shared::flush_step`]; here is the thread that runs it in production.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,12 +19,22 @@ pub(crate) struct Flusher {
     log: Weak<Shared>,
     clock: Arc<dyn Clock>,
     signal: Arc<Signal>,
+    /// When the thread acts next by itself, in nanoseconds of the monotonic clock; `u64::MAX` for never.
+    acts_at: Arc<AtomicU64>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Flusher {
     pub(crate) fn new(mode: FlusherMode, clock: Arc<dyn Clock>, log: Weak<Shared>) -> Self {
-        Self { mode, log, clock, signal: Arc::new(Signal::new()), thread: Mutex::new(None) }
+        let acts_at = Arc::new(AtomicU64::new(u64::MAX));
+        Self { mode, log, clock, signal: Arc::new(Signal::new()), acts_at, thread: Mutex::new(None) }
+    }
+
+    /// Makes sure that the thread acts at `nanos` or earlier. Mostly it will anyway, and is not woken.
+    pub(crate) fn act_by(&self, nanos: u64) {
+        if self.acts_at.load(Ordering::SeqCst) > nanos {
+            self.wake();
+        }
     }
 
     /// Starts the thread if it does not run, and wakes it.
@@ -35,9 +46,10 @@ impl Flusher {
         if thread.is_none() {
             let log = Weak::clone(&self.log);
             let (signal, clock) = (Arc::clone(&self.signal), Arc::clone(&self.clock));
+            let acts_at = Arc::clone(&self.acts_at);
             let spawned = std::thread::Builder::new()
                 .name("redex-flusher".to_owned())
-                .spawn(move || run(&log, &signal, &*clock));
+                .spawn(move || run(&log, &signal, &acts_at, &*clock));
             match spawned {
                 Ok(handle) => *thread = Some(handle),
                 Err(cause) => tracing::error!(%cause, "flusher not started"),
@@ -60,12 +72,20 @@ impl Flusher {
     }
 }
 
-fn run(log: &Weak<Shared>, signal: &Signal, clock: &dyn Clock) {
+fn run(log: &Weak<Shared>, signal: &Signal, acts_at: &AtomicU64, clock: &dyn Clock) {
     loop {
         let deadline: Option<Duration> = match log.upgrade() {
             Some(log) if !log.is_shut() => log.flush_step(),
             _ => return,
         };
-        clock.wait(signal, deadline);
+        let nanos =
+            deadline.map_or(u64::MAX, |deadline| u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX));
+        acts_at.store(nanos, Ordering::SeqCst);
+        // Whoever set an earlier deadline before this was stored did not wake the thread.
+        let missed = log.upgrade().is_some_and(|log| log.acts_before(nanos));
+        if !missed {
+            clock.wait(signal, deadline);
+        }
+        acts_at.store(u64::MAX, Ordering::SeqCst);
     }
 }

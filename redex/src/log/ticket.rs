@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use super::Shared;
@@ -12,19 +11,19 @@ use crate::{Ack, Outcome};
 
 /// A staged append.
 ///
-/// Dropping a ticket loses nothing: the append becomes durable within the log's `sync_within`.
+/// Nobody has to wait for it: the append becomes durable within the log's `sync_within`, whatever becomes of the
+/// ticket.
 #[derive(Debug)]
 #[must_use = "a ticket that is not waited for tells nothing about durability"]
 pub struct Ticket {
     shared: Arc<Shared>,
     need: Need,
     outcome: Outcome,
-    waited: AtomicBool,
 }
 
 impl Ticket {
     pub(super) fn new(shared: Arc<Shared>, need: Need, outcome: Outcome) -> Self {
-        Self { shared, need, outcome, waited: AtomicBool::new(false) }
+        Self { shared, need, outcome }
     }
 
     /// Returns what was decided when the append was staged; it holds once the ticket was waited for, unless a
@@ -39,9 +38,6 @@ impl Ticket {
     /// `Rejected` is final, since it completes with the newest staged entry that it relied on.
     pub fn wait(&self, ack: Ack) -> Outcome {
         self.shared.wait(self.need, ack);
-        if ack == Ack::Durable {
-            self.waited.store(true, Ordering::Relaxed);
-        }
         let verdict = self.shared.progress.lock().verdict(self.need, ack);
         settle(verdict.unwrap_or(Verdict::Reached), &self.outcome, self.need)
     }
@@ -52,14 +48,6 @@ impl Ticket {
     /// *Cancel safety*: dropping the future does not take the append back.
     pub fn acknowledged(self, ack: Ack) -> Acknowledged {
         Acknowledged { ticket: self, ack, waker: None }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if !self.waited.load(Ordering::Relaxed) {
-            self.shared.left_unsynced(self.need.position);
-        }
     }
 }
 
@@ -82,7 +70,6 @@ impl Future for Acknowledged {
         let mut progress = shared.progress.lock();
         if let Some(verdict) = progress.verdict(need, ack) {
             drop(progress);
-            this.ticket.waited.store(ack == Ack::Durable, Ordering::Relaxed);
             return Poll::Ready(settle(verdict, &this.ticket.outcome, need));
         }
         this.waker = Some(progress.set_waker(this.waker, need, ack, context.waker()));

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Classify, Disk, DiskFile, DiskLock, ErrorKind, Identity, OpenMode, SimulatedDisk, Timestamp};
+use base::{
+    Classify, Disk, DiskFile, DiskLock, Doors, ErrorKind, Identity, OpenMode, SimulatedDisk, Timestamp,
+};
 use redex::{Ack, EventInput, LogOptions, OpenError, Outcome, Rejection, Store, StoreReader};
 
 use crate::support::{DIR, World, all, append, channel, options};
@@ -195,15 +197,33 @@ fn recording_times_never_decrease_when_the_clock_steps_back() {
 
 #[test]
 fn the_flusher_syncs_what_nobody_waits_for_in_time() {
-    let world = World::new();
-    let store = world.open();
-    drop(store.main().append(&channel("a"), &[EventInput::new("k", b"1")]).unwrap());
-    let due = store.main().flush_step().unwrap();
-    assert_eq!(due, LogOptions::default().sync_within);
-    assert!(all(store.main(), "a").is_empty());
-    world.clock.advance(due);
-    assert_eq!(store.main().flush_step(), None);
-    assert_eq!(all(store.main(), "a"), ["1"]);
+    for is_held in [false, true] {
+        let world = World::new();
+        let store = world.open();
+        let ticket = store.main().append(&channel("a"), &[EventInput::new("k", b"1")]).unwrap();
+        let held = is_held.then_some(ticket);
+        let due = store.main().flush_step().unwrap();
+        assert_eq!(due, LogOptions::default().sync_within);
+        assert!(all(store.main(), "a").is_empty());
+        world.clock.advance(due);
+        assert_eq!(store.main().flush_step(), None);
+        assert_eq!(all(store.main(), "a"), ["1"]);
+        drop(held);
+    }
+}
+
+#[test]
+fn the_flushers_thread_wakes_for_each_append_that_nobody_waits_for() {
+    let store = Store::open(Path::new(DIR), &Doors::memory(), &LogOptions::default()).unwrap();
+    let reader = store.main().reader();
+    for _ in 0..5 {
+        let before = reader.visible();
+        let held = store.main().append(&channel("a"), &[EventInput::new("k", b"1")]).unwrap();
+        assert!(reader.wait_beyond(before, Some(Duration::from_secs(20))), "behind {before}");
+        drop(held);
+        // One that is waited for takes the deadline away; the next one sets it again.
+        append(store.main(), "a", "2");
+    }
 }
 
 #[test]

@@ -1,0 +1,113 @@
+//! Models in a database.
+
+use base::ErrorKind;
+use netdb::{Applied, Batch, MemoryCommand, NetDb, TaskCommand, WriteOptions};
+
+#[test]
+fn a_database_has_the_models_that_it_was_opened_with() {
+    let db = NetDb::builder().in_memory().with_tasks().open().unwrap();
+    assert_eq!(db.tasks().unwrap().create(1, "one").unwrap().applied().unwrap(), Applied::Changed);
+    let missing = db.memories().unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert!(missing.to_string().contains("add `.with_memories()` to its builder"), "{missing}");
+    assert!(NetDb::in_memory().unwrap().snapshot().is_err());
+    let twice = NetDb::builder().in_memory().with_tasks().with_tasks().open().unwrap_err();
+    assert_eq!(twice.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn a_snapshot_shows_all_models_at_one_position() {
+    let db = NetDb::builder().in_memory().with_tasks().with_memories().open().unwrap();
+    let (tasks, memories) = (db.tasks().unwrap(), db.memories().unwrap());
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for id in 0..500 {
+                let mut batch = Batch::new();
+                batch.push(&TaskCommand::Create { id, title: "both" }, &WriteOptions::default());
+                let memory = MemoryCommand::Store { id, content: "both", tags: &[], source: "" };
+                batch.push(&memory, &WriteOptions::default());
+                batch.submit(&tasks, None).unwrap().applied().unwrap();
+            }
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let mut seen = 0;
+        while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+            let snapshot = db.snapshot().unwrap();
+            let (tasks, memories) = (snapshot.tasks.unwrap().len(), snapshot.memories.unwrap().len());
+            assert_eq!(tasks, memories, "at {}", snapshot.position);
+            assert!(tasks >= seen);
+            seen = tasks;
+        }
+    });
+    assert_eq!(memories.snapshot().unwrap().state.len(), 500);
+    db.close().unwrap();
+}
+
+#[test]
+fn a_batch_comes_into_the_log_whole_or_not_at_all() {
+    let db = NetDb::builder().in_memory().with_tasks().with_memories().open().unwrap();
+    let tasks = db.tasks().unwrap();
+    tasks.create(1, "one").unwrap().applied().unwrap();
+    let next = |name: &str| {
+        let channel = db.channel(name).unwrap();
+        let known = db.log().reader().view().channel(channel.name()).unwrap();
+        (channel.name().clone(), known.unwrap().next_seq)
+    };
+    let (channel, read_at) = next("cortex/tasks");
+    let batch = || {
+        let mut batch = Batch::new();
+        batch.push(&TaskCommand::Complete { id: 1 }, &WriteOptions::default());
+        let memory = MemoryCommand::Store { id: 1, content: "done", tags: &["work"], source: "" };
+        batch.push(&memory, &WriteOptions::default());
+        let expect = netdb::Expect::Exact(read_at);
+        batch.expect(netdb::redex::Condition { channel: channel.clone(), expect });
+        batch
+    };
+    tasks.rename(1, "another").unwrap().applied().unwrap();
+    let refused = batch().submit(&tasks, None).unwrap().applied().unwrap_err();
+    assert_eq!(base::Classify::kind(&refused), ErrorKind::Conflict);
+    assert!(db.memories().unwrap().snapshot().unwrap().state.is_empty());
+
+    let (_, now) = next("cortex/tasks");
+    let mut again = Batch::new();
+    again.push(&TaskCommand::Complete { id: 1 }, &WriteOptions::default());
+    again.expect(netdb::redex::Condition { channel, expect: netdb::Expect::Exact(now) });
+    assert_eq!(again.submit(&tasks, None).unwrap().applied().unwrap(), Applied::Changed);
+}
+
+#[test]
+fn what_was_acknowledged_is_in_the_state_after_reopening() {
+    let place = tempfile::tempdir().unwrap();
+    let open = || NetDb::builder().directory(place.path()).with_tasks().open().unwrap();
+    let db = open();
+    let tasks = db.tasks().unwrap();
+    for id in 0..100 {
+        tasks.create(id, "kept").unwrap();
+    }
+    tasks.complete(7).unwrap().applied().unwrap();
+    let before = tasks.snapshot().unwrap();
+    drop(tasks);
+    drop(db);
+    let db = open();
+    let after = db.snapshot().unwrap();
+    assert_eq!(after.tasks.unwrap(), before.state);
+    db.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_write_can_be_awaited_until_it_is_in_the_state() {
+    let db = NetDb::builder().in_memory().with_tasks().open().unwrap();
+    let tasks = db.tasks().unwrap();
+    assert_eq!(tasks.create(1, "one").unwrap().applied_async().await.unwrap(), Applied::Changed);
+    assert_eq!(tasks.create(1, "two").unwrap().applied_async().await.unwrap().to_owned(), {
+        Applied::Exists { version: base::Seq(0) }
+    });
+    let mut watch = tasks.watch(netdb::TaskQuery::default()).unwrap();
+    assert_eq!(watch.next().await.unwrap().results.len(), 1);
+    let written = tasks.create(2, "three").unwrap();
+    let token = written.token().unwrap();
+    let (update, reached) = tokio::join!(watch.next(), tasks.reached(&token).unwrap());
+    reached.unwrap();
+    assert_eq!(update.unwrap().results.len(), 2);
+}
