@@ -11,7 +11,7 @@ use base::{ChannelName, Position, Seq, Signal};
 use redex::{Ack, AppendError, AppendRequest, Appended, Beyond, LogWriter, Ticket};
 
 use crate::error::{FoldStopped, WaitError};
-use crate::host::{SharedHost, SkippedEvent};
+use crate::host::{Host, SharedHost, SkippedEvent};
 use crate::limits::{LAG_MAX, WAITS_MAX};
 use crate::metrics::ModelMetrics;
 use crate::runner::{RunnerShared, deadline};
@@ -95,7 +95,7 @@ impl<F: Fold> Folded<F> {
 
     /// Returns the newest skipped events, the oldest of them first.
     pub fn skipped(&self) -> Vec<SkippedEvent> {
-        self.host.look().skipped.iter().cloned().collect()
+        Host::skipped(&*self.host)
     }
 
     /// Returns the counters.

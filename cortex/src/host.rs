@@ -12,7 +12,7 @@ use redex::{Chunk, EventRef};
 use crate::error::FoldStopped;
 use crate::limits::{CHANGES_MAX, OUTCOMES_MAX, SKIPPED_MAX};
 use crate::metrics::Metrics;
-use crate::{Applied, Changes, ErrorPolicy, Fold, FoldError};
+use crate::{Applied, Changes, ErrorPolicy, Fold, FoldError, ModelStatus};
 
 /// An event that a fold left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub(crate) trait Host: Send + Sync {
     fn stop(&self, cause: &dyn Fn(&str) -> FoldStopped);
     /// Wakes whoever waits for what was folded.
     fn wake(&self);
+    fn status(&self) -> ModelStatus;
+    /// The newest skipped events, the oldest of them first.
+    fn skipped(&self) -> Vec<SkippedEvent>;
 }
 
 /// A fold that runs.
@@ -285,6 +288,23 @@ impl<F: Fold> Host for Hosted<F> {
         });
         drop(core);
         woken.into_iter().for_each(Waker::wake);
+    }
+
+    fn status(&self) -> ModelStatus {
+        let core = self.look();
+        ModelStatus {
+            name: self.fold.name().to_owned(),
+            version: self.fold.version(),
+            channels: self.channels.clone(),
+            folded_through: core.folded,
+            applied_through: core.applied,
+            metrics: self.metrics.snapshot(),
+            stopped: core.stopped.clone(),
+        }
+    }
+
+    fn skipped(&self) -> Vec<SkippedEvent> {
+        self.look().skipped.iter().cloned().collect()
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A [`Fold`] makes state of events. A [`Runner`] reads a log once for all its folds, each of which is used through
 //! its [`Folded`] handle: a [`Snapshot`] shows the state at one position, a [`WriteToken`] says which state includes
-//! a write, and a [`Subscription`] follows what changes.
+//! a write, and a [`Subscription`] follows what changes. A [`Tabular`] fold shows its state as a table.
 
+mod cut;
 mod error;
 mod fold;
 mod folded;
@@ -16,9 +17,11 @@ mod query;
 mod runner;
 mod subscription;
 mod table;
+mod tabular;
 mod token;
 mod watch;
 
+pub use cut::{ModelStatus, RunnerCut};
 pub use error::{FoldStopped, OpenError, WaitError};
 pub use fold::{Applied, Changes, ErrorPolicy, Fold, FoldError};
 pub use folded::{Folded, Reached, Snapshot, WriteError, Written};
@@ -29,5 +32,9 @@ pub use query::{Filter, Order, OrderKey, Query};
 pub use runner::{RunMode, Runner, RunnerOptions};
 pub use subscription::{FoldNews, News, Subscription};
 pub use table::{Change, Record, Table};
+pub use tabular::{
+    Access, Column, Literal, ModelTable, PinnedTable, Row, RowSink, RowsRequest, Tabular, TextList, Value,
+    ValueType,
+};
 pub use token::WriteToken;
 pub use watch::{Delta, RecordFold, Results, Update, Watch, WithWatch};

@@ -9,7 +9,7 @@ use redex::{Channels, LogReader, LogWriter, ReadError, Selection, Tail};
 
 use crate::error::FoldStopped;
 use crate::host::{Host, Hosted};
-use crate::{ErrorPolicy, Fold, Folded, OpenError};
+use crate::{ErrorPolicy, Fold, Folded, OpenError, RunnerCut};
 
 /// How folds are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,12 +126,26 @@ impl Runner {
         self.shared.folded()
     }
 
-    /// Folds everything visible, and then runs `look` while no fold moves: what it sees of several models is one
-    /// cut, at the position that it is given.
+    /// Folds everything that is visible now, and then runs `look` while no fold moves: what it sees of several
+    /// models is one cut, at the position that it is given. May block for as long as there is to fold.
     pub fn at_one_cut<T>(&self, look: impl FnOnce(Position) -> T) -> T {
+        self.with_cut(|cut| look(cut.position()))
+    }
+
+    /// As [`at_one_cut`](Self::at_one_cut), and lets `look` see how each model stands.
+    pub fn with_cut<T>(&self, look: impl FnOnce(&RunnerCut<'_>) -> T) -> T {
         let mut core = self.shared.core();
-        self.shared.fold_all(&mut core);
-        look(self.shared.folded())
+        let visible = self.shared.reader.visible();
+        self.shared.fold_through(&mut core, visible);
+        let folded = self.shared.folded();
+        // Where the log cannot be read on, no model can be read, and nothing needs to agree with one.
+        let position = if core.ended { folded.max(visible) } else { folded };
+        look(&RunnerCut::new(position, &core.hosts))
+    }
+
+    /// Returns the log that is folded.
+    pub fn reader(&self) -> &LogReader {
+        &self.shared.reader
     }
 
     /// Returns the position up to which all folds have read.
@@ -157,9 +171,14 @@ impl RunnerShared {
     /// Folds on this thread until `position` is reached, if nobody else folds. Returns whether it did.
     pub(crate) fn help(&self, position: Position) -> bool {
         let Ok(mut core) = self.core.try_lock() else { return false };
-        while self.folded() < position && self.fold_entry(&mut core) {}
-        core.hosts.iter().for_each(|host| host.wake());
+        self.fold_through(&mut core, position);
         true
+    }
+
+    /// Folds until `position` is reached, whatever becomes visible meanwhile.
+    fn fold_through(&self, core: &mut RunnerCore, position: Position) {
+        while self.folded() < position && self.fold_entry(core) {}
+        core.hosts.iter().for_each(|host| host.wake());
     }
 
     fn run(&self) {

@@ -1,5 +1,6 @@
 //! The names that a statement can use: `public`, `channels` and `system`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,15 +12,16 @@ use datafusion::logical_expr::TableType;
 use crate::cut::Cut;
 use crate::result::Meter;
 use crate::tables::events::{EventsTable, Scope};
-use crate::tables::{channels, incarnations, logs, segments};
+use crate::tables::model::RowsTable;
+use crate::tables::{channels, incarnations, logs, models, segments, skipped};
 
 mod directory;
 
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Directory, is_name, wanted};
 
 /// The one catalog.
 pub(crate) const CATALOG: &str = "netdb";
-/// The schema of names without one: `events`, and the channels whose names are plain.
+/// The schema of names without one: `events`, the models, and the channels whose names are plain.
 pub(crate) const PUBLIC: &str = "public";
 /// The schema of all channels by their exact names.
 pub(crate) const CHANNELS: &str = "channels";
@@ -31,7 +33,11 @@ pub(crate) const INFORMATION_SCHEMA: &str = "information_schema";
 /// The table of all events.
 pub(crate) const EVENTS: &str = "events";
 /// The tables of [`SYSTEM`].
-pub(crate) const SYSTEM_TABLES: [&str; 4] = ["channels", "incarnations", "logs", "segments"];
+pub(crate) const SYSTEM_TABLES: [&str; 6] = ["channels", "incarnations", "logs", MODELS, "segments", SKIPPED];
+/// How models stand.
+pub(crate) const MODELS: &str = "models";
+/// What models left out.
+pub(crate) const SKIPPED: &str = "skipped";
 
 /// The tables of one statement. All of them show one cut.
 #[derive(Debug, Clone)]
@@ -44,6 +50,11 @@ pub(crate) struct Catalog {
 impl Catalog {
     pub(crate) fn new(cut: Arc<Cut>, directory: Directory, meter: Arc<Meter>) -> Self {
         Self { cut, directory: Arc::new(directory), meter }
+    }
+
+    fn model(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+        let table = self.cut.table(name)?;
+        Some(Arc::new(RowsTable::new(table.clone(), Arc::clone(&self.meter))))
     }
 
     fn events(&self, scope: Scope) -> Arc<dyn TableProvider> {
@@ -101,9 +112,12 @@ impl Schema {
             (Kind::System, "channels") => return channels::table(cut).map(Some),
             (Kind::System, "incarnations") => return incarnations::table(cut).map(Some),
             (Kind::System, "logs") => return logs::table(cut).map(Some),
+            (Kind::System, MODELS) => return models::table(cut).map(Some),
             (Kind::System, "segments") => return segments::table(cut).map(Some),
+            (Kind::System, SKIPPED) => return skipped::table(cut).map(Some),
             (Kind::System, _) => None,
             (Kind::Public, EVENTS) => return Ok(Some(self.catalog.events(Scope::All))),
+            (Kind::Public, _) if cut.table(name).is_some() => return Ok(self.catalog.model(name)),
             (Kind::Public, _) => directory.plain(name),
             (Kind::Channels, _) => directory.channel(name),
         };
@@ -125,8 +139,11 @@ impl SchemaProvider for Schema {
             Kind::System => SYSTEM_TABLES.map(str::to_owned).to_vec(),
             Kind::Channels => listed.map(str::to_owned).collect(),
             Kind::Public => {
+                let tables = self.catalog.cut.tables.iter().map(|table| table.table.table());
                 let plain = listed.filter(|name| directory::is_plain(name));
-                std::iter::once(EVENTS).chain(plain).map(str::to_owned).collect()
+                // A model's table hides the channel of its name.
+                let names: BTreeSet<&str> = tables.chain(plain).chain([EVENTS]).collect();
+                names.into_iter().map(str::to_owned).collect()
             }
         }
     }
@@ -143,7 +160,10 @@ impl SchemaProvider for Schema {
         match self.kind {
             Kind::System => SYSTEM_TABLES.contains(&name),
             Kind::Channels => self.catalog.directory.channel(name).is_some(),
-            Kind::Public => name == EVENTS || self.catalog.directory.plain(name).is_some(),
+            Kind::Public => {
+                let (cut, directory) = (&self.catalog.cut, &self.catalog.directory);
+                name == EVENTS || cut.table(name).is_some() || directory.plain(name).is_some()
+            }
         }
     }
 }

@@ -1,9 +1,14 @@
 //! The cut: one position in every log, pinned when a statement begins.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
-use base::ChannelName;
+use base::{ChannelName, Position};
+use cortex::{FoldStopped, ModelStatus, ModelTable, PinnedTable, RunnerCut, SkippedEvent};
 use redex::{ChannelInfo, LogReader, LogView, ReadError, StoreReader};
+
+use crate::models::Models;
 
 /// Where a gateway finds the logs that exist when a statement begins.
 ///
@@ -37,10 +42,42 @@ pub(crate) struct PinnedLog {
     pub view: LogView,
 }
 
-/// All logs as one statement sees them.
-#[derive(Debug)]
+/// All logs and models as one statement sees them.
 pub(crate) struct Cut {
     pub logs: Vec<Arc<PinnedLog>>,
+    /// The models' tables, whether the statement uses them or not.
+    pub tables: Vec<TableAtCut>,
+    /// How the models stand, if the statement wants to know.
+    pub models: Vec<ModelAtCut>,
+    /// The newest events that each model left out, if the statement wants to know.
+    pub skipped: Vec<(String, SkippedEvent)>,
+}
+
+/// A model's table as one statement sees it.
+#[derive(Clone)]
+pub(crate) struct TableAtCut {
+    pub table: Arc<dyn ModelTable>,
+    /// Its rows, if the statement names it.
+    pub pinned: Option<Result<Arc<dyn PinnedTable>, FoldStopped>>,
+}
+
+/// How a model stands.
+#[derive(Debug)]
+pub(crate) struct ModelAtCut {
+    pub status: ModelStatus,
+    /// Where its log is cut.
+    pub position: Position,
+}
+
+/// What a statement wants of the models.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// The rows of these tables; there may be names of other things among them.
+    pub tables: BTreeSet<String>,
+    /// How the models stand.
+    pub models: bool,
+    /// The events that they left out.
+    pub skipped: bool,
 }
 
 /// A channel and the logs that hold parts of it, oldest creation first.
@@ -58,10 +95,53 @@ pub(crate) struct ChannelPart {
 }
 
 impl Cut {
-    /// Pins every log where it is visible now. May block.
-    pub(crate) fn pin(source: &dyn LogSource) -> Result<Self, ReadError> {
+    /// Pins every log where it is visible now, and the models that are wanted at the same position of their log,
+    /// up to which they are folded first. May block.
+    pub(crate) fn pin(source: &dyn LogSource, models: &[Models], wanted: &Wanted) -> Result<Self, ReadError> {
         let logs = source.logs().iter().map(pin).collect::<Result<_, _>>()?;
-        Ok(Self { logs })
+        let mut cut = Self { logs, tables: Vec::new(), models: Vec::new(), skipped: Vec::new() };
+        for models in models {
+            match wanted.concerns(models) {
+                true => cut.pin_models(models, wanted)?,
+                false => cut.tables.extend(models.tables.iter().map(TableAtCut::unpinned)),
+            }
+        }
+        Ok(cut)
+    }
+
+    fn pin_models(&mut self, models: &Models, wanted: &Wanted) -> Result<(), ReadError> {
+        let reader = models.runner.reader();
+        reader.refresh()?;
+        let view = models.runner.with_cut(|at| {
+            self.look(models, wanted, at);
+            reader.view_at(at.position())
+        });
+        let log = pinned(reader, view);
+        match self.logs.iter_mut().find(|other| other.id == log.id) {
+            Some(other) => *other = log,
+            None => self.logs.push(log),
+        }
+        Ok(())
+    }
+
+    /// Takes what is wanted while no fold moves.
+    fn look(&mut self, models: &Models, wanted: &Wanted, at: &RunnerCut<'_>) {
+        self.tables.extend(models.tables.iter().map(|table| match wanted.tables.contains(table.table()) {
+            true => TableAtCut { table: Arc::clone(table), pinned: Some(table.pin()) },
+            false => TableAtCut::unpinned(table),
+        }));
+        if wanted.models {
+            let position = at.position();
+            self.models.extend(at.models().into_iter().map(|status| ModelAtCut { status, position }));
+        }
+        if wanted.skipped {
+            self.skipped.extend(at.skipped());
+        }
+    }
+
+    /// Returns a model's table.
+    pub(crate) fn table(&self, name: &str) -> Option<&TableAtCut> {
+        self.tables.iter().find(|table| table.table.table() == name)
     }
 
     /// Looks a channel up. May block.
@@ -95,12 +175,35 @@ impl Channel {
     }
 }
 
+impl TableAtCut {
+    fn unpinned(table: &Arc<dyn ModelTable>) -> Self {
+        Self { table: Arc::clone(table), pinned: None }
+    }
+}
+
+impl Wanted {
+    fn concerns(&self, models: &Models) -> bool {
+        let mut names = models.tables.iter().map(|table| table.table());
+        self.models || self.skipped || names.any(|name| self.tables.contains(name))
+    }
+}
+
+impl fmt::Debug for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cut").field("logs", &self.logs).finish_non_exhaustive()
+    }
+}
+
 fn pin(reader: &LogReader) -> Result<Arc<PinnedLog>, ReadError> {
     reader.refresh()?;
-    Ok(Arc::new(PinnedLog {
+    Ok(pinned(reader, reader.view()))
+}
+
+fn pinned(reader: &LogReader, view: LogView) -> Arc<PinnedLog> {
+    Arc::new(PinnedLog {
         name: reader.name().to_owned(),
         id: reader.id().to_string(),
         origin: reader.origin().to_string(),
-        view: reader.view(),
-    }))
+        view,
+    })
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Classify, ErrorKind};
+use cortex::{FoldStopped, ValueType};
 use redex::ReadError;
 
 mod convert;
@@ -98,7 +99,7 @@ pub enum QueryError {
     },
     /// The statement reads more than it may.
     #[error(
-        "the statement reads more than {max} bytes of the logs: narrow it by channel, seq, position or recorded_at, or raise the limit on bytes scanned"
+        "the statement reads more than {max} bytes of logs and models: narrow it by channel, seq, position or recorded_at, or raise the limit on bytes scanned"
     )]
     TooManyBytes {
         /// Bytes allowed.
@@ -132,6 +133,29 @@ pub enum QueryError {
         /// What the log says.
         source: Arc<ReadError>,
     },
+    /// A model that the statement reads has stopped. Statements that do not read it go on.
+    #[error("table `{table}` cannot be read: {stopped}")]
+    ModelStopped {
+        /// The model's table.
+        table: String,
+        /// Why it stopped.
+        #[source]
+        stopped: FoldStopped,
+    },
+    /// A model gives other values than it says: a defect of the model.
+    #[error(
+        "column `{column}` of table `{table}` is to hold {expected}, and its model gave {found}: mend the model"
+    )]
+    ModelDefect {
+        /// The model's table.
+        table: String,
+        /// The column.
+        column: &'static str,
+        /// The type of the column.
+        expected: ValueType,
+        /// What was given.
+        found: &'static str,
+    },
     /// A defect of the engine or of this crate. The statement ended; nothing else is affected.
     #[error("the engine failed, please report the statement: {message}")]
     Internal {
@@ -155,7 +179,8 @@ impl Classify for QueryError {
                 ErrorKind::Unavailable
             }
             Self::Read { source } => source.kind(),
-            Self::Internal { .. } => ErrorKind::Internal,
+            Self::ModelStopped { stopped, .. } => stopped.kind(),
+            Self::ModelDefect { .. } | Self::Internal { .. } => ErrorKind::Internal,
         }
     }
 }

@@ -5,17 +5,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::Position;
+use cortex::{ModelTable, Runner};
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
 
-use crate::catalog::{Catalog, Directory};
+use crate::catalog::{self, Catalog, Directory};
 use crate::cut::{Cut, LogSource};
 use crate::error::from_engine;
+use crate::models::{self, Models};
 use crate::result::{Deadline, Meter, panicked};
-use crate::{Limits, Param, Principal, QueryError, QueryResult, statement};
+use crate::{Limits, ModelTableError, Param, Principal, QueryError, QueryResult, statement};
 
 mod json;
 mod plan;
@@ -40,8 +42,10 @@ pub struct Gateway {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
-    source: Box<dyn LogSource>,
+    source: Arc<dyn LogSource>,
+    models: Vec<Models>,
     options: GatewayOptions,
     /// Functions, rules and settings: all that statements share.
     base: SessionState,
@@ -59,7 +63,27 @@ impl Gateway {
     /// Makes a gateway over the logs of `source`. Reads nothing yet.
     pub fn new(source: impl LogSource, options: GatewayOptions) -> Self {
         let base = session::base(&options);
-        Self { inner: Arc::new(Inner { source: Box::new(source), options, base }) }
+        Self { inner: Arc::new(Inner { source: Arc::new(source), models: Vec::new(), options, base }) }
+    }
+
+    /// Adds the models of one log as tables of `public`, where a channel of the same name is hidden and stays
+    /// reachable in `channels`; `runner` is started, and folds all of them.
+    ///
+    /// A statement that names one of them sees the models and the events of that log at one position; it waits
+    /// until all that is visible when it begins is folded.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelTableError`] for a name that cannot stand in a statement, or that is taken.
+    pub fn with_models(
+        self,
+        runner: Runner,
+        tables: Vec<Arc<dyn ModelTable>>,
+    ) -> Result<Self, ModelTableError> {
+        models::check(&self.inner.models, &tables)?;
+        let mut inner = Arc::unwrap_or_clone(self.inner);
+        inner.models.push(Models { runner, tables });
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Plans a statement and begins to run it.
@@ -75,8 +99,9 @@ impl Gateway {
     /// # Errors
     ///
     /// [`QueryError::Refused`] when the statement would do more than read; what is wrong with its text, names
-    /// or types; [`QueryError::TimedOut`]; [`QueryError::Read`] when a log cannot be read. Errors of values,
-    /// and the other limits, come from the result.
+    /// or types; [`QueryError::TimedOut`]; [`QueryError::Read`] when a log cannot be read;
+    /// [`QueryError::ModelStopped`] when a model that it reads has stopped. Errors of values, and the other
+    /// limits, come from the result.
     ///
     /// # Panics
     ///
@@ -112,7 +137,9 @@ impl Inner {
         let statement = statement::parse(sql)?;
         let engine = |error: DataFusionError| from_engine(&error, limits);
         let names = self.names(&statement).map_err(engine)?;
-        let cut = Cut::pin(&*self.source).map_err(|source| QueryError::Read { source: Arc::new(source) })?;
+        let wanted = catalog::wanted(&names);
+        let cut = Cut::pin(&*self.source, &self.models, &wanted)
+            .map_err(|source| QueryError::Read { source: Arc::new(source) })?;
         let directory = Directory::resolve(&cut, &names)?;
         let positions = cut.logs.iter().map(|log| (log.name.clone(), log.view.position())).collect();
         let meter = Arc::new(Meter::new(limits.bytes_scanned_max));

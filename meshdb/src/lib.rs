@@ -1,9 +1,10 @@
-//! SQL over the logs of NetDb.
+//! SQL over the logs of NetDb, and over the state that models make of them.
 //!
 //! A [`Gateway`] runs one statement at a time for a [`Principal`], under [`Limits`], over one cut of all logs
 //! that it was given. What can be asked are events (`events`, `channels."orders/audit"`, or the bare name of
-//! a channel) and what describes them (`system.channels`, `system.logs`, `system.segments`,
-//! `system.incarnations`). The engine is DataFusion with the PostgreSQL dialect; nothing but reading is
+//! a channel), the rows of models by their names ([`Gateway::with_models`]), and what describes them
+//! (`system.channels`, `system.logs`, `system.segments`, `system.incarnations`, `system.models`,
+//! `system.skipped`). The engine is DataFusion with the PostgreSQL dialect; nothing but reading is
 //! admitted.
 //!
 //! ```
@@ -24,6 +25,7 @@ mod cut;
 mod error;
 mod gateway;
 mod limits;
+mod models;
 pub mod output;
 mod param;
 mod principal;
@@ -38,6 +40,7 @@ pub use datafusion::arrow::record_batch::RecordBatch;
 pub use error::{QueryError, SqlPosition};
 pub use gateway::{Gateway, GatewayOptions};
 pub use limits::{Limits, QUERIES_NESTED_MAX, STATEMENT_BYTES_MAX, STATEMENT_DEPTH_MAX};
+pub use models::ModelTableError;
 pub use param::Param;
 pub use principal::Principal;
 pub use result::{QueryResult, ScanTotals};

@@ -24,6 +24,9 @@ pub(crate) const BATCH_ROWS: usize = 8_192;
 /// Bytes of payloads and other values after which a batch is complete, whatever its rows.
 pub(crate) const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
+/// Bytes of one buffer of a column of texts or bytes.
+pub(crate) const VIEW_BLOCK_BYTES: u32 = 256 * 1024;
+
 /// Batches that a partition of a scan may be ahead of its consumer.
 pub(crate) const BATCHES_AHEAD: usize = 2;
 
@@ -51,7 +54,7 @@ pub struct Limits {
     /// Time until the last row was taken. Default: none, since a caller ends a statement by dropping its
     /// result. Needs a runtime with timers enabled.
     pub time: Option<Duration>,
-    /// Bytes that may be read from logs. Default: no limit.
+    /// Bytes that may be read from logs, and of values of models that may be copied. Default: no limit.
     pub bytes_scanned_max: Option<u64>,
 }
 

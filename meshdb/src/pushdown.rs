@@ -83,7 +83,7 @@ fn compare(column: &str, op: Operator, value: &ScalarValue) -> Option<Found> {
             let text = value.try_as_str()??.to_owned();
             (op == Operator::Eq).then(|| Constraint::OneOf(BTreeSet::from([text])))?
         }
-        Column::Seq | Column::Position => Constraint::Within(span(op, unsigned(value)?)?),
+        Column::Seq | Column::Position => Constraint::Within(span(op, whole(value)?)?),
         Column::RecordedAt => Constraint::Within(span(op, nanoseconds(value)?)?),
         _ => return None,
     };
@@ -118,7 +118,8 @@ fn span(op: Operator, value: i128) -> Option<Span> {
     })
 }
 
-fn unsigned(value: &ScalarValue) -> Option<i128> {
+/// The whole number that a literal is.
+pub(crate) fn whole(value: &ScalarValue) -> Option<i128> {
     Some(match value {
         ScalarValue::UInt64(value) => i128::from((*value)?),
         ScalarValue::UInt32(value) => i128::from((*value)?),
@@ -129,7 +130,8 @@ fn unsigned(value: &ScalarValue) -> Option<i128> {
     })
 }
 
-fn nanoseconds(value: &ScalarValue) -> Option<i128> {
+/// The nanoseconds since the epoch that a literal is.
+pub(crate) fn nanoseconds(value: &ScalarValue) -> Option<i128> {
     let (value, unit) = match value {
         ScalarValue::TimestampNanosecond(value, _) => (value, 1),
         ScalarValue::TimestampMicrosecond(value, _) => (value, 1_000),

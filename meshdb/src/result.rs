@@ -84,7 +84,7 @@ impl QueryResult {
         self.rows
     }
 
-    /// Returns what was read from the logs so far.
+    /// Returns what was read from the logs and the models so far.
     pub fn scanned(&self) -> ScanTotals {
         self.meter.totals()
     }

@@ -6,7 +6,10 @@ pub(crate) mod events;
 pub(crate) mod incarnations;
 pub(crate) mod listing;
 pub(crate) mod logs;
+pub(crate) mod model;
+pub(crate) mod models;
 pub(crate) mod segments;
+pub(crate) mod skipped;
 
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 

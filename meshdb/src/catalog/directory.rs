@@ -1,15 +1,15 @@
 //! Which channels a statement names, found before it is planned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::ChannelName;
 use datafusion::common::{ResolvedTableReference, TableReference};
 use redex::ReadError;
 
-use super::{CATALOG, CHANNELS, EVENTS, INFORMATION_SCHEMA, PUBLIC, SYSTEM, SYSTEM_TABLES};
+use super::{CATALOG, CHANNELS, EVENTS, INFORMATION_SCHEMA, MODELS, PUBLIC, SKIPPED, SYSTEM, SYSTEM_TABLES};
 use crate::QueryError;
-use crate::cut::{Channel, Cut};
+use crate::cut::{Channel, Cut, Wanted};
 use crate::error::similar;
 
 /// Names in `public` that belong to tables, those to come included, so that no statement changes its meaning
@@ -41,7 +41,7 @@ impl Directory {
         let mut missing = None;
         let mut all = false;
         for name in names {
-            let found = match meaning(name) {
+            let found = match meaning(cut, name) {
                 Meaning::Table => true,
                 Meaning::Nothing => false,
                 Meaning::Listing => {
@@ -62,7 +62,7 @@ impl Directory {
         }
         match missing {
             None => Ok(directory),
-            Some(name) => Err(directory.not_found(name)),
+            Some(name) => Err(directory.not_found(cut, name)),
         }
     }
 
@@ -71,7 +71,7 @@ impl Directory {
         self.channels.get(name)
     }
 
-    /// Returns the channel of this name if it stands in `public`.
+    /// Returns the channel of this name if nothing but a model's table can hide it in `public`.
     pub(super) fn plain(&self, name: &str) -> Option<&Channel> {
         self.channel(name).filter(|_| is_plain(name))
     }
@@ -89,10 +89,9 @@ impl Directory {
         Ok(found)
     }
 
-    fn not_found(&self, name: &TableReference) -> QueryError {
+    fn not_found(&self, cut: &Cut, name: &TableReference) -> QueryError {
         let mut shown: BTreeMap<&str, String> =
             SYSTEM_TABLES.iter().map(|table| (*table, format!("{SYSTEM}.{table}"))).collect();
-        shown.insert(EVENTS, EVENTS.to_owned());
         for channel in self.listed() {
             let plain = is_plain(channel);
             shown.insert(
@@ -100,6 +99,8 @@ impl Directory {
                 if plain { channel.to_owned() } else { format!("{CHANNELS}.\"{channel}\"") },
             );
         }
+        let tables = cut.tables.iter().map(|table| table.table.table());
+        shown.extend(tables.chain([EVENTS]).map(|table| (table, table.to_owned())));
         let alike = similar(name.table(), shown.keys().copied());
         let similar = alike.iter().filter_map(|name| shown.get(name.as_str()).cloned()).collect();
         QueryError::TableNotFound { name: name.to_string(), similar }
@@ -110,12 +111,30 @@ fn read_error(source: ReadError) -> QueryError {
     QueryError::Read { source: Arc::new(source) }
 }
 
-fn meaning(name: &TableReference) -> Meaning {
+/// Finds what a statement that uses `names` wants of the models.
+pub(crate) fn wanted(names: &[TableReference]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for name in names {
+        let ResolvedTableReference { catalog, schema, table } = name.clone().resolve(CATALOG, PUBLIC);
+        match (&*catalog, &*schema, &*table) {
+            (CATALOG, SYSTEM, MODELS) => wanted.models = true,
+            (CATALOG, SYSTEM, SKIPPED) => wanted.skipped = true,
+            (CATALOG, PUBLIC, table) => {
+                wanted.tables.insert(table.to_owned());
+            }
+            _ => {}
+        }
+    }
+    wanted
+}
+
+fn meaning(cut: &Cut, name: &TableReference) -> Meaning {
     let ResolvedTableReference { catalog, schema, table } = name.clone().resolve(CATALOG, PUBLIC);
     match (&*catalog, &*schema, &*table) {
         (CATALOG, INFORMATION_SCHEMA, _) => Meaning::Listing,
         (CATALOG, PUBLIC, EVENTS) => Meaning::Table,
         (CATALOG, SYSTEM, table) if SYSTEM_TABLES.contains(&table) => Meaning::Table,
+        (CATALOG, PUBLIC, table) if cut.table(table).is_some() => Meaning::Table,
         (CATALOG, PUBLIC, table) if is_plain(table) => channel(table),
         (CATALOG, CHANNELS, table) => channel(table),
         _ => Meaning::Nothing,
@@ -126,14 +145,17 @@ fn channel(name: &str) -> Meaning {
     ChannelName::new(name).map_or(Meaning::Nothing, Meaning::Channel)
 }
 
-/// Tells whether a channel of this name stands in `public`: lower-case letters, digits and `_`, no digit
-/// first, and no name of a table.
+/// Tells whether a channel of this name stands in `public`, where no model's table has it: a name that needs no
+/// quotes, and is not reserved.
 pub(super) fn is_plain(name: &str) -> bool {
+    is_name(name) && !RESERVED.contains(&name)
+}
+
+/// Tells whether a name needs no quotes: lower-case letters, digits and `_`, no digit first.
+pub(crate) fn is_name(name: &str) -> bool {
     let letter = |c: u8| c.is_ascii_lowercase() || c == b'_';
     let mut bytes = name.bytes();
-    bytes.next().is_some_and(letter)
-        && bytes.all(|c| letter(c) || c.is_ascii_digit())
-        && !BTreeSet::from(RESERVED).contains(name)
+    bytes.next().is_some_and(letter) && bytes.all(|c| letter(c) || c.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn limits_name_themselves() {
     let little = Limits { bytes_scanned_max: Some(1), ..Limits::default() };
     assert_eq!(
         error(&shop, all, &[], &little).to_string(),
-        "the statement reads more than 1 bytes of the logs: narrow it by channel, seq, position or recorded_at, \
+        "the statement reads more than 1 bytes of logs and models: narrow it by channel, seq, position or recorded_at, \
          or raise the limit on bytes scanned"
     );
     let long = format!("select '{}'", "x".repeat(meshdb::STATEMENT_BYTES_MAX));

@@ -6,6 +6,7 @@ mod cut;
 mod errors;
 mod fixture;
 mod limits;
+mod models;
 mod output;
 mod pushdown;
 mod refusals;

@@ -13,11 +13,8 @@ use redex::EventRef;
 
 use super::schema::{Column, header_fields};
 use crate::cut::PinnedLog;
-use crate::limits::{BATCH_BYTES, BATCH_ROWS};
+use crate::limits::{BATCH_BYTES, BATCH_ROWS, VIEW_BLOCK_BYTES};
 use crate::tables::UTC;
-
-/// Bytes of one buffer of a view column.
-const VIEW_BLOCK_BYTES: u32 = 256 * 1024;
 
 /// Collects events into batches of the chosen columns.
 pub(super) struct Rows {
