@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netdb::base::{Seq, Signal};
+use netdb::cortex::models::memories::MemoriesFold;
+use netdb::cortex::models::tasks::TasksFold;
 use netdb::cortex::{Delta, Filter, Fold, Folded, Query, Record, RecordFold, RunMode, Runner, RunnerOptions};
-use netdb::cortex::{ErrorPolicy, Written};
+use netdb::cortex::{ErrorPolicy, ModelTable, Written};
 use netdb::redex::{LogReader, LogWriter, Store};
 use netdb::{Applied, Guard, WriteOptions};
 
@@ -52,13 +54,29 @@ fn open<F: Fold>(
     fold: F,
     writer: Option<Arc<dyn LogWriter>>,
 ) -> Result<(Runner, Folded<F>), Failure> {
-    let mut options = RunnerOptions::default();
-    options.mode = RunMode::Manual;
-    let runner = Runner::new(reader, Arc::clone(&context.doors.clock), options);
+    let runner = Runner::new(reader, Arc::clone(&context.doors.clock), manual());
     let model = runner.add(fold, ErrorPolicy::SkipAndRecord, writer)?;
     runner.start();
     runner.step();
     Ok((runner, model))
+}
+
+/// Returns tasks and memories as tables, and what folds them when a statement asks for them.
+pub(crate) fn tables(
+    context: &Context,
+    reader: &LogReader,
+) -> Result<(Runner, Vec<Arc<dyn ModelTable>>), Failure> {
+    let runner = Runner::new(reader, Arc::clone(&context.doors.clock), manual());
+    let tasks = runner.add(TasksFold, ErrorPolicy::SkipAndRecord, None)?;
+    let memories = runner.add(MemoriesFold, ErrorPolicy::SkipAndRecord, None)?;
+    runner.start();
+    Ok((runner, vec![Arc::new(tasks), Arc::new(memories)]))
+}
+
+fn manual() -> RunnerOptions {
+    let mut options = RunnerOptions::default();
+    options.mode = RunMode::Manual;
+    options
 }
 
 impl<F: RecordFold> OpenModel<F>

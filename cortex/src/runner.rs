@@ -127,12 +127,7 @@ impl Runner {
     }
 
     /// Folds everything that is visible now, and then runs `look` while no fold moves: what it sees of several
-    /// models is one cut, at the position that it is given. May block for as long as there is to fold.
-    pub fn at_one_cut<T>(&self, look: impl FnOnce(Position) -> T) -> T {
-        self.with_cut(|cut| look(cut.position()))
-    }
-
-    /// As [`at_one_cut`](Self::at_one_cut), and lets `look` see how each model stands.
+    /// models is one cut. May block for as long as there is to fold.
     pub fn with_cut<T>(&self, look: impl FnOnce(&RunnerCut<'_>) -> T) -> T {
         let mut core = self.shared.core();
         let visible = self.shared.reader.visible();

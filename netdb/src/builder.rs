@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::Doors;
 use cortex::models::memories::MemoriesFold;
 use cortex::models::tasks::TasksFold;
-use cortex::{ErrorPolicy, Fold, RunnerOptions};
+use cortex::{ErrorPolicy, Fold, RunnerOptions, Tabular};
 use redex::{LogOptions, LogWriter, Store};
 
 use crate::models::ModelSet;
@@ -75,19 +75,26 @@ impl Builder {
     /// for all models.
     #[must_use]
     pub fn with_tasks(self) -> Self {
-        self.with_model(TasksFold, ErrorPolicy::SkipAndRecord)
+        self.with_table(TasksFold, ErrorPolicy::SkipAndRecord)
     }
 
     /// Keeps memories: [`NetDb::memories`].
     #[must_use]
     pub fn with_memories(self) -> Self {
-        self.with_model(MemoriesFold, ErrorPolicy::SkipAndRecord)
+        self.with_table(MemoriesFold, ErrorPolicy::SkipAndRecord)
     }
 
     /// Keeps a model of the application: [`NetDb::model`].
     #[must_use]
     pub fn with_model<F: Fold>(mut self, fold: F, policy: ErrorPolicy) -> Self {
         self.models.add(fold, policy);
+        self
+    }
+
+    /// Keeps a model of the application that is also a table in SQL, by the model's name.
+    #[must_use]
+    pub fn with_table<F: Tabular>(mut self, fold: F, policy: ErrorPolicy) -> Self {
+        self.models.add_table(fold, policy);
         self
     }
 

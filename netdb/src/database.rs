@@ -194,7 +194,7 @@ impl NetDb {
     /// As [`sql`](Self::sql).
     #[cfg(feature = "sql")]
     pub async fn sql_with(&self, statement: &str, params: &[meshdb::Param]) -> Result<crate::Answer, Error> {
-        self.inner.engine.run(&self.inner.store, statement, params).await
+        self.inner.engine.run(&self.inner.store, &self.inner.models, statement, params).await
     }
 
     /// Makes everything durable and closes the database. Repeating it does nothing.

@@ -59,4 +59,4 @@ macro_rules! from {
 from!(base::ChannelNameError, redex::OpenError, redex::AppendError, redex::ReadError);
 from!(cortex::OpenError, cortex::FoldStopped, cortex::WaitError, cortex::WriteError);
 #[cfg(feature = "sql")]
-from!(meshdb::QueryError);
+from!(meshdb::QueryError, meshdb::ModelTableError);

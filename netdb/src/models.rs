@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base::Clock;
 use cortex::models::memories::{Memories, MemoriesFold};
 use cortex::models::tasks::{Tasks, TasksFold};
-use cortex::{ErrorPolicy, Fold, Folded, Runner, RunnerOptions};
+use cortex::{ErrorPolicy, Fold, Folded, ModelTable, Runner, RunnerOptions, Tabular};
 use redex::{LogReader, LogWriter};
 
 use crate::Error;
@@ -16,7 +16,11 @@ use crate::Error;
 type Add = Box<dyn FnOnce(&Runner, Option<Arc<dyn LogWriter>>) -> Result<Model, Error> + Send>;
 
 /// A running model, whatever its type.
-type Model = Box<dyn Any + Send + Sync>;
+struct Model {
+    handle: Box<dyn Any + Send + Sync>,
+    /// The model as a table, if it is one.
+    table: Option<Arc<dyn ModelTable>>,
+}
 
 /// The models that a database is to be opened with.
 #[derive(Default)]
@@ -24,7 +28,16 @@ pub(crate) struct ModelSet(Vec<Add>);
 
 impl ModelSet {
     pub(crate) fn add<F: Fold>(&mut self, fold: F, policy: ErrorPolicy) {
-        self.0.push(Box::new(move |runner, writer| Ok(Box::new(runner.add(fold, policy, writer)?) as Model)));
+        self.0.push(Box::new(move |runner, writer| {
+            Ok(Model { handle: Box::new(runner.add(fold, policy, writer)?), table: None })
+        }));
+    }
+
+    pub(crate) fn add_table<F: Tabular>(&mut self, fold: F, policy: ErrorPolicy) {
+        self.0.push(Box::new(move |runner, writer| {
+            let model = runner.add(fold, policy, writer)?;
+            Ok(Model { table: Some(Arc::new(model.clone())), handle: Box::new(model) })
+        }));
     }
 
     /// Begins to fold; `None` where there is nothing to fold.
@@ -64,8 +77,14 @@ impl Models {
         self.runner.as_ref()
     }
 
+    /// Returns the models that are tables.
+    #[cfg(feature = "sql")]
+    pub(crate) fn tables(&self) -> Vec<Arc<dyn ModelTable>> {
+        self.models.iter().filter_map(|model| model.table.clone()).collect()
+    }
+
     pub(crate) fn get<F: Fold>(&self) -> Option<Folded<F>> {
-        self.models.iter().find_map(|model| model.downcast_ref::<Folded<F>>()).cloned()
+        self.models.iter().find_map(|model| model.handle.downcast_ref::<Folded<F>>()).cloned()
     }
 
     pub(crate) fn tasks(&self) -> Result<Tasks, Error> {

@@ -24,11 +24,11 @@ impl Snapshot {
         let Some(runner) = models.runner() else {
             return Err(missing("tasks", "with_tasks()"));
         };
-        runner.at_one_cut(|position| {
+        runner.with_cut(|cut| {
             let tasks = models.tasks().ok().map(|tasks| tasks.snapshot()).transpose()?;
             let memories = models.memories().ok().map(|memories| memories.snapshot()).transpose()?;
             Ok(Self {
-                position,
+                position: cut.position(),
                 tasks: tasks.map(|snapshot| snapshot.state),
                 memories: memories.map(|snapshot| snapshot.state),
             })

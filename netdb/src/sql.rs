@@ -7,6 +7,7 @@ use meshdb::{Gateway, GatewayOptions, Limits, Param, Principal, RecordBatch, Sch
 use redex::Store;
 
 use crate::Error;
+use crate::models::Models;
 
 /// The query engine, made when it is first used.
 #[derive(Debug)]
@@ -21,11 +22,33 @@ impl Engine {
         Self { options, limits, gateway: OnceLock::new() }
     }
 
-    pub(crate) async fn run(&self, store: &Store, sql: &str, params: &[Param]) -> Result<Answer, Error> {
-        let gateway = self.gateway.get_or_init(|| Gateway::new(store.reader(), self.options.clone()));
+    pub(crate) async fn run(
+        &self,
+        store: &Store,
+        models: &Models,
+        sql: &str,
+        params: &[Param],
+    ) -> Result<Answer, Error> {
+        let gateway = match self.gateway.get() {
+            Some(gateway) => gateway,
+            None => {
+                let made = self.gateway(store, models)?;
+                self.gateway.get_or_init(|| made)
+            }
+        };
         let result = gateway.execute(&Principal::owner(), sql, params, &self.limits).await?;
         let schema = result.schema();
         Ok(Answer { batches: result.collect().await?, schema })
+    }
+}
+
+impl Engine {
+    fn gateway(&self, store: &Store, models: &Models) -> Result<Gateway, Error> {
+        let gateway = Gateway::new(store.reader(), self.options.clone());
+        match models.runner() {
+            Some(runner) => Ok(gateway.with_models(runner.clone(), models.tables())?),
+            None => Ok(gateway),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::answer;
 use crate::context::{Context, say};
 use crate::exit::{Code, Failure};
 use crate::output::Format;
+use crate::state;
 
 /// The names of all tables, as they are written in a statement.
 const NAMES: &str = "select table_schema, table_name from information_schema.tables";
@@ -31,7 +32,8 @@ impl<'a> Session<'a> {
             .enable_all()
             .build()
             .map_err(|error| Failure::system(&error, "cannot start threads"))?;
-        let gateway = Gateway::new(reader.clone(), GatewayOptions::default());
+        let (runner, tables) = state::tables(context, reader.main())?;
+        let gateway = Gateway::new(reader.clone(), GatewayOptions::default()).with_models(runner, tables)?;
         // A table is read by a person, who is better told than flooded; other formats are for programs.
         let limits = match context.output_format() {
             Format::Table => Limits::default(),

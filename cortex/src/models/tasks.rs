@@ -4,6 +4,7 @@ mod events;
 mod fold;
 mod query;
 mod state;
+mod table;
 mod types;
 
 pub use events::TaskCommand;

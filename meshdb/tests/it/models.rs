@@ -105,7 +105,7 @@ impl ModelTable for Busy {
 fn what_is_written_while_models_are_pinned_is_in_no_table_of_the_statement() {
     let mut bank = Bank::hidden(Accounts::named("accounts"), ErrorPolicy::Stop, RunMode::Thread);
     let writer = Arc::new(bank.fixture.store.main().clone());
-    let other = bank.runner.add(Accounts::named("others"), ErrorPolicy::Stop, writer.clone()).unwrap();
+    let other = bank.runner.add(Accounts::named("others"), ErrorPolicy::Stop, None).unwrap();
     let next = AtomicU64::new(100);
     let busy = Busy {
         table: Arc::new(bank.accounts.clone()),
@@ -351,8 +351,7 @@ fn skipped_events_are_listed_and_lead_to_their_events() {
 #[test]
 fn a_stopped_model_is_an_error_where_its_rows_are_read_and_nowhere_else() {
     let mut bank = Bank::hidden(Accounts::named("accounts"), ErrorPolicy::Stop, RunMode::Thread);
-    let writer = Arc::new(bank.fixture.store.main().clone());
-    let lenient = bank.runner.add(Accounts::named("lenient"), ErrorPolicy::SkipAndRecord, writer).unwrap();
+    let lenient = bank.runner.add(Accounts::named("lenient"), ErrorPolicy::SkipAndRecord, None).unwrap();
     bank.show(vec![Arc::new(bank.accounts.clone()), Arc::new(lenient)]);
     bank.open(0..2, "ada");
     bank.write("paid", "?");

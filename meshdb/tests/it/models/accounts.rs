@@ -182,7 +182,7 @@ impl Bank {
         options.mode = mode;
         let main = fixture.store.main();
         let runner = Runner::new(main.reader(), base::Doors::memory().clock, options);
-        let accounts = runner.add(accounts, policy, Arc::new(main.clone())).unwrap();
+        let accounts = runner.add(accounts, policy, Some(Arc::new(main.clone()))).unwrap();
         Self { fixture, runner, accounts }
     }
 
