@@ -1,0 +1,131 @@
+//! Several models at one position, and a model as a table.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use base::{ChannelName, Doors, Position};
+use cortex::{
+    Applied, Changes, Column, ErrorPolicy, Fold, FoldError, ModelTable, Row, RowSink, RowsRequest, RunMode,
+    Runner, RunnerOptions, Tabular, Value, ValueType,
+};
+use redex::{Ack, AppendRequest, ChannelEvents, EventInput, Log, LogOptions, Store};
+
+use crate::counter::{World, channel};
+
+/// Counts events. While there are few, each makes another one: a writer that a fold never catches up with.
+struct Fed(Log);
+
+impl Fed {
+    fn feed(log: &Log) {
+        let channel = channel("numbers");
+        let events = [EventInput::new("number", b"1")];
+        let parts = [ChannelEvents { channel: &channel, events: &events }];
+        let ticket = log.submit(&AppendRequest { parts: &parts, ..AppendRequest::default() }).unwrap();
+        ticket.wait(Ack::Durable).into_result().unwrap();
+    }
+}
+
+impl Fold for Fed {
+    type State = u64;
+    type Change = ();
+
+    fn name(&self) -> &str {
+        "fed"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn channels(&self) -> Vec<ChannelName> {
+        vec![channel("numbers")]
+    }
+
+    fn apply(
+        &self,
+        state: &mut u64,
+        _: &redex::EventRef<'_>,
+        _: &mut Changes<'_, ()>,
+    ) -> Result<Applied, FoldError> {
+        *state += 1;
+        if *state < 50 {
+            Self::feed(&self.0);
+        }
+        Ok(Applied::Changed)
+    }
+}
+
+impl Tabular for Fed {
+    fn columns(&self) -> &[Column] {
+        const COLUMNS: &[Column] = &[Column::new("count", ValueType::U64, "how many")];
+        COLUMNS
+    }
+
+    fn count(&self, _: &u64) -> usize {
+        1
+    }
+
+    fn rows(&self, state: &u64, _: &RowsRequest, sink: &mut RowSink<'_>) -> ControlFlow<()> {
+        sink(&Shown(*state))
+    }
+}
+
+struct Shown(u64);
+
+impl Row for Shown {
+    fn value(&self, _: usize) -> Value<'_> {
+        self.0.into()
+    }
+}
+
+fn shown(table: &dyn cortex::PinnedTable) -> u64 {
+    let mut shown = 0;
+    let _ = table.rows(&RowsRequest::all(), &mut |row| {
+        let Value::U64(count) = row.value(0) else { panic!("not a number") };
+        shown = count;
+        ControlFlow::Continue(())
+    });
+    shown
+}
+
+#[test]
+fn a_cut_is_where_the_log_was_visible_however_fast_it_grows() {
+    let store = Store::create("/node".as_ref(), &Doors::memory(), &LogOptions::default()).unwrap();
+    let mut options = RunnerOptions::default();
+    options.mode = RunMode::Manual;
+    let log = store.main();
+    let runner = Runner::new(log.reader(), Doors::memory().clock, options);
+    let fed = runner.add(Fed(log.clone()), ErrorPolicy::Stop, Arc::new(log.clone())).unwrap();
+    runner.start();
+    Fed::feed(log);
+    for position in 1..5 {
+        assert_eq!(runner.at_one_cut(|position| position), Position(position));
+    }
+    let table: &dyn ModelTable = &fed;
+    let pinned = table.pin().unwrap();
+    runner.step();
+    assert_eq!((pinned.position(), pinned.count(), shown(&*pinned)), (Position(4), 1, 4));
+    assert_eq!(shown(&*table.pin().unwrap()), 50);
+}
+
+#[test]
+fn a_cut_tells_how_each_model_stands() {
+    let world = World::new(ErrorPolicy::SkipAndRecord);
+    for kind in ["number", "poison", "unheard.of"] {
+        world.write(kind, "1").durable().unwrap();
+    }
+    world.runner.with_cut(|cut| {
+        let [sum] = &cut.models()[..] else { panic!("one model") };
+        assert_eq!((cut.position(), sum.folded_through), (Position(3), Position(3)));
+        assert_eq!(
+            (sum.name.as_str(), sum.version, &sum.channels[..]),
+            ("sum", 1, &[channel("numbers")][..])
+        );
+        assert_eq!(
+            (sum.metrics.events_total, sum.metrics.skipped_total, sum.metrics.ignored_total),
+            (3, 1, 1)
+        );
+        let [(model, skipped)] = &cut.skipped()[..] else { panic!("one event") };
+        assert_eq!((model.as_str(), skipped.seq.0, skipped.reason.as_str()), ("sum", 1, "poisoned"));
+    });
+}
