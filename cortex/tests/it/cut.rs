@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use base::{ChannelName, Doors, Position};
+use base::{ChannelName, Doors, Position, SimulatedDisk};
 use cortex::{
-    Applied, Changes, Column, ErrorPolicy, Fold, FoldError, ModelTable, Row, RowSink, RowsRequest, RunMode,
-    Runner, RunnerOptions, Tabular, Value, ValueType,
+    Applied, Changes, Column, ErrorPolicy, Fold, FoldError, FoldStopped, ModelTable, Row, RowSink,
+    RowsRequest, RunMode, Runner, RunnerOptions, Tabular, Value, ValueType,
 };
 use redex::{Ack, AppendRequest, ChannelEvents, EventInput, Log, LogOptions, Store};
 
@@ -128,4 +128,33 @@ fn a_cut_tells_how_each_model_stands() {
         let [(model, skipped)] = &cut.skipped()[..] else { panic!("one event") };
         assert_eq!((model.as_str(), skipped.seq.0, skipped.reason.as_str()), ("sum", 1, "poisoned"));
     });
+}
+
+#[test]
+fn a_cut_is_not_held_back_by_a_hole_that_no_model_gets_past() {
+    let disk = SimulatedDisk::new();
+    let world = World::on(disk.clone(), 1, ErrorPolicy::Stop, RunMode::Manual);
+    for payload in ["1111111", "2222222", "3333333"] {
+        world.write("number", payload).durable().unwrap();
+    }
+    world.store.close().unwrap();
+    drop(world);
+    flip_a_bit_of(&disk, b"2222222");
+
+    let world = World::on(disk, 2, ErrorPolicy::Stop, RunMode::Manual);
+    world.write("number", "4").durable().unwrap();
+    let visible = world.store.main().reader().visible();
+    assert_eq!(world.runner.at_one_cut(|position| position), visible);
+    assert!(matches!(world.sum.snapshot(), Err(FoldStopped::Read { .. })), "{:?}", world.sum.stopped());
+    assert!(world.sum.folded_through() < visible);
+}
+
+fn flip_a_bit_of(disk: &SimulatedDisk, sought: &[u8]) {
+    for (path, _) in disk.files() {
+        let bytes = disk.read(&path).unwrap();
+        if let Some(at) = bytes.windows(sought.len()).position(|window| window == sought) {
+            return disk.flip_bit(&path, at as u64 * 8);
+        }
+    }
+    panic!("no file has the bytes");
 }
