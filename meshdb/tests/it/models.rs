@@ -127,6 +127,15 @@ fn what_is_written_while_models_are_pinned_is_in_no_table_of_the_statement() {
     }
 }
 
+/// Lets the writer come to its end, also when the test fails.
+struct WriterEnds<'a>(&'a AtomicU64, u64);
+
+impl Drop for WriterEnds<'_> {
+    fn drop(&mut self) {
+        self.0.store(self.1, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn events_and_rows_agree_while_somebody_writes() {
     const STATEMENTS: u64 = 100;
@@ -143,6 +152,7 @@ fn events_and_rows_agree_while_somebody_writes() {
                 bank.open(id..id + 1, "ada");
             }
         });
+        let _writer_ends = WriterEnds(&begun, STATEMENTS);
         for statement in 1..=STATEMENTS {
             begun.store(statement, Ordering::Relaxed);
             let sql = "select count(*) || ' ' || count(a.id) || ' ' || count(e.seq) \

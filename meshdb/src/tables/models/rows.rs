@@ -12,9 +12,7 @@ use crate::tables::listing::RowsError;
 
 pub(super) fn rows(cut: &Cut) -> Result<RecordBatch, RowsError> {
     let models = &cut.models;
-    let numbers = |number: fn(&ModelAtCut) -> u64| {
-        UInt64Array::from_iter_values(models.iter().map(|model| number(model)))
-    };
+    let numbers = |number: fn(&ModelAtCut) -> u64| UInt64Array::from_iter_values(models.iter().map(number));
     let versions = models.iter().map(|model| model.status.version);
     let stopped = models.iter().map(|model| model.status.stopped.as_ref().map(ToString::to_string));
     Ok(RecordBatch::try_new(

@@ -12,9 +12,7 @@ use crate::tables::listing::RowsError;
 
 pub(super) fn rows(cut: &Cut) -> Result<RecordBatch, RowsError> {
     let events = || cut.skipped.iter().map(|(_, event)| event);
-    let texts = |text: fn(&SkippedEvent) -> &str| {
-        StringViewArray::from_iter_values(events().map(|event| text(event)))
-    };
+    let texts = |text: fn(&SkippedEvent) -> &str| StringViewArray::from_iter_values(events().map(text));
     let recorded = events().map(|event| event.recorded_at.as_nanos());
     // In SQL a position is the index of the event's entry, one below the position that includes it.
     let positions = events().map(|event| event.position.0.saturating_sub(1));

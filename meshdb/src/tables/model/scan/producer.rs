@@ -90,10 +90,10 @@ impl Producer {
         }
         self.left -= 1;
         self.batch.append(row).map_err(own_error)?;
-        if self.batch.is_full() {
-            self.send()?;
+        match self.batch.is_full() {
+            true => self.send(),
+            false => Ok(()),
         }
-        if self.left == 0 { Err(End::Enough) } else { Ok(()) }
     }
 
     /// Sends what was collected; waits while the consumer is behind.
