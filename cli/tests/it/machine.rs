@@ -166,7 +166,7 @@ step() { printf '== %s\n' "$1"; shift; "$@" 2>&1; printf 'exit %s\n' $?; }
 step full "$NET_DB" import --channel c "$INPUT"
 step verify "$NET_DB" log verify --all-signatures
 step count "$NET_DB" sql --format csv -c 'select count(*) as events from channels.c'
-step append "$NET_DB" log append c "$(head -c 100000 /dev/zero | tr '\0' x)"
+step append sh -c 'head -c 3000000 /dev/zero | tr "\0" x | "$NET_DB" log append c -'
 mount -o remount,size=64m "$SMALL"
 step again "$NET_DB" import --channel c "$INPUT"
 step verify "$NET_DB" log verify --all-signatures

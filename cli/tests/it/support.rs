@@ -119,11 +119,11 @@ pub fn numbers(place: &Place, channel: &str) -> Vec<u64> {
     place.events(channel).iter().map(|event| event["payload"]["n"].as_u64().unwrap()).collect()
 }
 
-/// Looks again and again, for ten seconds at most, until `there` gives something.
+/// Looks again and again, for 30 seconds at most, until `there` gives something.
 #[track_caller]
 pub fn wait_for<T>(mut there: impl FnMut() -> Option<T>) -> T {
     let clock = SystemClock;
-    let deadline = clock.monotonic() + Duration::from_secs(10);
+    let deadline = clock.monotonic() + Duration::from_secs(30);
     while clock.monotonic() < deadline {
         if let Some(value) = there() {
             return value;
