@@ -145,6 +145,18 @@ pub enum OpenError {
         /// The model.
         model: String,
     },
+    /// A model is to go on from a state that includes what the log does not have.
+    #[error(
+        "model `{model}` stands at position {position}, but the log ends at {visible}: fold it from the log instead"
+    )]
+    Ahead {
+        /// The model.
+        model: String,
+        /// What its state includes.
+        position: Position,
+        /// What the log has.
+        visible: Position,
+    },
     /// There is a model of this name.
     #[error("there is a model `{model}` already: give the other one another name")]
     Twice {

@@ -12,7 +12,7 @@ use redex::{Chunk, EventRef};
 use crate::error::FoldStopped;
 use crate::limits::{CHANGES_MAX, OUTCOMES_MAX, SKIPPED_MAX};
 use crate::metrics::Metrics;
-use crate::{Applied, Changes, ErrorPolicy, Fold, FoldError, ModelStatus};
+use crate::{Applied, Changes, ErrorPolicy, Fold, FoldError, ModelStatus, Snapshot};
 
 /// An event that a fold left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct SkippedEvent {
 pub(crate) trait Host: Send + Sync {
     fn name(&self) -> &str;
     fn channels(&self) -> &[ChannelName];
+    /// Everything below was looked at.
+    fn folded(&self) -> Position;
     /// Applies the events of one entry.
     fn apply(&self, chunk: &Chunk);
     /// Notes that everything below `position` was read.
@@ -111,12 +113,13 @@ impl<C: Clone> ChangeLog<C> {
 }
 
 impl<F: Fold> Hosted<F> {
-    pub(crate) fn new(fold: F, policy: ErrorPolicy) -> Self {
+    /// Makes a fold that goes on from a state.
+    pub(crate) fn new(fold: F, policy: ErrorPolicy, from: Snapshot<F::State>) -> Self {
         let channels = fold.channels();
         let core = Core {
-            state: F::State::default(),
-            folded: Position::ZERO,
-            applied: Position::ZERO,
+            state: from.state,
+            folded: from.position,
+            applied: from.position,
             stopped: None,
             outcomes: VecDeque::new(),
             skipped: VecDeque::new(),
@@ -240,12 +243,16 @@ impl<F: Fold> Host for Hosted<F> {
         &self.channels
     }
 
+    fn folded(&self) -> Position {
+        self.lock().folded
+    }
+
     fn apply(&self, chunk: &Chunk) {
         if self.readers.load(Ordering::Relaxed) > 0 {
             std::thread::yield_now();
         }
         let core = &mut *self.lock();
-        if core.stopped.is_some() {
+        if core.stopped.is_some() || chunk.index().position_after() <= core.folded {
             return;
         }
         let mut changes = Vec::new();

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::{Classify as _, Clock, Position};
-use redex::{Channels, LogReader, LogWriter, ReadError, Selection, Tail};
+use redex::{Bounds, Channels, LogReader, LogWriter, ReadError, Selection, Tail};
 
 use crate::error::FoldStopped;
 use crate::host::{Host, Hosted};
-use crate::{ErrorPolicy, Fold, Folded, OpenError, RunnerCut};
+use crate::{ErrorPolicy, Fold, Folded, OpenError, RunnerCut, Snapshot};
 
 /// How folds are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,6 +80,22 @@ impl Runner {
         policy: ErrorPolicy,
         writer: Option<Arc<dyn LogWriter>>,
     ) -> Result<Folded<F>, OpenError> {
+        let nothing = Snapshot { state: F::State::default(), position: Position::ZERO };
+        self.add_from(fold, policy, writer, nothing)
+    }
+
+    /// Adds a fold that goes on from a state which the same version of it made of this log.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add); [`OpenError::Ahead`] for a state that includes what the log does not have.
+    pub fn add_from<F: Fold>(
+        &self,
+        fold: F,
+        policy: ErrorPolicy,
+        writer: Option<Arc<dyn LogWriter>>,
+        from: Snapshot<F::State>,
+    ) -> Result<Folded<F>, OpenError> {
         let mut core = self.shared.core();
         let model = fold.name().to_owned();
         if core.tail.is_some() {
@@ -88,7 +104,11 @@ impl Runner {
         if core.hosts.iter().any(|host| host.name() == model) {
             return Err(OpenError::Twice { model });
         }
-        let host = Arc::new(Hosted::new(fold, policy));
+        let visible = self.shared.reader.visible();
+        if from.position > visible {
+            return Err(OpenError::Ahead { model, position: from.position, visible });
+        }
+        let host = Arc::new(Hosted::new(fold, policy, from));
         core.hosts.push(host.clone());
         drop(core);
         Ok(Folded::new(host, Arc::clone(&self.shared), writer))
@@ -105,8 +125,14 @@ impl Runner {
             names.sort();
             names.dedup();
             let skip_holes = self.shared.options.skip_holes;
-            let selection =
-                Selection { channels: Channels::Names(names), skip_holes, ..Selection::default() };
+            let from = core.hosts.iter().map(|host| host.folded()).min().unwrap_or(Position::ZERO);
+            self.shared.folded.store(from.0, Ordering::Release);
+            let selection = Selection {
+                channels: Channels::Names(names),
+                indexes: Bounds::from(from.0),
+                skip_holes,
+                ..Selection::default()
+            };
             core.tail = Some(self.shared.reader.tail(selection));
         }
         if self.shared.options.mode == RunMode::Thread {

@@ -10,7 +10,7 @@ use cortex::{ErrorPolicy, Fold, RunnerOptions, Tabular};
 use redex::{LogOptions, LogWriter, Store};
 
 use crate::models::ModelSet;
-use crate::{Error, NetDb};
+use crate::{Error, NetDb, Snapshot};
 
 /// Settings and doors of a database, before it is opened.
 ///
@@ -29,6 +29,7 @@ pub struct Builder {
     log_options: LogOptions,
     models: ModelSet,
     runner_options: RunnerOptions,
+    snapshot: Option<Snapshot>,
     #[cfg(feature = "sql")]
     limits: meshdb::Limits,
     #[cfg(feature = "sql")]
@@ -98,6 +99,14 @@ impl Builder {
         self
     }
 
+    /// Has tasks and memories go on from a snapshot of the same log, instead of folding it from the beginning. A model
+    /// that the snapshot does not have is folded from the beginning.
+    #[must_use]
+    pub fn from_snapshot(mut self, snapshot: Snapshot) -> Self {
+        self.snapshot = Some(snapshot);
+        self
+    }
+
     /// Sets how models are folded.
     #[must_use]
     pub fn runner_options(mut self, options: RunnerOptions) -> Self {
@@ -139,7 +148,8 @@ impl Builder {
         let store = Store::open(&dir, &doors, &self.log_options)?;
         let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
         let reader = store.main().reader();
-        let models = self.models.open(reader, Some(&writer), &doors.clock, self.runner_options)?;
+        let (options, snapshot) = (self.runner_options, self.snapshot.as_ref());
+        let models = self.models.open(reader, Some(&writer), &doors.clock, options, snapshot)?;
         Ok(NetDb::new(
             store,
             models,

@@ -10,10 +10,12 @@ use cortex::models::tasks::{Tasks, TasksFold};
 use cortex::{ErrorPolicy, Fold, Folded, ModelTable, Runner, RunnerOptions, Tabular};
 use redex::{LogReader, LogWriter};
 
-use crate::Error;
+use crate::snapshot::state_of;
+use crate::{Error, Snapshot};
 
 /// Adds a model to a runner.
-type Add = Box<dyn FnOnce(&Runner, Option<Arc<dyn LogWriter>>) -> Result<Model, Error> + Send>;
+type Add =
+    Box<dyn FnOnce(&Runner, Option<Arc<dyn LogWriter>>, Option<&Snapshot>) -> Result<Model, Error> + Send>;
 
 /// A running model, whatever its type.
 struct Model {
@@ -28,14 +30,14 @@ pub(crate) struct ModelSet(Vec<Add>);
 
 impl ModelSet {
     pub(crate) fn add<F: Fold>(&mut self, fold: F, policy: ErrorPolicy) {
-        self.0.push(Box::new(move |runner, writer| {
-            Ok(Model { handle: Box::new(runner.add(fold, policy, writer)?), table: None })
+        self.0.push(Box::new(move |runner, writer, from| {
+            Ok(Model { handle: Box::new(begin(runner, fold, policy, writer, from)?), table: None })
         }));
     }
 
     pub(crate) fn add_table<F: Tabular>(&mut self, fold: F, policy: ErrorPolicy) {
-        self.0.push(Box::new(move |runner, writer| {
-            let model = runner.add(fold, policy, writer)?;
+        self.0.push(Box::new(move |runner, writer, from| {
+            let model = begin(runner, fold, policy, writer, from)?;
             Ok(Model { table: Some(Arc::new(model.clone())), handle: Box::new(model) })
         }));
     }
@@ -47,16 +49,34 @@ impl ModelSet {
         writer: Option<&Arc<dyn LogWriter>>,
         clock: &Arc<dyn Clock>,
         options: RunnerOptions,
+        from: Option<&Snapshot>,
     ) -> Result<Models, Error> {
+        if let Some(from) = from {
+            from.check(reader)?;
+        }
         if self.0.is_empty() {
             return Ok(Models::default());
         }
         let runner = Runner::new(reader, Arc::clone(clock), options);
-        let models = self.0.into_iter().map(|add| add(&runner, writer.cloned()));
+        let models = self.0.into_iter().map(|add| add(&runner, writer.cloned(), from));
         let models = models.collect::<Result<_, _>>()?;
         runner.start();
         Ok(Models { runner: Some(runner), models })
     }
+}
+
+/// Adds a fold, from a snapshot that has it, or else from the beginning of the log.
+fn begin<F: Fold>(
+    runner: &Runner,
+    fold: F,
+    policy: ErrorPolicy,
+    writer: Option<Arc<dyn LogWriter>>,
+    from: Option<&Snapshot>,
+) -> Result<Folded<F>, Error> {
+    Ok(match state_of::<F>(from) {
+        Some(state) => runner.add_from(fold, policy, writer, state)?,
+        None => runner.add(fold, policy, writer)?,
+    })
 }
 
 impl fmt::Debug for ModelSet {

@@ -2,6 +2,7 @@
 
 mod events;
 mod fold;
+mod portable;
 mod query;
 mod state;
 mod table;

@@ -1,7 +1,7 @@
 //! Models in a database.
 
 use base::ErrorKind;
-use netdb::{Applied, Batch, MemoryCommand, NetDb, TaskCommand, WriteOptions};
+use netdb::{Applied, Batch, MemoryCommand, NetDb, Snapshot, TaskCommand, WriteOptions};
 
 #[test]
 fn a_database_has_the_models_that_it_was_opened_with() {
@@ -110,4 +110,69 @@ async fn a_write_can_be_awaited_until_it_is_in_the_state() {
     let (update, reached) = tokio::join!(watch.next(), tasks.reached(&token).unwrap());
     reached.unwrap();
     assert_eq!(update.unwrap().results.len(), 2);
+}
+
+#[test]
+fn a_snapshot_that_was_written_down_is_where_models_go_on() {
+    let place = tempfile::tempdir().unwrap();
+    let builder = || NetDb::builder().directory(place.path()).with_tasks().with_memories();
+    let db = builder().open().unwrap();
+    let (tasks, memories) = (db.tasks().unwrap(), db.memories().unwrap());
+    tasks.create(1, "one").unwrap().applied().unwrap();
+    memories.store(7, "seven", &["a", "b"], "Ada").unwrap().applied().unwrap();
+    memories.pin(7).unwrap().applied().unwrap();
+    let snapshot = db.snapshot().unwrap();
+    let written = snapshot.encode();
+    tasks.complete(1).unwrap().applied().unwrap();
+    memories.delete(7).unwrap().applied().unwrap();
+    let after = db.snapshot().unwrap();
+    drop((tasks, memories, db));
+
+    let read = Snapshot::decode(&written).unwrap();
+    assert_eq!((read.log, read.position), (snapshot.log, snapshot.position));
+    assert_eq!((&read.tasks, &read.memories), (&snapshot.tasks, &snapshot.memories));
+    let db = builder().from_snapshot(read.clone()).open().unwrap();
+    let again = db.snapshot().unwrap();
+    assert_eq!((&again.tasks, &again.memories), (&after.tasks, &after.memories));
+    let events = db.tasks().unwrap().metrics().events_total;
+    assert_eq!(events, 1, "only what is behind the snapshot was folded");
+    drop(db);
+
+    let other = NetDb::builder().in_memory().with_tasks().from_snapshot(read.clone()).open().unwrap_err();
+    assert!(other.to_string().contains("the snapshot is of log"), "{other}");
+    let mut ahead = read;
+    ahead.position = base::Position(99);
+    let ahead = builder().from_snapshot(ahead).open().unwrap_err();
+    assert!(ahead.to_string().contains("stands at position 99"), "{ahead}");
+}
+
+#[test]
+fn what_is_no_snapshot_is_refused_and_unknown_fields_are_passed_over() {
+    let db = NetDb::builder().in_memory().with_tasks().open().unwrap();
+    db.tasks().unwrap().create(1, "one").unwrap().applied().unwrap();
+    let mut document: serde_json::Value = serde_json::from_slice(&db.snapshot().unwrap().encode()).unwrap();
+    let decode = |document: &serde_json::Value| Snapshot::decode(document.to_string().as_bytes());
+    document["comment"] = "from a newer version".into();
+    document["models"][0]["records"][0]["colour"] = "red".into();
+    document["models"].as_array_mut().unwrap().push(serde_json::json!({
+        "name": "later", "fold_version": 1, "records": [{"id": 1}]
+    }));
+    assert_eq!(decode(&document).unwrap().tasks.unwrap().len(), 1);
+
+    let mut other_fold = document.clone();
+    other_fold["models"][0]["fold_version"] = 99.into();
+    assert!(decode(&other_fold).unwrap().tasks.is_none(), "folded from the log instead");
+    for (field, value, message) in [
+        ("version", serde_json::json!(2), "version 2, this program reads version 1"),
+        ("format", "tar".into(), "the format is `tar`"),
+        ("log", "x".into(), "the log:"),
+    ] {
+        let mut wrong = document.clone();
+        wrong[field] = value;
+        let error = decode(&wrong).unwrap_err();
+        assert!(error.to_string().contains(message), "{error}");
+    }
+    document["models"][0]["records"][0]["id"] = "one".into();
+    assert!(decode(&document).unwrap_err().to_string().contains("a record of `tasks`"));
+    assert!(Snapshot::decode(b"{").is_err());
 }
