@@ -1,12 +1,15 @@
-//! A bank's ledger: a model of the application's own, with its rules, queries and watch.
+//! A bank's ledger: a model of the application's own, with its rules, queries, watch, tokens and table in SQL.
 //!
 //! ```sh
 //! cargo run -p netdb --example ledger
 //! ```
 
 use netdb::base::ChannelName;
+use std::ops::ControlFlow;
+
 use netdb::cortex::{
-    Applied, Change, Changes, Filter, Fold, FoldError, Folded, Query, Record, Table, WriteError, Written,
+    Applied, Change, Changes, Column, Filter, Fold, FoldError, Folded, Query, Record, Row, RowSink,
+    RowsRequest, Table, Tabular, Value, ValueType, WriteError, Written,
 };
 use netdb::redex::{AppendError, AppendRequest, ChannelEvents, EventInput, EventRef};
 use netdb::{ErrorPolicy, NetDb};
@@ -118,6 +121,44 @@ impl Fold for Ledger {
     }
 }
 
+/// What SQL sees: the table `accounts`.
+impl Tabular for Ledger {
+    fn columns(&self) -> &[Column] {
+        const COLUMNS: &[Column] = &[
+            Column::new("id", ValueType::U64, "what names the account").key(),
+            Column::new("owner", ValueType::Text, "whose it is"),
+            Column::new("balance", ValueType::I64, "in cents"),
+        ];
+        COLUMNS
+    }
+
+    fn count(&self, accounts: &Table<Account>) -> usize {
+        accounts.len()
+    }
+
+    fn rows(
+        &self,
+        accounts: &Table<Account>,
+        request: &RowsRequest,
+        sink: &mut RowSink<'_>,
+    ) -> ControlFlow<()> {
+        match request.numbers(0) {
+            Some(ids) => ids.filter_map(|id| accounts.get(id)).try_for_each(|account| sink(&**account)),
+            None => accounts.iter().try_for_each(|account| sink(&**account)),
+        }
+    }
+}
+
+impl Row for Account {
+    fn value(&self, column: usize) -> Value<'_> {
+        match column {
+            0 => self.id.into(),
+            1 => self.owner.as_str().into(),
+            _ => self.balance.into(),
+        }
+    }
+}
+
 /// Which accounts are wanted.
 #[derive(Debug, Clone, Default)]
 struct AccountFilter {
@@ -141,9 +182,10 @@ fn book(bank: &Folded<Ledger>, booking: &Booking) -> Result<Written<Ledger>, App
     bank.submit(&AppendRequest { parts: &parts, ..AppendRequest::default() })
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let channel = ChannelName::new("bank/bookings")?;
-    let db = NetDb::builder().in_memory().with_model(Ledger { channel }, ErrorPolicy::Stop).open()?;
+    let db = NetDb::builder().in_memory().with_table(Ledger { channel }, ErrorPolicy::Stop).open()?;
     let bank = db.model::<Ledger>()?;
 
     let owners = Query::from(AccountFilter { owner: Some("Ada".to_owned()) });
@@ -174,6 +216,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(update) = watch.try_next()? {
         println!("the watch on Ada's accounts saw {:?}", update.results.to_vec());
     }
+
+    // Whoever is given the token of a write sees it, too.
+    let deposited = book(&bank, &Booking::Deposited { account: 2, cents: 500 })?;
+    let token = deposited.token().ok_or("the booking was rejected")?;
+    bank.reached(&token)?.await?;
+    println!("{}", db.sql("select id, owner, balance / 100.0 as euros from accounts order by id").await?);
     db.close()?;
     Ok(())
 }
