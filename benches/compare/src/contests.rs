@@ -4,10 +4,10 @@ use netdb_benches::harness::Sample;
 use netdb_benches::prepared::Entries;
 use netdb_benches::report::Unit;
 use netdb_benches::session::Setting;
-use netdb_benches::{Result, append, read, tail};
+use netdb_benches::{Result, append, fold, read, tail};
 use redex::Ack;
 
-use crate::{Side, mesh, wal};
+use crate::{Side, mesh, tasks, wal};
 
 /// One workload of ours and what peers do for the same promise.
 #[derive(Clone, Copy)]
@@ -28,8 +28,17 @@ const fn events(
     Contest { name, what, unit: Unit::EventsPerSecond, ours, peers }
 }
 
+const fn micros(
+    name: &'static str,
+    what: &'static str,
+    ours: fn(&Setting) -> Result<Sample>,
+    peers: &'static [Side],
+) -> Contest {
+    Contest { name, what, unit: Unit::Microseconds, ours, peers }
+}
+
 /// All contests, in the order in which they run.
-pub(crate) const CONTESTS: [Contest; 12] = [
+pub(crate) const CONTESTS: [Contest; 19] = [
     events(
         "append-memory",
         "1 thread, in memory (ours is visible to readers when synced, net-mesh at once)",
@@ -115,4 +124,41 @@ pub(crate) const CONTESTS: [Contest; 12] = [
         ours: tail::latency,
         peers: &[("net-mesh tail", mesh::tail_latency)],
     },
+    events(
+        "fold-create",
+        "tasks in one burst, in memory, until the last is in the state (ours with indexes, and signed)",
+        |s| fold::create(s, false),
+        &[("net-mesh tasks", tasks::create)],
+    ),
+    micros(
+        "fold-read-own-write",
+        "a task in memory, created and in the state (ours is signed before)",
+        fold::read_own_write,
+        &[("net-mesh wait_for_seq", tasks::read_own_write)],
+    ),
+    micros(
+        "fold-find-unique",
+        "one of many tasks by id (ours on a snapshot, net-mesh under its lock)",
+        fold::find_unique,
+        &[("net-mesh find_unique", tasks::find_unique)],
+    ),
+    micros(
+        "fold-ten-newest",
+        "the ten newest of a status",
+        fold::ten_newest,
+        &[("net-mesh query", tasks::ten_newest)],
+    ),
+    micros(
+        "fold-third",
+        "a third of all tasks (ours in order and shared, net-mesh as copies)",
+        fold::a_third,
+        &[("net-mesh find_many", tasks::a_third)],
+    ),
+    micros("fold-count", "the tasks of a status", fold::count, &[("net-mesh count_where", tasks::count)]),
+    micros(
+        "fold-watch-latency",
+        "from a write in memory to a watch of ten, beside many tasks (ours is signed before)",
+        fold::watch_latency,
+        &[("net-mesh watch", tasks::watch_latency)],
+    ),
 ];

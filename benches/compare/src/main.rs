@@ -21,6 +21,7 @@ use netdb_benches::session::{Session, SessionOptions, Setting};
 
 mod contests;
 mod mesh;
+mod tasks;
 mod wal;
 
 use contests::{CONTESTS, Contest};
