@@ -21,6 +21,7 @@ type Add =
 struct Model {
     handle: Box<dyn Any + Send + Sync>,
     /// The model as a table, if it is one.
+    #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "only SQL looks at tables"))]
     table: Option<Arc<dyn ModelTable>>,
 }
 

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base::{ChannelName, Doors, ManualClock, SeededRandom, SimulatedDisk, Timestamp};
-use cortex::{Applied, Changes, ErrorPolicy, Fold, FoldError, Folded, RunMode, Runner, RunnerOptions};
+use cortex::{
+    Applied, Changes, ErrorPolicy, Fold, FoldError, Folded, RunMode, Runner, RunnerOptions, Written,
+};
 use redex::{AppendRequest, ChannelEvents, EventInput, FlusherMode, LogOptions, Store};
 
 /// Sums numbers; `poison` cannot be applied, `panic` panics, other kinds are ignored.
@@ -79,12 +81,16 @@ impl World {
         Self { clock, store, runner, sum }
     }
 
-    pub fn write(&self, kind: &str, payload: &str) -> cortex::Written<Sum> {
-        let channel = channel("numbers");
-        let events = [EventInput::new(kind, payload.as_bytes())];
-        let parts = [ChannelEvents { channel: &channel, events: &events }];
-        self.sum.submit(&AppendRequest { parts: &parts, ..AppendRequest::default() }).unwrap()
+    pub fn write(&self, kind: &str, payload: &str) -> Written<Sum> {
+        write(&self.sum, kind, payload)
     }
+}
+
+pub fn write(sum: &Folded<Sum>, kind: &str, payload: &str) -> Written<Sum> {
+    let channel = channel("numbers");
+    let events = [EventInput::new(kind, payload.as_bytes())];
+    let parts = [ChannelEvents { channel: &channel, events: &events }];
+    sum.submit(&AppendRequest { parts: &parts, ..AppendRequest::default() }).unwrap()
 }
 
 pub fn channel(name: &str) -> ChannelName {

@@ -34,6 +34,42 @@ fn a_fold_on_a_thread_reaches_what_is_waited_for_by_a_future() {
 }
 
 #[test]
+fn many_writers_read_their_own_writes_while_others_watch() {
+    const WRITERS: i64 = 8;
+    const WRITES: i64 = 200;
+    // With a clock on which waiting takes time.
+    let doors = base::Doors::memory();
+    let store = redex::Store::open("/node".as_ref(), &doors, &redex::LogOptions::default()).unwrap();
+    let runner = cortex::Runner::new(store.main().reader(), doors.clock.clone(), Default::default());
+    let writer = std::sync::Arc::new(store.main().clone());
+    let sum = runner.add(crate::counter::Sum, ErrorPolicy::Stop, Some(writer)).unwrap();
+    runner.start();
+    let (_, mut subscription) = sum.subscribe().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| {
+                for written in 1..=WRITES {
+                    assert_eq!(
+                        crate::counter::write(&sum, "number", "1").applied().unwrap(),
+                        Applied::Changed
+                    );
+                    assert!(sum.snapshot().unwrap().state >= written);
+                }
+            });
+        }
+        scope.spawn(|| {
+            let mut seen = 0;
+            while seen < WRITERS * WRITES {
+                let news = subscription.next_blocking(&*doors.clock).unwrap();
+                seen += news.changes.unwrap().iter().sum::<i64>();
+                assert_eq!(news.snapshot.state, seen);
+            }
+        });
+    });
+    assert_eq!(sum.snapshot().unwrap().state, WRITERS * WRITES);
+}
+
+#[test]
 fn an_outcome_says_what_the_event_did() {
     let world = World::new(ErrorPolicy::SkipAndRecord);
     assert_eq!(world.write("number", "0").applied().unwrap(), Applied::Unchanged);
