@@ -6,6 +6,7 @@ pub mod tasks;
 mod guard;
 mod orders;
 mod text;
+mod times;
 mod write;
 
 pub use guard::Guard;

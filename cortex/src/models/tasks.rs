@@ -10,7 +10,6 @@ mod types;
 
 pub use events::TaskCommand;
 pub use fold::TasksFold;
-pub(crate) use query::is_within;
 pub use query::{TaskFilter, TaskQuery};
 pub use state::TasksState;
 pub use types::{Task, TaskStatus};

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use base::Timestamp;
 
 use super::{Memory, MemoryGroup};
-use crate::models::tasks::is_within;
 use crate::models::text::Needle;
-use crate::models::{CREATED, UPDATED};
+use crate::models::times::Times;
 use crate::query::{Filter, Query};
 
 /// Which memories are wanted: those that fulfil everything that is set. Times include both ends.
@@ -20,8 +19,7 @@ pub struct MemoryFilter {
     /// Sets of tags; of each set a wanted memory has one at least.
     tags: Vec<BTreeSet<Arc<str>>>,
     pinned: Option<bool>,
-    created: (Option<Timestamp>, Option<Timestamp>),
-    updated: (Option<Timestamp>, Option<Timestamp>),
+    times: Times,
 }
 
 /// A question about memories.
@@ -86,28 +84,28 @@ impl MemoryFilter {
     /// Wants only those created at a time or later.
     #[must_use]
     pub fn created_from(mut self, time: Timestamp) -> Self {
-        self.created.0 = Some(time);
+        self.times.created.0 = Some(time);
         self
     }
 
     /// Wants only those created at a time or earlier.
     #[must_use]
     pub fn created_to(mut self, time: Timestamp) -> Self {
-        self.created.1 = Some(time);
+        self.times.created.1 = Some(time);
         self
     }
 
     /// Wants only those changed at a time or later.
     #[must_use]
     pub fn updated_from(mut self, time: Timestamp) -> Self {
-        self.updated.0 = Some(time);
+        self.times.updated.0 = Some(time);
         self
     }
 
     /// Wants only those changed at a time or earlier.
     #[must_use]
     pub fn updated_to(mut self, time: Timestamp) -> Self {
-        self.updated.1 = Some(time);
+        self.times.updated.1 = Some(time);
         self
     }
 }
@@ -118,8 +116,7 @@ impl Filter<Memory> for MemoryFilter {
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&memory.id))
             && self.source.as_ref().is_none_or(|source| memory.source == *source)
             && self.tags.iter().all(|set| memory.tags.iter().any(|tag| set.contains(tag)))
-            && is_within(self.created, memory.created)
-            && is_within(self.updated, memory.updated)
+            && self.times.include(memory.created, memory.updated)
             && self.content.as_ref().is_none_or(|needle| needle.is_in(&memory.content))
     }
 
@@ -138,15 +135,10 @@ impl Filter<Memory> for MemoryFilter {
     }
 
     fn ranks(&self, order: usize) -> (Option<i64>, Option<i64>) {
-        let (from, to) = match order {
-            CREATED => self.created,
-            UPDATED => self.updated,
-            _ => (None, None),
-        };
-        (from.map(Timestamp::as_nanos), to.map(Timestamp::as_nanos))
+        self.times.ranks(order)
     }
 
     fn is_exact(&self) -> bool {
-        self.content.is_none() && self.created == (None, None) && self.updated == (None, None)
+        self.content.is_none() && self.times.are_any()
     }
 }

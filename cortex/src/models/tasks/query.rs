@@ -6,7 +6,7 @@ use base::Timestamp;
 
 use super::{Task, TaskStatus};
 use crate::models::text::Needle;
-use crate::models::{CREATED, UPDATED};
+use crate::models::times::Times;
 use crate::query::{Filter, Query};
 
 /// Which tasks are wanted: those that fulfil everything that is set. Times include both ends.
@@ -24,8 +24,7 @@ pub struct TaskFilter {
     ids: Option<BTreeSet<u64>>,
     status: Option<TaskStatus>,
     title: Option<Needle>,
-    created: (Option<Timestamp>, Option<Timestamp>),
-    updated: (Option<Timestamp>, Option<Timestamp>),
+    times: Times,
 }
 
 /// A question about tasks.
@@ -61,28 +60,28 @@ impl TaskFilter {
     /// Wants only those created at a time or later.
     #[must_use]
     pub fn created_from(mut self, time: Timestamp) -> Self {
-        self.created.0 = Some(time);
+        self.times.created.0 = Some(time);
         self
     }
 
     /// Wants only those created at a time or earlier.
     #[must_use]
     pub fn created_to(mut self, time: Timestamp) -> Self {
-        self.created.1 = Some(time);
+        self.times.created.1 = Some(time);
         self
     }
 
     /// Wants only those changed at a time or later.
     #[must_use]
     pub fn updated_from(mut self, time: Timestamp) -> Self {
-        self.updated.0 = Some(time);
+        self.times.updated.0 = Some(time);
         self
     }
 
     /// Wants only those changed at a time or earlier.
     #[must_use]
     pub fn updated_to(mut self, time: Timestamp) -> Self {
-        self.updated.1 = Some(time);
+        self.times.updated.1 = Some(time);
         self
     }
 }
@@ -91,8 +90,7 @@ impl Filter<Task> for TaskFilter {
     fn matches(&self, task: &Task) -> bool {
         self.status.is_none_or(|status| task.status == status)
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&task.id))
-            && is_within(self.created, task.created)
-            && is_within(self.updated, task.updated)
+            && self.times.include(task.created, task.updated)
             && self.title.as_ref().is_none_or(|needle| needle.is_in(&task.title))
     }
 
@@ -105,20 +103,10 @@ impl Filter<Task> for TaskFilter {
     }
 
     fn ranks(&self, order: usize) -> (Option<i64>, Option<i64>) {
-        let (from, to) = match order {
-            CREATED => self.created,
-            UPDATED => self.updated,
-            _ => (None, None),
-        };
-        (from.map(Timestamp::as_nanos), to.map(Timestamp::as_nanos))
+        self.times.ranks(order)
     }
 
     fn is_exact(&self) -> bool {
-        self.title.is_none() && self.created == (None, None) && self.updated == (None, None)
+        self.title.is_none() && self.times.are_any()
     }
-}
-
-/// Tells whether a time lies within bounds, both of which it may equal.
-pub(crate) fn is_within((from, to): (Option<Timestamp>, Option<Timestamp>), time: Timestamp) -> bool {
-    from.is_none_or(|from| time >= from) && to.is_none_or(|to| time <= to)
 }
