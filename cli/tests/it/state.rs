@@ -1,5 +1,7 @@
 //! `task`, `memory` and `watch`.
 
+use std::io::Write as _;
+
 use crate::support::{Killed, Place, collect, signal, values, wait_for};
 
 fn one(place: &Place, arguments: &[&str]) -> serde_json::Value {
@@ -109,4 +111,34 @@ fn a_watch_follows_writers_in_other_processes() {
         .collect();
     let expected = [("inserted", 1), ("inserted", 2), ("removed", 1)];
     assert_eq!(changes, expected.map(|(change, id)| (change.to_owned(), id)));
+}
+
+#[test]
+fn what_was_durable_before_a_kill_is_in_the_state_after_it() {
+    const TASKS: u64 = 20_000;
+    let place = Place::new();
+    let line =
+        |id| format!("{{\"type\":\"task.created\",\"data\":{{\"id\":{id},\"title\":\"task {id}\"}}}}\n");
+    let input: String = (0..TASKS).map(line).collect();
+    let counted = || {
+        let run = place.run(&["sql", "--format", "csv", "-c", "select count(*), max(version) from tasks"]);
+        let (tasks, newest) = run.stdout.lines().nth(1)?.split_once(',')?;
+        Some((tasks.parse::<u64>().unwrap(), newest.parse::<u64>().ok()?))
+    };
+
+    let mut command = place.command(&["import", "--channel", "cortex/tasks", "-"]);
+    let mut child = Killed(command.stdin(std::process::Stdio::piped()).spawn().unwrap());
+    let mut stdin = child.0.stdin.take().unwrap();
+    stdin.write_all(&input.as_bytes()[..input.len() / 2]).unwrap();
+    let (before, _) = wait_for(counted);
+    drop(child);
+    drop(stdin);
+
+    let (tasks, newest) = counted().unwrap();
+    assert!(tasks >= before && tasks < TASKS, "{tasks} tasks, {before} before the kill");
+    assert_eq!(newest + 1, tasks, "each event made a task");
+    assert_eq!(place.events("cortex/tasks").len() as u64, tasks);
+    let run = place.run_with(&["import", "--channel", "cortex/tasks", "-"], input.as_bytes());
+    assert_eq!(run.stdout, format!("acknowledged {TASKS}\n"), "{run:?}");
+    assert_eq!(counted(), Some((TASKS, TASKS - 1)));
 }
