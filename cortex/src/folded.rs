@@ -16,7 +16,7 @@ use crate::limits::{LAG_MAX, WAITS_MAX};
 use crate::metrics::ModelMetrics;
 use crate::runner::{RunnerShared, deadline};
 use crate::subscription::Subscription;
-use crate::{Applied, Fold, WriteToken};
+use crate::{Applied, Fold, FoldError, WriteToken};
 
 /// A fold that runs, and the way to write what it folds. Cloning shares it.
 pub struct Folded<F: Fold> {
@@ -174,7 +174,12 @@ impl<F: Fold> Folded<F> {
     pub fn reached(&self, token: &WriteToken) -> Result<Reached<F>, WaitError> {
         self.check(token)?;
         let permit = self.permit()?;
-        Ok(Reached { model: self.clone(), position: token.position, waker: None, _permit: permit })
+        Ok(self.reached_by(token, Some(permit)))
+    }
+
+    /// Waits with a permit, or without one: whoever wrote waits for its own write only.
+    fn reached_by(&self, token: &WriteToken, permit: Option<Permit>) -> Reached<F> {
+        Reached { model: self.clone(), position: token.position, waker: None, _permit: permit }
     }
 
     /// Returns what one event did, once it is folded; of events that are not among the newest 65,536 unusual
@@ -184,11 +189,8 @@ impl<F: Fold> Folded<F> {
     ///
     /// [`WaitError::Skipped`] when it was left out.
     pub fn outcome(&self, channel: &ChannelName, seq: Seq) -> Result<Applied, WaitError> {
-        self.host.look().outcome(channel, seq).map_err(|skipped| WaitError::Skipped {
-            channel: skipped.channel.clone(),
-            seq: skipped.seq,
-            reason: skipped.reason.clone(),
-        })
+        let outcome = self.host.look().outcome(channel, seq);
+        outcome.map_err(|FoldError { reason }| WaitError::Skipped { channel: channel.clone(), seq, reason })
     }
 
     /// Refuses a token that can never be reached.
@@ -342,7 +344,7 @@ pub struct Reached<F: Fold> {
     model: Folded<F>,
     position: Position,
     waker: Option<u64>,
-    _permit: Permit,
+    _permit: Option<Permit>,
 }
 
 impl<F: Fold> Future for Reached<F> {
@@ -392,15 +394,18 @@ impl<F: Fold> Written<F> {
         self.ticket.wait(Ack::Durable).into_result()
     }
 
-    /// Blocks until the write is durable and in the state; returns what its first event did.
+    /// Blocks until the write is durable and in the state; returns what its first event did, if
+    /// it is one that this model folds.
     ///
     /// # Errors
     ///
     /// [`WriteError`] with what went wrong in the log, or in the fold.
     pub fn applied(&self) -> Result<Applied, WriteError> {
         let appended = self.durable()?;
-        self.wait(&appended)?;
-        self.outcome(&appended)
+        let log = self.model.runner.reader.id();
+        let token = WriteToken { log, incarnation: self.incarnation, position: appended.at.position() };
+        self.model.wait_until(&token, None)?;
+        outcome(&self.model, &appended)
     }
 
     /// Completes once the write is durable and in the state; returns what its first event did. No thread is
@@ -416,27 +421,8 @@ impl<F: Fold> Written<F> {
         let appended = ticket.acknowledged(Ack::Durable).await.into_result()?;
         let log = model.runner.reader.id();
         let token = WriteToken { log, incarnation, position: appended.at.position() };
-        model.reached_for(&token, &appended).await?;
+        model.reached_by(&token, None).await?;
         outcome(&model, &appended)
-    }
-
-    fn wait(&self, appended: &Appended) -> Result<(), WaitError> {
-        let log = self.model.runner.reader.id();
-        let token = WriteToken { log, incarnation: self.incarnation, position: appended.at.position() };
-        self.model.wait_until(&token, None)
-    }
-
-    fn outcome(&self, appended: &Appended) -> Result<Applied, WriteError> {
-        outcome(&self.model, appended)
-    }
-}
-
-impl<F: Fold> Folded<F> {
-    /// Waits without a permit: the writer knows that its own write arrives.
-    fn reached_for(&self, token: &WriteToken, _: &Appended) -> Reached<F> {
-        self.waits.count.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit(Arc::clone(&self.waits));
-        Reached { model: self.clone(), position: token.position, waker: None, _permit: permit }
     }
 }
 

@@ -32,6 +32,9 @@ pub struct SkippedEvent {
     pub reason: String,
 }
 
+/// What an event did, or why it was left out.
+pub(crate) type EventOutcome = Result<Applied, FoldError>;
+
 /// What the runner knows of a fold.
 pub(crate) trait Host: Send + Sync {
     fn name(&self) -> &str;
@@ -68,8 +71,9 @@ pub(crate) struct Core<F: Fold> {
     /// Behind the newest event that was applied.
     pub applied: Position,
     pub stopped: Option<FoldStopped>,
-    /// The newest outcomes other than the usual one.
-    outcomes: VecDeque<(ChannelName, Seq, Applied)>,
+    /// The newest outcomes other than the usual one, and their keys, the oldest first.
+    outcomes: BTreeMap<(Seq, ChannelName), EventOutcome>,
+    outcomes_in_order: VecDeque<(Seq, ChannelName)>,
     pub skipped: VecDeque<SkippedEvent>,
     pub changes: ChangeLog<F::Change>,
     wakers: BTreeMap<u64, (Position, Waker)>,
@@ -121,7 +125,8 @@ impl<F: Fold> Hosted<F> {
             folded: from.position,
             applied: from.position,
             stopped: None,
-            outcomes: VecDeque::new(),
+            outcomes: BTreeMap::new(),
+            outcomes_in_order: VecDeque::new(),
             skipped: VecDeque::new(),
             changes: ChangeLog { changes: VecDeque::new(), first: 0, watchers: 0 },
             wakers: BTreeMap::new(),
@@ -160,7 +165,7 @@ impl<F: Fold> Hosted<F> {
             Ok(Ok(other)) => {
                 core.applied = event.index.position_after();
                 self.metrics.ignored.add(u64::from(other == Applied::Ignored));
-                core.note_outcome(channel, seq, other);
+                core.note_outcome(channel, seq, Ok(other));
             }
             Ok(Err(error)) if self.policy == ErrorPolicy::SkipAndRecord => core.skip(self, event, error),
             Ok(Err(FoldError { reason })) => {
@@ -182,11 +187,14 @@ impl<F: Fold> Hosted<F> {
 }
 
 impl<F: Fold> Core<F> {
-    fn note_outcome(&mut self, channel: ChannelName, seq: Seq, applied: Applied) {
-        if self.outcomes.len() == OUTCOMES_MAX {
-            self.outcomes.pop_front();
+    fn note_outcome(&mut self, channel: ChannelName, seq: Seq, outcome: EventOutcome) {
+        if self.outcomes_in_order.len() == OUTCOMES_MAX
+            && let Some(oldest) = self.outcomes_in_order.pop_front()
+        {
+            self.outcomes.remove(&oldest);
         }
-        self.outcomes.push_back((channel, seq, applied));
+        self.outcomes_in_order.push_back((seq, channel.clone()));
+        self.outcomes.insert((seq, channel), outcome);
     }
 
     fn skip(&mut self, host: &Hosted<F>, event: &EventRef<'_>, error: FoldError) {
@@ -195,6 +203,7 @@ impl<F: Fold> Core<F> {
             "event skipped"
         );
         host.metrics.skipped.add(1);
+        self.note_outcome(event.channel.clone(), event.seq, Err(error.clone()));
         if self.skipped.len() == SKIPPED_MAX {
             self.skipped.pop_front();
         }
@@ -209,14 +218,9 @@ impl<F: Fold> Core<F> {
     }
 
     /// Returns what an event did, as far as that is remembered.
-    pub(crate) fn outcome(&self, channel: &ChannelName, seq: Seq) -> Result<Applied, &SkippedEvent> {
-        let is_it = |name: &ChannelName, number: Seq| number == seq && name == channel;
-        if let Some(skipped) = self.skipped.iter().rev().find(|skipped| is_it(&skipped.channel, skipped.seq))
-        {
-            return Err(skipped);
-        }
-        let found = self.outcomes.iter().rev().find(|(name, number, _)| is_it(name, *number));
-        Ok(found.map_or(Applied::Changed, |(_, _, applied)| applied.clone()))
+    pub(crate) fn outcome(&self, channel: &ChannelName, seq: Seq) -> EventOutcome {
+        let known = self.outcomes.get(&(seq, channel.clone()));
+        known.cloned().unwrap_or(Ok(Applied::Changed))
     }
 
     /// Notes whom to wake once everything below `position` is folded; returns the note's id.

@@ -82,6 +82,39 @@ fn an_outcome_says_what_the_event_did() {
 }
 
 #[test]
+fn the_newest_unusual_outcomes_are_remembered() {
+    let world = World::new(ErrorPolicy::SkipAndRecord);
+    let most = cortex::limits::OUTCOMES_MAX as u64;
+    for _ in 0..most {
+        drop(world.write("number", "0"));
+    }
+    drop(world.write("poison", ""));
+    world.write("number", "1").applied().unwrap();
+    let outcome = |seq| world.sum.outcome(&crate::counter::channel("numbers"), base::Seq(seq));
+    assert_eq!(outcome(0), Ok(Applied::Changed), "the oldest is forgotten");
+    assert_eq!(outcome(1), Ok(Applied::Unchanged));
+    assert_eq!(outcome(most - 1), Ok(Applied::Unchanged));
+    assert!(matches!(outcome(most), Err(WaitError::Skipped { .. })));
+    assert_eq!(outcome(most + 1), Ok(Applied::Changed));
+}
+
+#[test]
+fn a_writer_that_awaits_its_own_write_takes_nobodys_place() {
+    let world = World::new(ErrorPolicy::Stop);
+    world.sum.set_waits_max(1);
+    let written = world.write("number", "1");
+    let token = written.token().unwrap();
+    written.durable().unwrap();
+    let mut own = std::pin::pin!(written.applied_async());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(own.as_mut().poll(&mut context).is_pending(), "nobody has folded it yet");
+    let other = world.sum.reached(&token).unwrap();
+    world.runner.step();
+    block_on(other).unwrap();
+    assert_eq!(block_on(own).unwrap(), Applied::Changed);
+}
+
+#[test]
 fn neither_watermark_freezes_at_a_skipped_event() {
     let world = World::new(ErrorPolicy::SkipAndRecord);
     world.write("number", "1").applied().unwrap();
