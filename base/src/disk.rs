@@ -94,6 +94,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Kind [`io::ErrorKind::WouldBlock`] when somebody else holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
 
+    /// Tells whether everything here is gone when the process ends, so that syncing makes nothing safer.
+    fn is_volatile(&self) -> bool {
+        false
+    }
+
     /// Tells whether somebody holds the lock on a file; `false` when there is no such file.
     ///
     /// The probe may hold the lock for an instant, so that [`lock`](Self::lock) can meet it.

@@ -401,8 +401,10 @@ impl<F: Fold> Written<F> {
     ///
     /// [`WriteError`] with what went wrong in the log, or in the fold.
     pub fn applied(&self) -> Result<Applied, WriteError> {
-        let appended = self.durable()?;
-        let log = self.model.runner.reader.id();
+        let runner = &self.model.runner;
+        let position = |durable: &Result<Appended, AppendError>| Some(durable.as_ref().ok()?.at.position());
+        let appended = runner.write_and_fold(|| self.durable(), position)?;
+        let log = runner.reader.id();
         let token = WriteToken { log, incarnation: self.incarnation, position: appended.at.position() };
         self.model.wait_until(&token, None)?;
         outcome(&self.model, &appended)

@@ -4,6 +4,7 @@
 //! its [`Folded`] handle: a [`Snapshot`] shows the state at one position, a [`WriteToken`] says which state includes
 //! a write, and a [`Subscription`] follows what changes. A [`Tabular`] fold shows its state as a table.
 
+mod bell;
 mod cut;
 mod error;
 mod fold;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base::{Classify as _, Clock, Position};
 use redex::{Bounds, Channels, LogReader, LogWriter, ReadError, Selection, Tail};
 
+use crate::bell::Bell;
 use crate::error::FoldStopped;
 use crate::host::{Host, Hosted};
 use crate::{ErrorPolicy, Fold, Folded, OpenError, RunnerCut, Snapshot};
@@ -44,6 +45,7 @@ pub(crate) struct RunnerShared {
     core: Mutex<RunnerCore>,
     /// Everything below was read for all folds.
     folded: AtomicU64,
+    bell: Bell,
 }
 
 /// What the one who folds holds.
@@ -65,6 +67,7 @@ impl Runner {
             options,
             core: Mutex::new(core),
             folded: AtomicU64::new(0),
+            bell: Bell::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -189,11 +192,11 @@ impl RunnerShared {
         self.reader.visible().0.saturating_sub(self.folded().0)
     }
 
-    /// Folds on this thread until `position` is reached, if nobody else folds. Returns whether it did.
-    pub(crate) fn help(&self, position: Position) -> bool {
-        let Ok(mut core) = self.core.try_lock() else { return false };
-        self.fold_through(&mut core, position);
-        true
+    /// Folds on this thread until `position` is reached, if nobody else folds.
+    pub(crate) fn help(&self, position: Position) {
+        if let Ok(mut core) = self.core.try_lock() {
+            self.fold_through(&mut core, position);
+        }
     }
 
     /// Folds until `position` is reached, whatever becomes visible meanwhile.
@@ -202,13 +205,33 @@ impl RunnerShared {
         core.hosts.iter().for_each(|host| host.wake());
     }
 
+    /// Runs a write and folds it on this thread; the thread that folds sleeps on, if that leaves nothing for it.
+    pub(crate) fn write_and_fold<T>(
+        &self,
+        write: impl FnOnce() -> T,
+        position: impl FnOnce(&T) -> Option<Position>,
+    ) -> T {
+        self.bell.silenced(
+            &self.reader,
+            || self.folded(),
+            || {
+                let written = write();
+                if let Some(position) = position(&written) {
+                    self.help(position);
+                }
+                written
+            },
+        )
+    }
+
     fn run(&self) {
+        self.bell.is_for_this_thread();
         loop {
             self.fold_all(&mut self.core());
             if self.core().ended {
                 return;
             }
-            self.reader.wait_beyond(self.folded(), None);
+            self.bell.sleep(&self.reader, self.folded());
         }
     }
 

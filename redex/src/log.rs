@@ -166,7 +166,7 @@ impl Log {
         })
     }
 
-    /// Makes everything appended so far durable, and returns the position reached.
+    /// Makes everything appended so far durable and signed, and returns the position reached.
     ///
     /// # Errors
     ///
@@ -178,12 +178,16 @@ impl Log {
         let need = Need { epoch: stage.epoch, position: stage.state.position() };
         drop(stage);
         self.shared.wait(need, Ack::Durable);
-        match self.shared.progress.lock().verdict(need, Ack::Durable) {
+        let verdict = self.shared.progress.lock().verdict(need, Ack::Durable);
+        match verdict {
             Some(progress::Verdict::Failed(reason)) => {
                 Err(AppendError::Rejected { reason, position: need.position })
             }
             Some(progress::Verdict::Unknown(cause)) => Err(AppendError::Unknown { cause }),
-            _ => Ok(need.position),
+            _ => {
+                self.shared.sign_if_volatile();
+                Ok(need.position)
+            }
         }
     }
 
@@ -260,6 +264,18 @@ impl Shared {
         self.stage()
     }
 
+    /// Returns the effort that `ack` takes: on a volatile disk, what is written is as safe as it gets.
+    fn effort(&self, ack: Ack) -> Ack {
+        if self.doors.disk.is_volatile() { Ack::Written } else { ack }
+    }
+
+    /// Signs what a volatile log has let readers see unsigned.
+    fn sign_if_volatile(&self) {
+        if self.doors.disk.is_volatile() {
+            self.commit_in_turn(Ack::Durable);
+        }
+    }
+
     /// Blocks until something is settled about `need`; commits if nobody else does.
     fn wait(&self, need: Need, ack: Ack) {
         let mut progress = self.progress.lock();
@@ -273,13 +289,14 @@ impl Shared {
                 continue;
             }
             drop(progress);
-            self.round(ack);
+            self.round(self.effort(ack));
             progress = self.progress.lock();
         }
     }
 
-    /// Commits what is staged, for everybody. Returns `false` without doing anything when somebody else commits.
-    fn round(&self, ack: Ack) -> bool {
+    /// Commits what is staged, for everybody, with so much effort. Returns `false` without doing anything when
+    /// somebody else commits.
+    fn round(&self, effort: Ack) -> bool {
         {
             let mut progress = self.progress.lock();
             if progress.committing {
@@ -292,7 +309,8 @@ impl Shared {
         }
         let _let_go = LetGo(self);
         let mut committer = self.committer();
-        let sync = ack == Ack::Durable || self.progress.lock().wants_durable();
+        let sync = effort == Ack::Durable
+            || (self.progress.lock().wants_durable() && self.effort(Ack::Durable) == Ack::Durable);
         let entries = self.take_staged(&committer, sync);
         if let Err(stopped) = self.commit(&mut committer, entries, sync) {
             self.stopped(&committer, stopped);
@@ -336,14 +354,19 @@ impl Shared {
             })?;
         }
         let unsynced = committer.synced < committer.state.position();
-        if sync && unsynced {
+        if !unsynced {
+            return Ok(());
+        }
+        if sync || committer.is_volatile() {
             committer.sync()?;
+        }
+        if sync {
             // Whoever stages from here on sees whether the deadline still stands.
             let stage = self.stage();
             if stage.is_empty() {
                 self.disarm();
             }
-        } else if unsynced {
+        } else {
             self.arm();
         }
         Ok(())
@@ -433,7 +456,8 @@ impl Shared {
             (progress.has_wakers(), progress.wants_durable())
         };
         if awaited {
-            self.commit_in_turn(if durable_awaited { Ack::Durable } else { Ack::Written });
+            let ack = if durable_awaited { Ack::Durable } else { Ack::Written };
+            self.commit_in_turn(self.effort(ack));
         }
         let now = self.doors.clock.monotonic();
         let due = self.deadline().is_some_and(|deadline| deadline <= now);

@@ -62,6 +62,8 @@ pub struct Scan {
     seen: Option<Seen>,
     /// Whether the scan has met its own bound, so that nothing behind it matters.
     bounded: bool,
+    /// Where reading forward stands; before it began, where an earlier scan ended.
+    mark: Option<Mark>,
     statistics: ScanStatistics,
     done: bool,
 }
@@ -98,6 +100,13 @@ impl Scope {
     }
 }
 
+/// The place of a frame behind which nothing was read yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    segment: u64,
+    offset: u64,
+}
+
 /// What reading forward came to.
 enum Step {
     Chunk(Chunk),
@@ -127,6 +136,7 @@ impl Scan {
             remaining: selection.limit.unwrap_or(u64::MAX),
             seen: None,
             bounded: false,
+            mark: None,
             statistics: ScanStatistics::default(),
             done: plan.is_empty(),
             plan,
@@ -136,6 +146,17 @@ impl Scan {
             scan.keep_last(last, bound)?;
         }
         Ok(scan)
+    }
+
+    /// Goes on where an earlier scan of the same selection ended, which read everything before the wanted
+    /// indexes: there is no need to look for the place.
+    pub(crate) fn going_on_at(self, mark: Option<Mark>) -> Self {
+        Self { mark, ..self }
+    }
+
+    /// Returns where reading forward stands.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        self.mark
     }
 
     /// Returns the number that a channel stood at as of a position.
@@ -248,6 +269,7 @@ impl Scan {
             false => self.step_forward(&mut window),
         };
         self.statistics.index_blocks += std::mem::take(&mut window.points.blocks_read);
+        self.mark = Some(Mark { segment: window.segment.number, offset: window.frames.offset() });
         if stepped? {
             self.current = Some(window);
         }
@@ -264,7 +286,13 @@ impl Scan {
         let sought = self.seek(segment, &mut points);
         self.statistics.index_blocks += std::mem::take(&mut points.blocks_read);
         if let Some((segment, place)) = sought? {
-            self.current = Window::open(&self.segments, segment, points, place, self.selection.reverse)?;
+            let mut window = Window::open(&self.segments, segment, points, place, self.selection.reverse)?;
+            if let (Some(window), Some(mark)) = (&mut window, self.mark)
+                && mark.segment == window.segment.number
+            {
+                window.frames.go_on_at(mark.offset);
+            }
+            self.current = window;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use base::Position;
 
 use crate::error::ReadError;
 use crate::reader::Beyond;
+use crate::scan::Mark;
 use crate::{Chunk, Event, LogReader, Selection};
 
 /// Bytes of events, as they are in memory, after which a batch is given out.
@@ -20,13 +21,15 @@ pub struct Tail {
     /// Everything below was read.
     position: Position,
     scan: Option<(crate::Scan, Position)>,
+    /// Where in the files that is.
+    mark: Option<Mark>,
 }
 
 impl Tail {
     pub(crate) fn new(reader: LogReader, selection: Selection) -> Self {
         let position = Position(selection.indexes.from.unwrap_or(0));
         let selection = Selection { reverse: false, last: None, limit: None, ..selection };
-        Self { reader, selection, position, scan: None }
+        Self { reader, selection, position, scan: None, mark: None }
     }
 
     /// Returns the position up to which everything was given out.
@@ -80,6 +83,7 @@ impl Tail {
                 }
                 Ok(None) => {
                     self.position = *bound;
+                    self.mark = scan.mark();
                     self.scan = None;
                 }
                 Err(error) => {
@@ -101,7 +105,7 @@ impl Tail {
             // The numbers have served to find the beginning; from here on the index tells.
             selection.indexes.from = Some(self.position.0);
         }
-        self.scan = Some((view.scan(&selection)?, view.position()));
+        self.scan = Some((view.scan(&selection)?.going_on_at(self.mark), view.position()));
         Ok(true)
     }
 

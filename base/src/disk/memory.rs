@@ -82,6 +82,10 @@ impl Disk for MemoryDisk {
         self.tree_mut().remove(&normalized(path)).map(drop)
     }
 
+    fn is_volatile(&self) -> bool {
+        true
+    }
+
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         self.tree().check_directory(&normalized(path))
     }

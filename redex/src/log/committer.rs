@@ -195,8 +195,9 @@ impl Committer {
             block_bytes,
         );
         let end = offset + frame::frame_bytes_max(body_bytes) as u64;
+        let testified = self.testified(chain);
         let signed = sign
-            || chain.last_signed < self.synced
+            || chain.last_signed < testified
             || end >= self.segment_bytes
             || end + SIGNATURE_RESERVE_BYTES > self.writer.filled();
         let fields = HeadFields {
@@ -212,7 +213,7 @@ impl Committer {
         };
         let mut hash = base::Hash::ZERO;
         let (place, kind, index) = (self.place(offset), FrameKind::Entry, slot.index);
-        frame::encode_with(frames, place, kind, index, self.synced, body_bytes, |body| {
+        frame::encode_with(frames, place, kind, index, testified, body_bytes, |body| {
             let begin = body.len();
             entry::encode_head(body, &fields, &control_bytes, &open.append_bytes, &block_list);
             hash = hasher.entry(&body[begin..]);
@@ -235,6 +236,16 @@ impl Committer {
             blocks,
             repeatables: open.repeatables,
         }
+    }
+
+    /// Returns up to where a frame may say that entries are synced: nobody is to rely on what is not signed.
+    fn testified(&self, chain: &Chain) -> Position {
+        if self.is_volatile() { self.synced.min(chain.last_signed) } else { self.synced }
+    }
+
+    /// Tells whether everything written is as safe as it gets here, without a sync and the signature with it.
+    pub(crate) fn is_volatile(&self) -> bool {
+        self.doors.disk.is_volatile()
     }
 
     fn incarnation_record(&self) -> IncarnationRecord {

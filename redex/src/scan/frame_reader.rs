@@ -14,6 +14,8 @@ use crate::error::{Corruption, ReadError};
 use crate::replay::decode_hole_frame;
 use crate::segments::{Segment, Segments};
 
+/// Bytes of the first read of who goes on where all was read that there was.
+const READ_BYTES_NEXT: usize = 4 << 10;
 /// Bytes of the first read behind a seek.
 const READ_BYTES_MIN: usize = 32 << 10;
 /// Bytes of later reads.
@@ -88,6 +90,15 @@ impl FrameReader {
         if !buffered.contains(&offset) {
             // Who leaps needs little of what lies between.
             self.read_bytes = READ_BYTES_MIN;
+        }
+    }
+
+    /// Goes on at a frame that everything before was read of, if that is ahead.
+    pub(super) fn go_on_at(&mut self, offset: u64) {
+        if offset > self.place.offset {
+            self.place.offset = offset;
+            self.read_bytes = READ_BYTES_NEXT;
+            self.sought = false;
         }
     }
 

@@ -16,3 +16,4 @@ mod store;
 mod support;
 mod tails;
 mod typed;
+mod volatile;
