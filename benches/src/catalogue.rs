@@ -7,7 +7,7 @@ use crate::payload::PAYLOAD_BYTES;
 use crate::prepared::Entries;
 use crate::report::{Table, Unit, cells};
 use crate::session::{Session, Setting};
-use crate::{Failure, Result, append, fold, read, reopen, tail, verify};
+use crate::{Failure, Result, append, fold, read, reopen, reopened, tail, verify};
 
 /// A workload with a name.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ const fn micros(name: &'static str, what: &'static str, run: fn(&Setting) -> Res
 }
 
 /// Every benchmark, in the order in which they run.
-pub const ALL: [Benchmark; 31] = [
+pub const ALL: [Benchmark; 33] = [
     events("append-memory", "1 thread, in memory, written each 1,024 events", |s| append::memory(s, 1)),
     events("append-memory-batch64", "the same, 64 events a call", |s| append::memory(s, 64)),
     events("append-memory-each", "1 thread, in memory, each waited for and signed", append::memory_each),
@@ -98,6 +98,18 @@ pub const ALL: [Benchmark; 31] = [
         "from a durable write in memory to a watch, beside many tasks",
         fold::watch_latency,
     ),
+    Benchmark {
+        name: "fold-reopen",
+        what: "tasks on disk, folded again by a new process",
+        unit: Unit::Milliseconds,
+        run: |s| Ok(reopened::tasks(s)?.time()),
+    },
+    Benchmark {
+        name: "fold-resident",
+        what: "by how much that process grows",
+        unit: Unit::Megabytes,
+        run: |s| Ok(reopened::tasks(s)?.memory()),
+    },
 ];
 
 /// Returns the benchmarks that are asked for by name; all of them without any.

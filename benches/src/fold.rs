@@ -1,5 +1,6 @@
 //! Folding: tasks that are created, asked for and watched.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -23,6 +24,7 @@ const WATCHED_CHANGES: usize = 2_000;
 /// A log with the model of tasks.
 struct World {
     store: Store,
+    runner: Runner,
     tasks: Tasks,
     _scratch: Option<Scratch>,
 }
@@ -38,13 +40,17 @@ impl World {
         Self::open(store, Some(scratch))
     }
 
+    fn at(dir: &Path) -> Result<Self> {
+        Self::open(Store::open(dir, &Doors::system(), &LogOptions::default())?, None)
+    }
+
     fn open(store: Store, scratch: Option<Scratch>) -> Result<Self> {
         let clock = Doors::memory().clock;
         let runner = Runner::new(store.main().reader(), clock, RunnerOptions::default());
         let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
         let tasks = runner.add(TasksFold, ErrorPolicy::Stop, Some(writer))?;
         runner.start();
-        Ok(Self { store, tasks, _scratch: scratch })
+        Ok(Self { store, runner, tasks, _scratch: scratch })
     }
 
     /// Creates so many tasks, a third of them completed at once, and waits until all are in the state.
@@ -64,6 +70,32 @@ impl World {
         let options = WriteOptions { at: Some(at), ..WriteOptions::default() };
         Ok(self.tasks.write(&TaskCommand::Create { id, title: "something that is to be done" }, &options)?)
     }
+}
+
+/// Writes tasks into a directory, so that they can be folded again.
+///
+/// # Errors
+///
+/// What log and fold said.
+pub fn write(dir: &Path, tasks: u64) -> Result<()> {
+    let world = World::at(dir)?;
+    let mut last = None;
+    for id in 0..tasks {
+        last = Some(world.create(id)?);
+    }
+    last.ok_or("no tasks")?.durable()?;
+    Ok(world.store.close()?)
+}
+
+/// Opens a directory and folds its tasks; gives their number. What was opened stays so, to be measured.
+///
+/// # Errors
+///
+/// What log and fold said.
+pub fn reopen(dir: &Path) -> Result<u64> {
+    let world = std::mem::ManuallyDrop::new(World::at(dir)?);
+    world.runner.step();
+    Ok(world.tasks.snapshot()?.state.len() as u64)
 }
 
 /// Creates tasks in one burst from one thread, until the last is in the state; gives tasks per second.

@@ -18,6 +18,7 @@ pub mod process;
 pub mod quiet;
 pub mod read;
 pub mod reopen;
+pub mod reopened;
 pub mod report;
 pub mod scratch;
 pub mod session;

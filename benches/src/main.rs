@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use netdb_benches::process::{self, ProcessOptions};
 use netdb_benches::session::{Session, SessionOptions};
-use netdb_benches::{Result, catalogue};
+use netdb_benches::{Result, catalogue, reopened};
 
 /// Measures the log, and the whole process, on a quiet machine.
 #[derive(Debug, Parser)]
@@ -40,19 +40,23 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let ended = match Arguments::parse().command {
-        Command::Run { names, session } => run(&names, &session),
-        Command::Process { process, session } => process::run(&process, &session),
-        Command::List => {
-            list();
-            Ok(())
-        }
-    };
+    let ended = reopened::play(&[reopened::TASKS]).and_then(|played| if played { Ok(()) } else { command() });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("netdb-bench: {failure}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Run { names, session } => run(&names, &session),
+        Command::Process { process, session } => process::run(&process, &session),
+        Command::List => {
+            list();
+            Ok(())
         }
     }
 }

@@ -4,7 +4,7 @@ use netdb_benches::harness::Sample;
 use netdb_benches::prepared::Entries;
 use netdb_benches::report::Unit;
 use netdb_benches::session::Setting;
-use netdb_benches::{Result, append, fold, read, tail};
+use netdb_benches::{Result, append, fold, read, reopened, tail};
 use redex::Ack;
 
 use crate::{Side, mesh, tasks, wal};
@@ -38,7 +38,7 @@ const fn micros(
 }
 
 /// All contests, in the order in which they run.
-pub(crate) const CONTESTS: [Contest; 19] = [
+pub(crate) const CONTESTS: [Contest; 22] = [
     events(
         "append-memory",
         "1 thread, in memory (ours is visible to readers when synced, net-mesh at once)",
@@ -161,4 +161,24 @@ pub(crate) const CONTESTS: [Contest; 19] = [
         fold::watch_latency,
         &[("net-mesh watch", tasks::watch_latency)],
     ),
+    events(
+        "fold-watched",
+        "tasks in one burst until 1 watch saw the last (net-mesh takes its whole state at each: 10,000 tasks only)",
+        |s| fold::create_watched(s, 1),
+        &[("net-mesh watch", tasks::create_watched)],
+    ),
+    Contest {
+        name: "fold-reopen",
+        what: "tasks on disk, all folded again by a new process",
+        unit: Unit::Milliseconds,
+        ours: |s| Ok(reopened::tasks(s)?.time()),
+        peers: &[("net-mesh open", |s| Ok(tasks::reopened(s)?.time()))],
+    },
+    Contest {
+        name: "fold-resident",
+        what: "by how much that process grows",
+        unit: Unit::Megabytes,
+        ours: |s| Ok(reopened::tasks(s)?.memory()),
+        peers: &[("net-mesh open", |s| Ok(tasks::reopened(s)?.memory()))],
+    },
 ];

@@ -12,12 +12,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use netdb_benches::Result;
 use netdb_benches::catalogue::chosen;
 use netdb_benches::harness::Sample;
 use netdb_benches::payload::PAYLOAD_BYTES;
 use netdb_benches::report::{Spread, Table, Unit, cells, figure};
 use netdb_benches::session::{Session, SessionOptions, Setting};
+use netdb_benches::{Result, reopened};
 
 mod contests;
 mod mesh;
@@ -37,8 +37,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
+    let roles = [reopened::TASKS, tasks::REOPENED];
+    let ended =
+        reopened::play(&roles).and_then(|played| if played { Ok(()) } else { run(&Arguments::parse()) });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("netdb-compare: {failure}");

@@ -1,6 +1,7 @@
 //! The tasks of net-mesh 0.46: a hash map behind a lock, without indexes.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,8 @@ use futures::{Stream, StreamExt};
 use net::adapter::net::cortex::tasks::{OrderBy, Task, TaskStatus, TasksAdapter, TasksFilter};
 use net::adapter::net::redex::{Redex, RedexFileConfig};
 use netdb_benches::harness::{Latency, Sample, nanoseconds};
+use netdb_benches::reopened::{Reopened, Role, in_a_process_of_its_own};
+use netdb_benches::scratch::Scratch;
 use netdb_benches::session::Setting;
 use netdb_benches::{Failure, Result};
 use tokio::runtime::Handle;
@@ -15,6 +18,10 @@ use tokio::runtime::Handle;
 /// The ring that its fold reads from, in events: large enough for a burst, which the default of 1,024 is not.
 const TAIL_EVENTS: usize = 4 << 20;
 const TITLE: &str = "something that is to be done";
+/// The role of a process that opens the tasks of net-mesh.
+pub const REOPENED: Role = ("net-mesh", reopen);
+/// Tasks of a burst that is watched; each takes the whole state.
+const WATCHED_TASKS: u64 = 10_000;
 /// Changes whose way to a watch is timed; each takes its whole state.
 const WATCHED_CHANGES: u64 = 5;
 
@@ -27,6 +34,13 @@ impl Open {
     fn in_memory() -> Result<Self> {
         let redex = Redex::new();
         let config = RedexFileConfig::default().with_tail_buffer_size(TAIL_EVENTS);
+        let opened = Handle::current().block_on(TasksAdapter::open_with_config(&redex, 1, config));
+        Ok(Self { tasks: opened.map_err(failure)?, _redex: redex })
+    }
+
+    fn on_disk(dir: &Path) -> Result<Self> {
+        let redex = Redex::new().with_persistent_dir(dir);
+        let config = RedexFileConfig::default().with_tail_buffer_size(TAIL_EVENTS).with_persistent(true);
         let opened = Handle::current().block_on(TasksAdapter::open_with_config(&redex, 1, config));
         Ok(Self { tasks: opened.map_err(failure)?, _redex: redex })
     }
@@ -150,4 +164,57 @@ pub fn watch_latency(setting: &Setting) -> Result<Sample> {
     Handle::current().block_on(watched)?;
     let latency = Latency::of(&mut nanos).ok_or("nothing was seen")?;
     Ok(Sample { value: latency.p50_us, latency: Some(latency) })
+}
+
+/// Creates tasks in one burst while a watch of ten follows, until it has seen the last.
+pub fn create_watched(_: &Setting) -> Result<Sample> {
+    let open = Open::in_memory()?;
+    let stream = open.tasks.watch().order_by(OrderBy::CreatedDesc).limit(10).stream();
+    let mut watch: Pin<Box<dyn Stream<Item = Vec<Task>> + Send>> = Box::pin(stream);
+    Handle::current().block_on(watch.next());
+    let begun = Instant::now();
+    let watched = Handle::current().spawn(async move {
+        while let Some(tasks) = watch.next().await {
+            if tasks.iter().any(|task| task.id == WATCHED_TASKS - 1) {
+                return true;
+            }
+        }
+        false
+    });
+    for id in 0..WATCHED_TASKS {
+        open.create(id)?;
+    }
+    let seen =
+        Handle::current().block_on(async { tokio::time::timeout(Duration::from_secs(60), watched).await });
+    if !seen.map_err(failure)?? {
+        return Err("the watch ended".into());
+    }
+    Ok(Sample::of(WATCHED_TASKS as f64 / begun.elapsed().as_secs_f64()))
+}
+
+/// Opens a directory; gives the number of its tasks, and keeps it open until the process ends.
+fn reopen(dir: &Path) -> Result<u64> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let inside = runtime.enter();
+    let open = Open::on_disk(dir)?;
+    let tasks = open.tasks.count() as u64;
+    std::mem::forget((open, inside));
+    // Its threads would wait for what was forgotten.
+    runtime.shutdown_background();
+    Ok(tasks)
+}
+
+/// Writes tasks to disk and opens them in a process of its own.
+pub fn reopened(setting: &Setting) -> Result<Reopened> {
+    let scratch = Scratch::new(&setting.dir)?;
+    {
+        let open = Open::on_disk(scratch.path())?;
+        let mut last = 0;
+        for id in 0..setting.events {
+            last = open.create(id)?;
+        }
+        open.wait(last)?;
+        open.tasks.close().map_err(failure)?;
+    }
+    in_a_process_of_its_own(&REOPENED, scratch.path(), setting.events)
 }
