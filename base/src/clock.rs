@@ -1,6 +1,7 @@
 //! The door to time: readings, and waits that end at a deadline.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
 use std::time::Duration;
 
 use crate::Timestamp;
@@ -35,6 +36,13 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 pub struct Signal {
     raised: Mutex<bool>,
     condition: Condvar,
+}
+
+/// Waking raises it, so that a thread can wait for what futures wait for.
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.raise();
+    }
 }
 
 impl Signal {

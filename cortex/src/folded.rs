@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use base::{ChannelName, Position, Seq, Signal};
@@ -237,7 +237,7 @@ impl<F: Fold> Folded<F> {
 
     fn wait_until(&self, token: &WriteToken, deadline: Option<Duration>) -> Result<(), WaitError> {
         let clock = &*self.runner.clock;
-        let alarm = Arc::new(Alarm::default());
+        let alarm = Arc::new(Signal::new());
         let waker = Waker::from(Arc::clone(&alarm));
         let mut noted = Noted { host: &self.host, id: None };
         loop {
@@ -261,7 +261,7 @@ impl<F: Fold> Folded<F> {
             let mut beyond = self.runner.reader.beyond(Position(token.position.0.saturating_sub(1)));
             let becomes_visible = !visible && poll(&mut beyond, &waker);
             if !becomes_visible {
-                clock.wait(&alarm.0, deadline);
+                clock.wait(&alarm, deadline);
             }
         }
     }
@@ -311,16 +311,6 @@ struct Permit(Arc<Waits>);
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Wakes a thread that waits through a clock.
-#[derive(Debug, Default)]
-struct Alarm(Signal);
-
-impl Wake for Alarm {
-    fn wake(self: Arc<Self>) {
-        self.0.raise();
     }
 }
 
@@ -391,7 +381,16 @@ impl<F: Fold> Written<F> {
     ///
     /// [`AppendError`] when it is not in the log, or nobody knows.
     pub fn durable(&self) -> Result<Appended, AppendError> {
-        self.ticket.wait(Ack::Durable).into_result()
+        self.acknowledged(Ack::Durable)
+    }
+
+    /// Blocks until the write is as safe as `ack` says. It comes into the state once it is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`durable`](Self::durable).
+    pub fn acknowledged(&self, ack: Ack) -> Result<Appended, AppendError> {
+        self.ticket.wait(ack).into_result()
     }
 
     /// Blocks until the write is durable and in the state; returns what its first event did, if

@@ -5,6 +5,7 @@
 //! a write, and a [`Subscription`] follows what changes. A [`Tabular`] fold shows its state as a table.
 
 mod bell;
+mod checkpoint;
 mod cut;
 mod error;
 mod fold;
@@ -17,12 +18,14 @@ mod ordered;
 mod portable;
 mod query;
 mod runner;
+pub mod store;
 mod subscription;
 mod table;
 mod tabular;
 mod token;
 mod watch;
 
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use cut::{ModelStatus, RunnerCut};
 pub use error::{FoldStopped, OpenError, WaitError};
 pub use fold::{Applied, Changes, ErrorPolicy, Fold, FoldError};
@@ -30,7 +33,7 @@ pub use folded::{Folded, Reached, Snapshot, WriteError, Written};
 pub use host::SkippedEvent;
 pub use metrics::ModelMetrics;
 pub use ordered::{OrderedMap, OrderedSet};
-pub use portable::Portable;
+pub use portable::{Portable, export_all, import_all, state_hash};
 pub use query::{Filter, Order, OrderKey, Query};
 pub use runner::{RunMode, Runner, RunnerOptions};
 pub use subscription::{FoldNews, News, Subscription};

@@ -99,13 +99,13 @@ impl<F: Fold> Subscription<F> {
     ///
     /// As [`try_next`](Self::try_next).
     pub fn next_blocking(&mut self, clock: &dyn base::Clock) -> Result<FoldNews<F>, FoldStopped> {
-        let alarm = Arc::new(Alarm(Signal::new()));
+        let alarm = Arc::new(Signal::new());
         let waker = Waker::from(Arc::clone(&alarm));
         loop {
             if let Poll::Ready(news) = self.poll(&waker) {
                 return news;
             }
-            clock.wait(&alarm.0, None);
+            clock.wait(&alarm, None);
         }
     }
 }
@@ -123,13 +123,5 @@ impl<F: Fold> Drop for Subscription<F> {
 impl<F: Fold> std::fmt::Debug for Subscription<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Subscription").field("position", &self.position).finish_non_exhaustive()
-    }
-}
-
-struct Alarm(Signal);
-
-impl std::task::Wake for Alarm {
-    fn wake(self: Arc<Self>) {
-        self.0.raise();
     }
 }

@@ -8,15 +8,15 @@ use netdb::base::ChannelName;
 use std::ops::ControlFlow;
 
 use netdb::cortex::{
-    Applied, Change, Changes, Column, Filter, Fold, FoldError, Folded, Query, Record, Row, RowSink,
+    Applied, Change, Changes, Column, Filter, Fold, FoldError, Folded, Portable, Query, Record, Row, RowSink,
     RowsRequest, Table, Tabular, Value, ValueType, WriteError, Written,
 };
 use netdb::redex::{AppendError, AppendRequest, ChannelEvents, EventInput, EventRef};
-use netdb::{ErrorPolicy, NetDb};
+use netdb::{Model, NetDb, Snapshot};
 use serde::{Deserialize, Serialize};
 
 /// An account. Amounts are cents.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Account {
     id: u64,
     owner: String,
@@ -159,6 +159,21 @@ impl Row for Account {
     }
 }
 
+/// How accounts are written down, for snapshots and checkpoints.
+impl Portable for Ledger {
+    fn key(&self, id: u64) -> Vec<u8> {
+        id.to_be_bytes().to_vec()
+    }
+
+    fn export(&self, account: &Account) -> serde_json::Value {
+        serde_json::to_value(account).expect("accounts have a JSON form")
+    }
+
+    fn import(&self, form: serde_json::Value, _: &Table<Account>) -> Result<Account, FoldError> {
+        serde_json::from_value(form).map_err(FoldError::new)
+    }
+}
+
 /// Which accounts are wanted.
 #[derive(Debug, Clone, Default)]
 struct AccountFilter {
@@ -184,8 +199,14 @@ fn book(bank: &Folded<Ledger>, booking: &Booking) -> Result<Written<Ledger>, App
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let channel = ChannelName::new("bank/bookings")?;
-    let db = NetDb::builder().in_memory().with_table(Ledger { channel }, ErrorPolicy::Stop).open()?;
+    let place = tempfile::tempdir()?;
+    let open = |snapshot: Option<Snapshot>| -> Result<NetDb, Box<dyn std::error::Error>> {
+        let ledger = Ledger { channel: ChannelName::new("bank/bookings")? };
+        let builder = NetDb::builder().directory(place.path());
+        let builder = builder.with(Model::new(ledger).table().portable());
+        Ok(snapshot.into_iter().fold(builder, |builder, snapshot| builder.from_snapshot(snapshot)).open()?)
+    };
+    let db = open(None)?;
     let bank = db.model::<Ledger>()?;
 
     let owners = Query::from(AccountFilter { owner: Some("Ada".to_owned()) });
@@ -222,6 +243,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let token = deposited.token().ok_or("the booking was rejected")?;
     bank.reached(&token)?.await?;
     println!("{}", db.sql("select id, owner, balance / 100.0 as euros from accounts order by id").await?);
+
+    // The state written down is where a later opening goes on, without folding what came before.
+    let snapshot = db.snapshot()?;
+    let written = snapshot.encode();
+    drop((bank, watch));
+    db.close()?;
+    drop(db);
+    let db = open(Some(Snapshot::decode(&written)?))?;
+    assert_eq!(db.snapshot()?.model::<Ledger>(), snapshot.model::<Ledger>());
+    println!("folded again: {} events", db.model::<Ledger>()?.metrics().events_total);
     db.close()?;
     Ok(())
 }

@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let db = open()?;
     let again = db.snapshot()?;
-    assert_eq!((again.tasks, again.memories), (snapshot.tasks, snapshot.memories));
+    assert_eq!((again.tasks(), again.memories()), (snapshot.tasks(), snapshot.memories()));
     println!("the same after reopening");
     db.close()?;
     Ok(())

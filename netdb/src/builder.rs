@@ -10,7 +10,7 @@ use cortex::{ErrorPolicy, Fold, RunnerOptions, Tabular};
 use redex::{LogOptions, LogWriter, Store};
 
 use crate::models::ModelSet;
-use crate::{Error, NetDb, Snapshot};
+use crate::{Error, Model, NetDb, Snapshot};
 
 /// Settings and doors of a database, before it is opened.
 ///
@@ -76,31 +76,36 @@ impl Builder {
     /// for all models.
     #[must_use]
     pub fn with_tasks(self) -> Self {
-        self.with_table(TasksFold, ErrorPolicy::SkipAndRecord)
+        self.with(Model::new(TasksFold).policy(ErrorPolicy::SkipAndRecord).table().portable())
     }
 
     /// Keeps memories: [`NetDb::memories`].
     #[must_use]
     pub fn with_memories(self) -> Self {
-        self.with_table(MemoriesFold, ErrorPolicy::SkipAndRecord)
+        self.with(Model::new(MemoriesFold).policy(ErrorPolicy::SkipAndRecord).table().portable())
     }
 
     /// Keeps a model of the application: [`NetDb::model`].
     #[must_use]
-    pub fn with_model<F: Fold>(mut self, fold: F, policy: ErrorPolicy) -> Self {
-        self.models.add(fold, policy);
-        self
+    pub fn with_model<F: Fold>(self, fold: F, policy: ErrorPolicy) -> Self {
+        self.with(Model::new(fold).policy(policy))
     }
 
     /// Keeps a model of the application that is also a table in SQL, by the model's name.
     #[must_use]
-    pub fn with_table<F: Tabular>(mut self, fold: F, policy: ErrorPolicy) -> Self {
-        self.models.add_table(fold, policy);
+    pub fn with_table<F: Tabular>(self, fold: F, policy: ErrorPolicy) -> Self {
+        self.with(Model::new(fold).policy(policy).table())
+    }
+
+    /// Keeps a model of the application, for which more can be said than its policy: [`NetDb::model`].
+    #[must_use]
+    pub fn with<F: Fold>(mut self, model: Model<F>) -> Self {
+        self.models.add(model);
         self
     }
 
-    /// Has tasks and memories go on from a snapshot of the same log, instead of folding it from the beginning. A model
-    /// that the snapshot does not have is folded from the beginning.
+    /// Has models go on from a snapshot of the same log, instead of folding it from the beginning. A model that the
+    /// snapshot does not have is folded from the beginning.
     #[must_use]
     pub fn from_snapshot(mut self, snapshot: Snapshot) -> Self {
         self.snapshot = Some(snapshot);

@@ -35,6 +35,7 @@ pub use cortex::models::{Batch, Guard, SortBy, WriteOptions};
 pub use cortex::{Applied, ErrorPolicy, Folded, WriteToken};
 pub use database::NetDb;
 pub use error::Error;
+pub use models::Model;
 pub use redex::{Ack, Appended, Event, EventInput, Expect, LogOptions, Selection};
 pub use snapshot::Snapshot;
 #[cfg(feature = "sql")]

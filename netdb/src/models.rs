@@ -1,28 +1,149 @@
 //! The models of a database: state that is folded from its log.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::Arc;
 
 use base::Clock;
 use cortex::models::memories::{Memories, MemoriesFold};
 use cortex::models::tasks::{Tasks, TasksFold};
-use cortex::{ErrorPolicy, Fold, Folded, ModelTable, Runner, RunnerOptions, Tabular};
+use cortex::{
+    ErrorPolicy, Fold, FoldStopped, Folded, ModelTable, Portable, Runner, RunnerOptions, Tabular, export_all,
+    import_all,
+};
 use redex::{LogReader, LogWriter};
 
-use crate::snapshot::state_of;
+use crate::snapshot::{ModelSnapshot, State};
 use crate::{Error, Snapshot};
+
+/// A model, before the database is opened: a fold, and what it can be used for beside its handle.
+///
+/// # Examples
+///
+/// ```
+/// use netdb::cortex::models::tasks::TasksFold;
+/// use netdb::{ErrorPolicy, Model, NetDb};
+///
+/// // What `with_tasks` does.
+/// let tasks = Model::new(TasksFold).policy(ErrorPolicy::SkipAndRecord).table().portable();
+/// let db = NetDb::builder().in_memory().with(tasks).open()?;
+/// assert!(db.tasks()?.snapshot()?.state.is_empty());
+/// # Ok::<(), netdb::Error>(())
+/// ```
+pub struct Model<F: Fold> {
+    fold: F,
+    policy: ErrorPolicy,
+    table: Option<AsTable<F>>,
+    form: Option<Form<F>>,
+}
+
+/// Shows a model as a table.
+type AsTable<F> = fn(&Folded<F>) -> Arc<dyn ModelTable>;
+
+/// How a model's state is written down and read again.
+struct Form<F: Fold> {
+    export: fn(&F, &F::State) -> Vec<serde_json::Value>,
+    import: fn(&F, Vec<serde_json::Value>) -> Result<F::State, cortex::FoldError>,
+}
+
+impl<F: Fold> Clone for Form<F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F: Fold> Copy for Form<F> {}
+
+impl<F: Fold> Model<F> {
+    /// Makes a model that stops at an event which cannot be applied.
+    pub fn new(fold: F) -> Self {
+        Self { fold, policy: ErrorPolicy::Stop, table: None, form: None }
+    }
+
+    /// Sets what happens at an event that cannot be applied.
+    #[must_use]
+    pub fn policy(self, policy: ErrorPolicy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Shows the model as a table in SQL, by the name of [`Tabular::table`].
+    #[must_use]
+    pub fn table(self) -> Self
+    where
+        F: Tabular,
+    {
+        Self { table: Some(|model| Arc::new(model.clone())), ..self }
+    }
+
+    /// Makes the model part of what [`Snapshot::encode`] writes and `Builder::from_snapshot` goes on from.
+    #[must_use]
+    pub fn portable(self) -> Self
+    where
+        F: Portable,
+    {
+        Self {
+            form: Some(Form { export: export_all, import: |fold, forms| import_all(fold, forms) }),
+            ..self
+        }
+    }
+
+    /// Adds the model to a runner, from a snapshot that has it, or else from the beginning of the log.
+    fn begin(
+        self,
+        runner: &Runner,
+        writer: Option<Arc<dyn LogWriter>>,
+        from: Option<&Snapshot>,
+    ) -> Result<Running, Error> {
+        let Self { fold, policy, table, form } = self;
+        let from = from.and_then(|snapshot| Some((snapshot.position, snapshot.model_of(&fold)?)));
+        let state = match from {
+            None => None,
+            Some((position, model)) => {
+                let import = |forms| form.map(|form| (form.import)(&fold, forms));
+                let state = model.state::<F>(import)?;
+                state.map(|state| cortex::Snapshot { state, position })
+            }
+        };
+        let model = match state {
+            Some(state) => runner.add_from(fold, policy, writer, state)?,
+            None => runner.add(fold, policy, writer)?,
+        };
+        let table = table.map(|table| table(&model));
+        let handle = model.clone();
+        let snapshot = move || {
+            let snapshot = model.snapshot()?;
+            let (model, state) = (model.clone(), snapshot.state);
+            let export = form.map(|form| {
+                let (model, state) = (model.clone(), state.clone());
+                Arc::new(move || (form.export)(model.fold(), &state)) as crate::snapshot::Export
+            });
+            Ok(ModelSnapshot {
+                name: model.fold().name().to_owned(),
+                fold_version: model.fold().version(),
+                state: State::Folded { fold: TypeId::of::<F>(), state: Arc::new(state), export },
+            })
+        };
+        Ok(Running { handle: Box::new(handle), table, snapshot: Box::new(snapshot) })
+    }
+}
+
+impl<F: Fold> fmt::Debug for Model<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("name", &self.fold.name()).field("policy", &self.policy).finish()
+    }
+}
 
 /// Adds a model to a runner.
 type Add =
-    Box<dyn FnOnce(&Runner, Option<Arc<dyn LogWriter>>, Option<&Snapshot>) -> Result<Model, Error> + Send>;
+    Box<dyn FnOnce(&Runner, Option<Arc<dyn LogWriter>>, Option<&Snapshot>) -> Result<Running, Error> + Send>;
 
 /// A running model, whatever its type.
-struct Model {
+struct Running {
     handle: Box<dyn Any + Send + Sync>,
     /// The model as a table, if it is one.
     #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "only SQL looks at tables"))]
     table: Option<Arc<dyn ModelTable>>,
+    snapshot: Box<dyn Fn() -> Result<ModelSnapshot, FoldStopped> + Send + Sync>,
 }
 
 /// The models that a database is to be opened with.
@@ -30,17 +151,8 @@ struct Model {
 pub(crate) struct ModelSet(Vec<Add>);
 
 impl ModelSet {
-    pub(crate) fn add<F: Fold>(&mut self, fold: F, policy: ErrorPolicy) {
-        self.0.push(Box::new(move |runner, writer, from| {
-            Ok(Model { handle: Box::new(begin(runner, fold, policy, writer, from)?), table: None })
-        }));
-    }
-
-    pub(crate) fn add_table<F: Tabular>(&mut self, fold: F, policy: ErrorPolicy) {
-        self.0.push(Box::new(move |runner, writer, from| {
-            let model = begin(runner, fold, policy, writer, from)?;
-            Ok(Model { table: Some(Arc::new(model.clone())), handle: Box::new(model) })
-        }));
+    pub(crate) fn add<F: Fold>(&mut self, model: Model<F>) {
+        self.0.push(Box::new(move |runner, writer, from| model.begin(runner, writer, from)));
     }
 
     /// Begins to fold; `None` where there is nothing to fold.
@@ -66,20 +178,6 @@ impl ModelSet {
     }
 }
 
-/// Adds a fold, from a snapshot that has it, or else from the beginning of the log.
-fn begin<F: Fold>(
-    runner: &Runner,
-    fold: F,
-    policy: ErrorPolicy,
-    writer: Option<Arc<dyn LogWriter>>,
-    from: Option<&Snapshot>,
-) -> Result<Folded<F>, Error> {
-    Ok(match state_of::<F>(from) {
-        Some(state) => runner.add_from(fold, policy, writer, state)?,
-        None => runner.add(fold, policy, writer)?,
-    })
-}
-
 impl fmt::Debug for ModelSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} models", self.0.len())
@@ -90,7 +188,7 @@ impl fmt::Debug for ModelSet {
 #[derive(Default)]
 pub(crate) struct Models {
     runner: Option<Runner>,
-    models: Vec<Model>,
+    models: Vec<Running>,
 }
 
 impl Models {
@@ -102,6 +200,11 @@ impl Models {
     #[cfg(feature = "sql")]
     pub(crate) fn tables(&self) -> Vec<Arc<dyn ModelTable>> {
         self.models.iter().filter_map(|model| model.table.clone()).collect()
+    }
+
+    /// Returns the state of each model as it is.
+    pub(crate) fn snapshots(&self) -> Result<Vec<ModelSnapshot>, FoldStopped> {
+        self.models.iter().map(|model| (model.snapshot)()).collect()
     }
 
     pub(crate) fn get<F: Fold>(&self) -> Option<Folded<F>> {

@@ -1,9 +1,13 @@
 //! All models at one position, also written down.
 
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::sync::Arc;
+
 use base::{ErrorKind, LogId, Position};
 use cortex::models::memories::{MemoriesFold, MemoriesState};
 use cortex::models::tasks::{TasksFold, TasksState};
-use cortex::{Fold, Portable};
+use cortex::{Fold, FoldError, Portable, import_all};
 use redex::LogReader;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,10 +26,40 @@ pub struct Snapshot {
     pub log: LogId,
     /// What it includes.
     pub position: Position,
-    /// The tasks, if the database has them.
-    pub tasks: Option<TasksState>,
-    /// The memories, if the database has them.
-    pub memories: Option<MemoriesState>,
+    models: Arc<[ModelSnapshot]>,
+}
+
+/// The state of one model.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelSnapshot {
+    pub name: String,
+    pub fold_version: u32,
+    pub state: State,
+}
+
+/// Makes the forms of all records.
+pub(crate) type Export = Arc<dyn Fn() -> Vec<Value> + Send + Sync>;
+
+/// State as it was folded, or as it was written down.
+#[derive(Clone)]
+pub(crate) enum State {
+    Folded {
+        /// The type of the fold.
+        fold: TypeId,
+        state: Arc<dyn Any + Send + Sync>,
+        /// Absent in a model that is not portable.
+        export: Option<Export>,
+    },
+    Written(Arc<[Value]>),
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folded { .. } => f.write_str("folded"),
+            Self::Written(records) => write!(f, "{} records written", records.len()),
+        }
+    }
 }
 
 /// A snapshot written down: JSON in which every field has a name. Fields that are not known are passed over.
@@ -35,11 +69,11 @@ struct Document {
     version: u32,
     log: String,
     position: u64,
-    models: Vec<Model>,
+    models: Vec<WrittenModel>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Model {
+struct WrittenModel {
     name: String,
     fold_version: u32,
     records: Vec<Value>,
@@ -51,35 +85,49 @@ impl Snapshot {
             return Err(missing("tasks", "with_tasks()"));
         };
         runner.with_cut(|cut| {
-            let tasks = models.tasks().ok().map(|tasks| tasks.snapshot()).transpose()?;
-            let memories = models.memories().ok().map(|memories| memories.snapshot()).transpose()?;
-            Ok(Self {
-                log: runner.reader().id(),
-                position: cut.position(),
-                tasks: tasks.map(|snapshot| snapshot.state),
-                memories: memories.map(|snapshot| snapshot.state),
-            })
+            let models = models.snapshots()?.into();
+            Ok(Self { log: runner.reader().id(), position: cut.position(), models })
         })
     }
 
-    /// Writes the snapshot down, to be read by [`decode`](Self::decode) of this or a later version.
+    /// Returns the tasks; `None` when the database did not have them.
+    pub fn tasks(&self) -> Option<&TasksState> {
+        self.model::<TasksFold>()
+    }
+
+    /// Returns the memories; `None` when the database did not have them.
+    pub fn memories(&self) -> Option<&MemoriesState> {
+        self.model::<MemoriesFold>()
+    }
+
+    /// Returns the state of a model by the type of its fold; `None` when the database did not have it. An
+    /// application's own model in a snapshot that was read is there once a database was opened from it.
+    pub fn model<F: Fold>(&self) -> Option<&F::State> {
+        self.models.iter().find_map(|model| model.folded::<F>())
+    }
+
+    /// Returns the part of a model, if this version of its fold made it.
+    pub(crate) fn model_of(&self, fold: &impl Fold) -> Option<&ModelSnapshot> {
+        self.models.iter().find(|model| model.name == fold.name() && model.fold_version == fold.version())
+    }
+
+    /// Writes the snapshot down, to be read by [`decode`](Self::decode) of this or a later version. Models that are
+    /// not [`portable`](crate::Model::portable) are left out: they are folded from the log.
     ///
     /// Shape: one JSON object with `format`, `version`, `log`, `position` and `models`, each with `name`,
     /// `fold_version` and its `records`.
     pub fn encode(&self) -> Vec<u8> {
-        let tasks = self.tasks.as_ref().map(|state| written(&TasksFold, state));
-        let memories = self.memories.as_ref().map(|state| written(&MemoriesFold, state));
         let document = Document {
             format: FORMAT.to_owned(),
             version: VERSION,
             log: self.log.to_string(),
             position: self.position.0,
-            models: tasks.into_iter().chain(memories).collect(),
+            models: self.models.iter().filter_map(ModelSnapshot::written).collect(),
         };
         serde_json::to_vec(&document).expect("names, numbers and JSON values have a JSON form")
     }
 
-    /// Reads a snapshot. A model that another version of its fold made is left out: it is folded from the log.
+    /// Reads a snapshot. A model that another version of its fold made is not used: it is folded from the log.
     ///
     /// # Errors
     ///
@@ -95,13 +143,8 @@ impl Snapshot {
             return Err(invalid(format!("version {version}, this program reads version {VERSION}")));
         }
         let log = document.log.parse().map_err(|error| invalid(format!("the log: {error}")))?;
-        let mut models = document.models;
-        Ok(Self {
-            log,
-            position: Position(document.position),
-            tasks: read(&TasksFold, &mut models).map_err(invalid)?,
-            memories: read(&MemoriesFold, &mut models).map_err(invalid)?,
-        })
+        let models = document.models.into_iter().map(ModelSnapshot::read);
+        Ok(Self { log, position: Position(document.position), models: models.collect::<Result<_, _>>()? })
     }
 
     /// Refuses a snapshot of another log.
@@ -114,25 +157,58 @@ impl Snapshot {
     }
 }
 
-fn written<F: Portable>(fold: &F, state: &F::State) -> Model {
-    Model { name: fold.name().to_owned(), fold_version: fold.version(), records: fold.export(state) }
-}
-
-fn read<F: Portable>(fold: &F, models: &mut Vec<Model>) -> Result<Option<F::State>, String> {
-    let found = models.iter().position(|model| model.name == fold.name());
-    let Some(model) = found.map(|place| models.swap_remove(place)) else { return Ok(None) };
-    if model.fold_version != fold.version() {
-        return Ok(None);
+impl ModelSnapshot {
+    /// Returns the state, if a fold of this type made it.
+    fn folded<F: Fold>(&self) -> Option<&F::State> {
+        match &self.state {
+            State::Folded { fold, state, .. } if *fold == TypeId::of::<F>() => state.downcast_ref(),
+            _ => None,
+        }
     }
-    fold.import(model.records).map(Some).map_err(|error| format!("a record of `{}`: {error}", fold.name()))
+
+    /// Returns the state, read by `import` where it is written; `None` where nobody can read it.
+    pub(crate) fn state<F: Fold>(
+        &self,
+        import: impl FnOnce(Vec<Value>) -> Option<Result<F::State, FoldError>>,
+    ) -> Result<Option<F::State>, Error> {
+        match &self.state {
+            State::Written(records) => {
+                import(records.to_vec()).transpose().map_err(|error| no_record(&self.name, &error))
+            }
+            State::Folded { .. } => Ok(self.folded::<F>().cloned()),
+        }
+    }
+
+    fn written(&self) -> Option<WrittenModel> {
+        let records = match &self.state {
+            State::Written(records) => records.to_vec(),
+            State::Folded { export, .. } => export.as_ref()?(),
+        };
+        Some(WrittenModel { name: self.name.clone(), fold_version: self.fold_version, records })
+    }
+
+    fn read(written: WrittenModel) -> Result<Self, Error> {
+        let WrittenModel { name, fold_version, records } = written;
+        let state = match name.as_str() {
+            "tasks" if fold_version == TasksFold.version() => folded(TasksFold, records),
+            "memories" if fold_version == MemoriesFold.version() => folded(MemoriesFold, records),
+            _ => Ok(State::Written(records.into())),
+        };
+        Ok(Self { state: state.map_err(|error| no_record(&name, &error))?, name, fold_version })
+    }
 }
 
-/// Returns where a model goes on, if the snapshot has it.
-pub(crate) fn state_of<F: Fold>(snapshot: Option<&Snapshot>) -> Option<cortex::Snapshot<F::State>> {
-    let snapshot = snapshot?;
-    let position = snapshot.position;
-    let tasks = snapshot.tasks.as_ref().map(|state| state as &dyn std::any::Any);
-    let memories = snapshot.memories.as_ref().map(|state| state as &dyn std::any::Any);
-    let state = tasks.into_iter().chain(memories).find_map(|state| state.downcast_ref::<F::State>())?;
-    Some(cortex::Snapshot { state: state.clone(), position })
+/// Reads the records of a model that is known here.
+fn folded<F: Portable>(fold: F, records: Vec<Value>) -> Result<State, FoldError> {
+    let state = import_all(&fold, records)?;
+    let exported = state.clone();
+    Ok(State::Folded {
+        fold: TypeId::of::<F>(),
+        state: Arc::new(state),
+        export: Some(Arc::new(move || cortex::export_all(&fold, &exported))),
+    })
+}
+
+fn no_record(model: &str, error: &FoldError) -> Error {
+    Error::new(ErrorKind::Invalid, format!("not a snapshot: a record of `{model}`: {error}"))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use base::{
@@ -71,16 +71,6 @@ impl Watched {
     }
 }
 
-/// Wakes a thread that waits through a clock.
-#[derive(Debug, Default)]
-struct Alarm(Signal);
-
-impl Wake for Alarm {
-    fn wake(self: Arc<Self>) {
-        self.0.raise();
-    }
-}
-
 impl Published {
     pub(crate) fn new(visible: VisibleState, clock: Arc<dyn Clock>) -> Self {
         let watched = Watched { visible, closed: false, wakers: BTreeMap::new(), next_waker: 0 };
@@ -133,7 +123,7 @@ impl Published {
     }
 
     fn wait_at_most(&self, position: Position, deadline: Duration) {
-        let alarm = Arc::new(Alarm::default());
+        let alarm = Arc::new(Signal::new());
         let waker = Waker::from(Arc::clone(&alarm));
         let mut noted = None;
         loop {
@@ -144,7 +134,7 @@ impl Published {
             }
             noted = Some(watched.note(noted, &waker));
             drop(watched);
-            self.clock.wait(&alarm.0, Some(deadline));
+            self.clock.wait(&alarm, Some(deadline));
         }
     }
 }

@@ -4,15 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{CrashImage, Doors, ManualClock, SeededRandom, Seq, SimulatedDisk, Timestamp};
-use cortex::models::memories::{Memories, MemoriesFold, Memory, MemoryCommand, MemoryFilter, MemoryQuery};
-use cortex::models::tasks::{Task, TaskCommand, TaskFilter, TaskQuery, TaskStatus, Tasks, TasksFold};
-use cortex::models::{Guard, SortBy, WriteOptions};
-use cortex::{
-    Applied, Delta, ErrorPolicy, Filter, OrderKey, Record, RecordFold, RunMode, Runner, RunnerOptions,
-    Update, Watch,
+use base::{ChannelName, CrashImage, Doors, ManualClock, SeededRandom, Seq, SimulatedDisk, Timestamp};
+use cortex::models::memories::{
+    Memories, MemoriesFold, MemoriesState, Memory, MemoryCommand, MemoryFilter, MemoryQuery,
 };
-use redex::{FlusherMode, LogOptions, LogWriter, Store};
+use cortex::models::tasks::{
+    Task, TaskCommand, TaskFilter, TaskQuery, TaskStatus, Tasks, TasksFold, TasksState,
+};
+use cortex::models::{Guard, SortBy, WriteOptions};
+use cortex::store::MemoryStateStore;
+use cortex::{
+    Applied, Checkpoint, Delta, ErrorPolicy, Filter, Folded, OrderKey, Portable, Record, RecordFold, RunMode,
+    Runner, RunnerOptions, Update, Watch, state_hash,
+};
+use redex::{Ack, FlusherMode, LogOptions, LogWriter, Store};
 
 const IDS: u64 = 12;
 const TAGS: [&str; 4] = ["a", "b", "c", "d"];
@@ -30,10 +35,31 @@ struct World {
     runner: Runner,
     tasks: Tasks,
     memories: Memories,
+    kept_tasks: Checkpoint<TasksFold>,
+    kept_memories: Checkpoint<MemoriesFold>,
+}
+
+fn model<F: Portable + Copy>(
+    fold: F,
+    runner: &Runner,
+    writer: &Arc<dyn LogWriter>,
+    kept: &MemoryStateStore,
+) -> (Folded<F>, Checkpoint<F>) {
+    let loaded = Checkpoint::load(kept, &fold, runner.reader()).unwrap();
+    let position = loaded.as_ref().map(|snapshot| snapshot.position);
+    let model = match loaded {
+        Some(snapshot) => runner.add_from(fold, ErrorPolicy::Stop, Some(writer.clone()), snapshot),
+        None => runner.add(fold, ErrorPolicy::Stop, Some(writer.clone())),
+    };
+    let model = model.unwrap();
+    let checkpoint = Checkpoint::begin(Arc::new(kept.clone()), &model, position).unwrap();
+    assert_eq!(checkpoint.saved(), position);
+    (model, checkpoint)
 }
 
 impl World {
-    fn open(disk: &SimulatedDisk, seed: u64) -> Self {
+    /// Opens with what a store keeps, and keeps what follows in it.
+    fn open_from(disk: &SimulatedDisk, seed: u64, kept: &MemoryStateStore) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_nanos(1_700_000_000_000_000_000)));
         let doors = Doors {
             clock: clock.clone(),
@@ -47,11 +73,34 @@ impl World {
         options.mode = RunMode::Manual;
         let runner = Runner::new(store.main().reader(), clock, options);
         let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
-        let tasks = runner.add(TasksFold, ErrorPolicy::Stop, Some(writer.clone())).unwrap();
-        let memories = runner.add(MemoriesFold, ErrorPolicy::Stop, Some(writer)).unwrap();
+        let (tasks, kept_tasks) = model(TasksFold, &runner, &writer, kept);
+        let (memories, kept_memories) = model(MemoriesFold, &runner, &writer, kept);
         runner.start();
         runner.step();
-        Self { store, runner, tasks, memories }
+        Self { store, runner, tasks, memories, kept_tasks, kept_memories }
+    }
+
+    /// Folds the log from its beginning, beside the models that run.
+    fn replay(&self) -> (TasksState, MemoriesState) {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_nanos(0)));
+        let mut options = RunnerOptions::default();
+        options.mode = RunMode::Manual;
+        let runner = Runner::new(self.store.main().reader(), clock, options);
+        let tasks = runner.add(TasksFold, ErrorPolicy::Stop, None).unwrap();
+        let memories = runner.add(MemoriesFold, ErrorPolicy::Stop, None).unwrap();
+        runner.start();
+        runner.step();
+        (tasks.snapshot().unwrap().state, memories.snapshot().unwrap().state)
+    }
+
+    /// Returns how many events of each model are visible.
+    fn events(&self) -> (usize, usize) {
+        let view = self.store.main().reader().view();
+        let count = |name: &str| {
+            let channel = view.channel(&ChannelName::new(name).unwrap()).unwrap();
+            channel.map_or(0, |channel| usize::try_from(channel.next_seq.0).unwrap())
+        };
+        (count("cortex/tasks"), count("cortex/memories"))
     }
 }
 
@@ -315,27 +364,107 @@ impl<F: RecordFold, Q: Filter<F::Row>> Watched<F, Q> {
     }
 }
 
+/// A write as it was made, so that it can be made again.
+#[derive(Debug, Clone)]
+struct Write<C> {
+    command: C,
+    at: Timestamp,
+    guard: Option<Guard>,
+}
+
+/// A command on tasks that owns its texts.
+#[derive(Debug, Clone)]
+enum TaskWrite {
+    Create(u64, String),
+    Replace(u64, String),
+    Rename(u64, String),
+    Complete(u64),
+    Delete(u64),
+}
+
+impl TaskWrite {
+    fn command(&self) -> TaskCommand<'_> {
+        match self {
+            Self::Create(id, title) => TaskCommand::Create { id: *id, title },
+            Self::Replace(id, title) => TaskCommand::Replace { id: *id, title },
+            Self::Rename(id, title) => TaskCommand::Rename { id: *id, title },
+            Self::Complete(id) => TaskCommand::Complete { id: *id },
+            Self::Delete(id) => TaskCommand::Delete { id: *id },
+        }
+    }
+}
+
+/// A command on memories that owns its texts.
+#[derive(Debug, Clone)]
+enum MemoryWrite {
+    Store(u64, String, Vec<&'static str>, &'static str),
+    Retag(u64, Vec<&'static str>),
+    Pin(u64),
+    Unpin(u64),
+    Delete(u64),
+}
+
+impl MemoryWrite {
+    fn command(&self) -> MemoryCommand<'_> {
+        match self {
+            Self::Store(id, content, tags, source) => MemoryCommand::Store { id: *id, content, tags, source },
+            Self::Retag(id, tags) => MemoryCommand::Retag { id: *id, tags },
+            Self::Pin(id) => MemoryCommand::Pin { id: *id },
+            Self::Unpin(id) => MemoryCommand::Unpin { id: *id },
+            Self::Delete(id) => MemoryCommand::Delete { id: *id },
+        }
+    }
+}
+
 struct Run {
     dice: Dice,
     world: World,
     twin: Twin,
+    /// All writes, in the order of their channels.
+    task_writes: Vec<Write<TaskWrite>>,
+    memory_writes: Vec<Write<MemoryWrite>>,
+    /// Writes that crashes took.
+    lost: usize,
+    /// Openings that went on from what was kept.
+    went_on: usize,
+    /// How many of each were seen to be durable.
+    durable: (usize, usize),
+    kept: MemoryStateStore,
     task_watches: Vec<Watched<TasksFold, TaskFilter>>,
     memory_watches: Vec<Watched<MemoriesFold, MemoryFilter>>,
 }
 
 impl Run {
     fn new(disk: &SimulatedDisk, seed: u64) -> Self {
-        let (dice, world) = (Dice(SeededRandom::new(seed)), World::open(disk, seed));
-        Self { dice, world, twin: Twin::default(), task_watches: Vec::new(), memory_watches: Vec::new() }
+        let kept = MemoryStateStore::default();
+        let world = World::open_from(disk, seed, &kept);
+        Self {
+            dice: Dice(SeededRandom::new(seed)),
+            world,
+            twin: Twin::default(),
+            task_writes: Vec::new(),
+            memory_writes: Vec::new(),
+            lost: 0,
+            went_on: 0,
+            durable: (0, 0),
+            kept,
+            task_watches: Vec::new(),
+            memory_watches: Vec::new(),
+        }
     }
 
     fn step(&mut self) {
-        for _ in 0..self.dice.below(4) {
-            if self.dice.below(2) == 0 { self.write_task() } else { self.write_memory() }
-        }
+        self.write_some();
         self.world.store.main().sync().unwrap();
         self.world.runner.step();
         self.check();
+        if self.dice.below(4) == 0 {
+            let position = self.world.kept_tasks.save().unwrap();
+            assert_eq!(position, self.world.runner.folded());
+        }
+        if self.dice.below(4) == 0 {
+            self.world.kept_memories.save().unwrap();
+        }
         if self.task_watches.len() < 12 {
             let (query, other) = (self.dice.task_query(), self.dice.memory_query());
             let watch = self.world.tasks.watch(query.clone()).unwrap();
@@ -348,48 +477,107 @@ impl Run {
         }
     }
 
+    fn write_some(&mut self) {
+        for _ in 0..self.dice.below(4) {
+            if self.dice.below(2) == 0 { self.write_task() } else { self.write_memory() }
+        }
+    }
+
     fn write_task(&mut self) {
         let (id, title) = (self.dice.below(IDS), format!("title {}", self.dice.below(3)));
-        let command = match self.dice.below(10) {
-            0..=2 => TaskCommand::Create { id, title: &title },
-            3 => TaskCommand::Replace { id, title: &title },
-            4..=5 => TaskCommand::Rename { id, title: &title },
-            6..=8 => TaskCommand::Complete { id },
-            _ => TaskCommand::Delete { id },
+        let write = match self.dice.below(10) {
+            0..=2 => TaskWrite::Create(id, title),
+            3 => TaskWrite::Replace(id, title),
+            4..=5 => TaskWrite::Rename(id, title),
+            6..=8 => TaskWrite::Complete(id),
+            _ => TaskWrite::Delete(id),
         };
         let guard = self.dice.guard(self.twin.tasks.get(&id).map(|task| task.version));
         let at = self.dice.time();
         let options = WriteOptions { at: Some(at), guard, idempotency_key: None };
-        let expected = self.twin.task(&command, at, guard);
-        let written = self.world.tasks.write(&command, &options).unwrap();
+        let expected = self.twin.task(&write.command(), at, guard);
+        let written = self.world.tasks.write(&write.command(), &options).unwrap();
+        self.task_writes.push(Write { command: write.clone(), at, guard });
         if self.dice.below(2) == 0 {
-            assert_eq!(written.applied().unwrap(), expected, "{command:?} {guard:?}");
+            assert_eq!(written.applied().unwrap(), expected, "{write:?} {guard:?}");
+            self.durable = (self.task_writes.len(), self.memory_writes.len());
         }
     }
 
     fn write_memory(&mut self) {
         let (id, content) = (self.dice.below(IDS), format!("Text {}", self.dice.below(3)));
-        let tags = self.dice.tags();
-        let command = match self.dice.below(10) {
-            0..=3 => MemoryCommand::Store {
-                id,
-                content: &content,
-                tags: &tags,
-                source: self.dice.one(&["s", "t"]),
-            },
-            4..=5 => MemoryCommand::Retag { id, tags: &tags },
-            6..=7 => MemoryCommand::Pin { id },
-            8 => MemoryCommand::Unpin { id },
-            _ => MemoryCommand::Delete { id },
+        let write = match self.dice.below(10) {
+            0..=3 => MemoryWrite::Store(id, content, self.dice.tags(), self.dice.one(&["s", "t"])),
+            4..=5 => MemoryWrite::Retag(id, self.dice.tags()),
+            6..=7 => MemoryWrite::Pin(id),
+            8 => MemoryWrite::Unpin(id),
+            _ => MemoryWrite::Delete(id),
         };
         let guard = self.dice.guard(self.twin.memories.get(&id).map(|memory| memory.version));
         let at = self.dice.time();
         let options = WriteOptions { at: Some(at), guard, idempotency_key: None };
-        let expected = self.twin.memory(&command, at, guard);
-        let written = self.world.memories.write(&command, &options).unwrap();
+        let expected = self.twin.memory(&write.command(), at, guard);
+        let written = self.world.memories.write(&write.command(), &options).unwrap();
+        self.memory_writes.push(Write { command: write.clone(), at, guard });
         if self.dice.below(2) == 0 {
-            assert_eq!(written.applied().unwrap(), expected, "{command:?} {guard:?}");
+            assert_eq!(written.applied().unwrap(), expected, "{write:?} {guard:?}");
+            self.durable = (self.task_writes.len(), self.memory_writes.len());
         }
+    }
+
+    /// Writes something that is not waited for, and crashes: any of what was not acknowledged may be lost, the
+    /// newest first.
+    fn crash(mut self, disk: &SimulatedDisk, seed: u64) -> Self {
+        self.durable = (self.task_writes.len(), self.memory_writes.len());
+        for _ in 0..1 + self.dice.below(4) {
+            self.write_some();
+            if self.dice.below(2) == 0 && !self.task_writes.is_empty() {
+                let last = self.world.tasks.write(&TaskCommand::Delete { id: IDS }, &WriteOptions::default());
+                last.unwrap().acknowledged(Ack::Written).unwrap();
+                let write = Write { command: TaskWrite::Delete(IDS), at: Timestamp::default(), guard: None };
+                self.twin.task(&write.command.command(), write.at, write.guard);
+                self.task_writes.push(write);
+            }
+        }
+        let image = match self.dice.below(3) {
+            0 => CrashImage::None,
+            1 => CrashImage::All,
+            _ => CrashImage::Sectors { seed },
+        };
+        disk.power_off();
+        drop(self.world);
+        disk.restart(&image);
+        let kept = if self.dice.below(3) == 0 { MemoryStateStore::default() } else { self.kept };
+        let world = World::open_from(disk, seed, &kept);
+        let (tasks, memories) = world.events();
+        assert!(tasks >= self.durable.0 && memories >= self.durable.1, "acknowledged writes are lost");
+        self.lost += self.task_writes.len() - tasks + self.memory_writes.len() - memories;
+        self.went_on += usize::from(world.kept_tasks.saved().is_some());
+        self.task_writes.truncate(tasks);
+        self.memory_writes.truncate(memories);
+        let mut twin = Twin::default();
+        for write in &self.task_writes {
+            twin.task(&write.command.command(), write.at, write.guard);
+        }
+        for write in &self.memory_writes {
+            twin.memory(&write.command.command(), write.at, write.guard);
+        }
+        Self { world, twin, kept, task_watches: Vec::new(), memory_watches: Vec::new(), ..self }
+    }
+
+    /// Closes and opens again, with what was kept or without; state and its hash are the same.
+    fn reopen(self, disk: &SimulatedDisk, seed: u64) -> Self {
+        let hashes = |world: &World| {
+            let tasks = state_hash(&TasksFold, &world.tasks.snapshot().unwrap().state);
+            (tasks, state_hash(&MemoriesFold, &world.memories.snapshot().unwrap().state))
+        };
+        let before = hashes(&self.world);
+        self.world.store.close().unwrap();
+        drop(self.world);
+        let kept = if self.dice.below(2) == 0 { MemoryStateStore::default() } else { self.kept };
+        let world = World::open_from(disk, seed, &kept);
+        assert_eq!(hashes(&world), before);
+        Self { world, kept, task_watches: Vec::new(), memory_watches: Vec::new(), ..self }
     }
 
     /// Compares state, indexes, queries and watches with the twin.
@@ -398,6 +586,7 @@ impl Run {
         let memories = self.world.memories.snapshot().unwrap().state;
         assert!(tasks.iter().map(|task| &**task).eq(self.twin.tasks.values()));
         assert!(memories.iter().map(|memory| &**memory).eq(self.twin.memories.values()));
+        assert!((tasks.clone(), memories.clone()) == self.world.replay(), "folding anew gives another state");
         for status in TaskStatus::ALL {
             let count = self.twin.tasks.values().filter(|task| task.status == status).count();
             assert_eq!(tasks.count_by_status(status), count);
@@ -434,30 +623,24 @@ impl Run {
 
 #[test]
 fn models_agree_with_naive_twins_at_every_position() {
+    let (mut lost, mut went_on) = (0, 0);
     for seed in 0..12 {
         println!("seed {seed}");
         let disk = SimulatedDisk::new();
         let mut run = Run::new(&disk, seed);
         for round in 0..150 {
             run.step();
-            if round % 40 == 39 {
-                let Run { dice, world, twin, .. } = run;
-                let is_crash = round % 80 == 79;
-                if is_crash {
-                    disk.power_off();
-                } else {
-                    world.store.close().unwrap();
-                }
-                drop(world);
-                if is_crash {
-                    disk.restart(&CrashImage::None);
-                }
-                let world = World::open(&disk, seed + round);
-                run = Run { dice, world, twin, task_watches: Vec::new(), memory_watches: Vec::new() };
-                run.check();
+            match round % 20 {
+                9 => run = run.reopen(&disk, seed + round),
+                19 => run = run.crash(&disk, seed + round),
+                _ => continue,
             }
+            run.check();
         }
+        lost += run.lost;
+        went_on += run.went_on;
     }
+    assert!(lost > 20 && went_on > 20, "{lost} writes lost, {went_on} openings from a checkpoint");
 }
 
 #[test]

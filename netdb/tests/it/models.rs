@@ -34,7 +34,7 @@ fn a_snapshot_shows_all_models_at_one_position() {
         let mut seen = 0;
         while !ended.load(std::sync::atomic::Ordering::Relaxed) {
             let snapshot = db.snapshot().unwrap();
-            let (tasks, memories) = (snapshot.tasks.unwrap().len(), snapshot.memories.unwrap().len());
+            let (tasks, memories) = (snapshot.tasks().unwrap().len(), snapshot.memories().unwrap().len());
             assert_eq!(tasks, memories, "at {}", snapshot.position);
             assert!(tasks >= seen);
             seen = tasks;
@@ -91,7 +91,7 @@ fn what_was_acknowledged_is_in_the_state_after_reopening() {
     drop(db);
     let db = open();
     let after = db.snapshot().unwrap();
-    assert_eq!(after.tasks.unwrap(), before.state);
+    assert_eq!(*after.tasks().unwrap(), before.state);
     db.close().unwrap();
 }
 
@@ -130,10 +130,10 @@ fn a_snapshot_that_was_written_down_is_where_models_go_on() {
 
     let read = Snapshot::decode(&written).unwrap();
     assert_eq!((read.log, read.position), (snapshot.log, snapshot.position));
-    assert_eq!((&read.tasks, &read.memories), (&snapshot.tasks, &snapshot.memories));
+    assert_eq!((read.tasks(), read.memories()), (snapshot.tasks(), snapshot.memories()));
     let db = builder().from_snapshot(read.clone()).open().unwrap();
     let again = db.snapshot().unwrap();
-    assert_eq!((&again.tasks, &again.memories), (&after.tasks, &after.memories));
+    assert_eq!((again.tasks(), again.memories()), (after.tasks(), after.memories()));
     let events = db.tasks().unwrap().metrics().events_total;
     assert_eq!(events, 1, "only what is behind the snapshot was folded");
     drop(db);
@@ -157,11 +157,11 @@ fn what_is_no_snapshot_is_refused_and_unknown_fields_are_passed_over() {
     document["models"].as_array_mut().unwrap().push(serde_json::json!({
         "name": "later", "fold_version": 1, "records": [{"id": 1}]
     }));
-    assert_eq!(decode(&document).unwrap().tasks.unwrap().len(), 1);
+    assert_eq!(decode(&document).unwrap().tasks().unwrap().len(), 1);
 
     let mut other_fold = document.clone();
     other_fold["models"][0]["fold_version"] = 99.into();
-    assert!(decode(&other_fold).unwrap().tasks.is_none(), "folded from the log instead");
+    assert!(decode(&other_fold).unwrap().tasks().is_none(), "folded from the log instead");
     for (field, value, message) in [
         ("version", serde_json::json!(2), "version 2, this program reads version 1"),
         ("format", "tar".into(), "the format is `tar`"),

@@ -21,8 +21,12 @@ struct Written {
 }
 
 impl Portable for MemoriesFold {
-    fn export(&self, state: &MemoriesState) -> Vec<Value> {
-        let written = state.iter().map(|memory| Written {
+    fn key(&self, id: u64) -> Vec<u8> {
+        id.to_be_bytes().to_vec()
+    }
+
+    fn export(&self, memory: &Memory) -> Value {
+        let written = Written {
             id: memory.id,
             content: memory.content.clone(),
             tags: memory.tags.iter().map(|tag| tag.to_string()).collect(),
@@ -31,28 +35,21 @@ impl Portable for MemoriesFold {
             updated_ns: memory.updated.as_nanos(),
             pinned: memory.pinned,
             version: memory.version.0,
-        });
-        written
-            .map(|memory| serde_json::to_value(memory).expect("numbers and texts have a JSON form"))
-            .collect()
+        };
+        serde_json::to_value(written).expect("numbers and texts have a JSON form")
     }
 
-    fn import(&self, records: Vec<Value>) -> Result<MemoriesState, FoldError> {
-        let mut state = MemoriesState::default();
-        for record in records {
-            let written: Written = serde_json::from_value(record).map_err(FoldError::new)?;
-            let memory = Memory {
-                id: written.id,
-                content: written.content,
-                tags: written.tags.iter().map(|tag| state.shared_tag(tag)).collect(),
-                source: state.shared_source(&written.source),
-                created: Timestamp::from_nanos(written.created_ns),
-                updated: Timestamp::from_nanos(written.updated_ns),
-                pinned: written.pinned,
-                version: Seq(written.version),
-            };
-            state.put(memory);
-        }
-        Ok(state)
+    fn import(&self, form: Value, before: &MemoriesState) -> Result<Memory, FoldError> {
+        let written: Written = serde_json::from_value(form).map_err(FoldError::new)?;
+        Ok(Memory {
+            id: written.id,
+            content: written.content,
+            tags: written.tags.iter().map(|tag| before.shared_tag(tag)).collect(),
+            source: before.shared_source(&written.source),
+            created: Timestamp::from_nanos(written.created_ns),
+            updated: Timestamp::from_nanos(written.updated_ns),
+            pinned: written.pinned,
+            version: Seq(written.version),
+        })
     }
 }

@@ -19,32 +19,32 @@ struct Written {
 }
 
 impl Portable for TasksFold {
-    fn export(&self, state: &TasksState) -> Vec<Value> {
-        let written = state.iter().map(|task| Written {
+    fn key(&self, id: u64) -> Vec<u8> {
+        id.to_be_bytes().to_vec()
+    }
+
+    fn export(&self, task: &Task) -> Value {
+        let written = Written {
             id: task.id,
             title: task.title.clone(),
             status: task.status.to_string(),
             created_ns: task.created.as_nanos(),
             updated_ns: task.updated.as_nanos(),
             version: task.version.0,
-        });
-        written.map(|task| serde_json::to_value(task).expect("numbers and texts have a JSON form")).collect()
+        };
+        serde_json::to_value(written).expect("numbers and texts have a JSON form")
     }
 
-    fn import(&self, records: Vec<Value>) -> Result<TasksState, FoldError> {
-        let mut state = TasksState::default();
-        for record in records {
-            let written: Written = serde_json::from_value(record).map_err(FoldError::new)?;
-            let status: TaskStatus = written.status.parse().map_err(FoldError::new)?;
-            state.put(Task {
-                id: written.id,
-                title: written.title,
-                status,
-                created: Timestamp::from_nanos(written.created_ns),
-                updated: Timestamp::from_nanos(written.updated_ns),
-                version: Seq(written.version),
-            });
-        }
-        Ok(state)
+    fn import(&self, form: Value, _: &TasksState) -> Result<Task, FoldError> {
+        let written: Written = serde_json::from_value(form).map_err(FoldError::new)?;
+        let status: TaskStatus = written.status.parse().map_err(FoldError::new)?;
+        Ok(Task {
+            id: written.id,
+            title: written.title,
+            status,
+            created: Timestamp::from_nanos(written.created_ns),
+            updated: Timestamp::from_nanos(written.updated_ns),
+            version: Seq(written.version),
+        })
     }
 }
