@@ -157,6 +157,19 @@ pub enum OpenError {
         /// What the log has.
         visible: Position,
     },
+    /// The log does not have the events any more that the state would be made of.
+    #[error(
+        "model `{model}` needs the log from position {wanted} on, which begins at {begins} by now: open it from a \
+         snapshot or a checkpoint that includes what is gone"
+    )]
+    BeforeHistory {
+        /// The model.
+        model: String,
+        /// Where it would go on.
+        wanted: Position,
+        /// Where the log begins.
+        begins: Position,
+    },
     /// There is a model of this name.
     #[error("there is a model `{model}` already: give the other one another name")]
     Twice {
@@ -167,6 +180,9 @@ pub enum OpenError {
 
 impl Classify for OpenError {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::Invalid
+        match self {
+            Self::BeforeHistory { .. } => ErrorKind::NotFound,
+            Self::Started { .. } | Self::Ahead { .. } | Self::Twice { .. } => ErrorKind::Invalid,
+        }
     }
 }

@@ -76,7 +76,8 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Started`] behind [`start`](Self::start), [`OpenError::Twice`] for a model of the same name.
+    /// [`OpenError::Started`] behind [`start`](Self::start), [`OpenError::Twice`] for a model of the same name,
+    /// [`OpenError::BeforeHistory`] when the log does not begin with the first of the fold's events any more.
     pub fn add<F: Fold>(
         &self,
         fold: F,
@@ -110,6 +111,9 @@ impl Runner {
         let visible = self.shared.reader.visible();
         if from.position > visible {
             return Err(OpenError::Ahead { model, position: from.position, visible });
+        }
+        if let Some(begins) = begins_behind(&self.shared.reader, &fold, from.position) {
+            return Err(OpenError::BeforeHistory { model, wanted: from.position, begins });
         }
         let host = Arc::new(Hosted::new(fold, policy, from));
         core.hosts.push(host.clone());
@@ -274,6 +278,16 @@ impl RunnerCore {
         self.ended = true;
         self.hosts.iter().for_each(|host| host.stop(cause));
     }
+}
+
+/// Returns where a log begins, if events of a fold from a position on may have stood before.
+fn begins_behind(reader: &LogReader, fold: &impl Fold, from: Position) -> Option<Position> {
+    let view = reader.view();
+    let begins = Position(view.segments().first()?.first_index.0);
+    // A view of the newest position knows channels without looking them up.
+    let created = |channel| view.channel(channel).ok().flatten().map(|channel| channel.created_index);
+    let is_missing = |channel| created(channel).is_some_and(|created| begins.includes(created));
+    (from < begins && fold.channels().iter().any(is_missing)).then_some(begins)
 }
 
 fn stopped_reading(model: &str, position: Position, error: &ReadError) -> FoldStopped {

@@ -70,6 +70,78 @@ fn many_writers_read_their_own_writes_while_others_watch() {
 }
 
 #[test]
+fn what_comes_beside_those_who_fold_their_own_writes_is_folded_too() {
+    const WRITES: i64 = 500;
+    let doors = base::Doors::memory();
+    let store = redex::Store::open("/node".as_ref(), &doors, &redex::LogOptions::default()).unwrap();
+    let runner = cortex::Runner::new(store.main().reader(), doors.clock.clone(), Default::default());
+    let writer = std::sync::Arc::new(store.main().clone());
+    let sum = runner.add(crate::counter::Sum, ErrorPolicy::Stop, Some(writer)).unwrap();
+    runner.start();
+    for _ in 0..WRITES {
+        // Folds itself, so that the thread sleeps on.
+        crate::counter::write(&sum, "number", "1").applied().unwrap();
+        // Does not fold: only the thread can.
+        let written = crate::counter::write(&sum, "number", "1");
+        let position = written.durable().unwrap().at.position();
+        let begun = doors.clock.monotonic();
+        while sum.folded_through() < position {
+            assert!(doors.clock.monotonic() - begun < Duration::from_secs(10), "nobody folds");
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(sum.snapshot().unwrap().state, 2 * WRITES);
+}
+
+#[test]
+fn a_fold_that_begins_behind_what_the_log_still_has_says_so() {
+    let disk = base::SimulatedDisk::new();
+    let open = || {
+        let doors = base::Doors::with_disk(std::sync::Arc::new(disk.clone()));
+        let mut options = redex::LogOptions::default();
+        options.segment_bytes = 64 << 10;
+        redex::Store::open("/node".as_ref(), &doors, &options).unwrap()
+    };
+    let add = |store: &redex::Store, position: Position| {
+        let clock = base::Doors::memory().clock;
+        let runner = cortex::Runner::new(store.main().reader(), clock, Default::default());
+        let from = cortex::Snapshot { state: 0, position };
+        runner.add_from(crate::counter::Sum, ErrorPolicy::Stop, None, from).map(drop)
+    };
+    let append = |store: &redex::Store, channel: &str, payload: &[u8]| {
+        let channel = crate::counter::channel(channel);
+        let ticket = store.main().append(&channel, &[redex::EventInput::new("number", payload)]).unwrap();
+        ticket.wait(Ack::Durable).into_result().unwrap().at.position()
+    };
+    let store = open();
+    append(&store, "numbers", b"1");
+    let mut padding = 0;
+    while store.main().reader().view().segments().len() < 3 {
+        append(&store, "padding", &[0; 1_000]);
+        padding += 1;
+    }
+    append(&store, "numbers", b"2");
+    store.close().unwrap();
+    let segments = store.main().reader().view().segments();
+    drop(store);
+    let (first, _) =
+        disk.files().into_iter().find(|(path, _)| path.extension().is_some_and(|e| e == "seg")).unwrap();
+    base::Disk::remove(&disk, &first).unwrap();
+    let store = open();
+    let refused = add(&store, Position::ZERO).unwrap_err();
+    let begins = segments[1].first_index.0;
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "model `sum` needs the log from position 0 on, which begins at {begins} by now: \
+             open it from a snapshot or a checkpoint that includes what is gone"
+        )
+    );
+    add(&store, Position(begins)).unwrap();
+    assert!(padding > 0);
+}
+
+#[test]
 fn an_outcome_says_what_the_event_did() {
     let world = World::new(ErrorPolicy::SkipAndRecord);
     assert_eq!(world.write("number", "0").applied().unwrap(), Applied::Unchanged);
