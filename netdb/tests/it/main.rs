@@ -7,5 +7,7 @@ mod arrows;
 mod lock;
 mod models;
 mod parity;
+#[cfg(feature = "sql")]
+mod sql_twin;
 mod tidy;
 mod workspace;

@@ -176,3 +176,24 @@ fn what_is_no_snapshot_is_refused_and_unknown_fields_are_passed_over() {
     assert!(decode(&document).unwrap_err().to_string().contains("a record of `tasks`"));
     assert!(Snapshot::decode(b"{").is_err());
 }
+
+#[test]
+fn a_burst_of_a_million_creates_is_folded_whole() {
+    const TASKS: u64 = 1_000_000;
+    let db = NetDb::builder().in_memory().with_tasks().open().unwrap();
+    let tasks = db.tasks().unwrap();
+    let (_, mut watch) = tasks.snapshot_and_watch(netdb::TaskQuery::default().limit(1)).unwrap();
+    let mut last = None;
+    for id in 0..TASKS {
+        last = Some(tasks.create(id, "one of a million").unwrap());
+    }
+    assert_eq!(last.unwrap().applied().unwrap(), Applied::Changed);
+    assert_eq!(tasks.stopped(), None);
+    let metrics = tasks.metrics();
+    assert_eq!((metrics.events_total, metrics.skipped_total), (TASKS, 0));
+    let state = tasks.snapshot().unwrap().state;
+    assert_eq!(state.len() as u64, TASKS);
+    assert!(state.iter().map(|task| task.id).eq(0..TASKS));
+    assert_eq!(watch.try_next().unwrap().unwrap().results.iter().next().unwrap().id, 0);
+    db.close().unwrap();
+}
