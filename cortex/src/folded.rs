@@ -57,6 +57,12 @@ impl<F: Fold> Folded<F> {
         &self.host.fold
     }
 
+    /// Returns the same model for reading only. Unlike this one, it does not keep the log open.
+    #[must_use]
+    pub fn for_reading(&self) -> Self {
+        Self { writer: None, ..self.clone() }
+    }
+
     /// Returns the state as it is; at most one entry is folded meanwhile.
     ///
     /// # Errors

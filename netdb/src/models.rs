@@ -114,7 +114,7 @@ impl<F: Fold> Model<F> {
             let snapshot = model.snapshot()?;
             let (model, state) = (model.clone(), snapshot.state);
             let export = form.map(|form| {
-                let (model, state) = (model.clone(), state.clone());
+                let (model, state) = (model.for_reading(), state.clone());
                 Arc::new(move || (form.export)(model.fold(), &state)) as crate::snapshot::Export
             });
             Ok(ModelSnapshot {

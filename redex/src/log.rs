@@ -357,10 +357,9 @@ impl Shared {
         if !unsynced {
             return Ok(());
         }
-        if sync || committer.is_volatile() {
-            committer.sync()?;
-        }
+        let sync = sync || committer.is_volatile();
         if sync {
+            committer.sync()?;
             // Whoever stages from here on sees whether the deadline still stands.
             let stage = self.stage();
             if stage.is_empty() {
@@ -463,7 +462,7 @@ impl Shared {
         let due = self.deadline().is_some_and(|deadline| deadline <= now);
         if due {
             self.disarm();
-            self.commit_in_turn(Ack::Durable);
+            self.commit_in_turn(self.effort(Ack::Durable));
         }
         match self.progress.lock().has_wakers() && !self.is_shut() {
             true => Some(now),

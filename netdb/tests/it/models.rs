@@ -1,7 +1,8 @@
 //! Models in a database.
 
 use base::ErrorKind;
-use netdb::{Applied, Batch, MemoryCommand, NetDb, Snapshot, TaskCommand, WriteOptions};
+use netdb::cortex::{Change, Changes, Fold, FoldError, Portable, Record, Table};
+use netdb::{Applied, Batch, MemoryCommand, Model, NetDb, Snapshot, TaskCommand, WriteOptions};
 
 #[test]
 fn a_database_has_the_models_that_it_was_opened_with() {
@@ -175,6 +176,124 @@ fn what_is_no_snapshot_is_refused_and_unknown_fields_are_passed_over() {
     document["models"][0]["records"][0]["id"] = "one".into();
     assert!(decode(&document).unwrap_err().to_string().contains("a record of `tasks`"));
     assert!(Snapshot::decode(b"{").is_err());
+}
+
+/// Counts the tasks of each title: a model of an application over a channel that has another model, too.
+#[derive(Clone, Copy)]
+struct Titles;
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Title {
+    id: u64,
+    title: String,
+}
+
+impl Record for Title {
+    type Id = u64;
+    type Group = ();
+
+    const ID_MIN: u64 = u64::MIN;
+    const ID_MAX: u64 = u64::MAX;
+    const PARTITIONS: usize = 1;
+    const ORDERS: usize = 0;
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn partition(&self) -> usize {
+        0
+    }
+
+    fn rank(&self, _: usize) -> i64 {
+        0
+    }
+
+    fn groups(&self, _: &mut dyn FnMut(&())) {}
+}
+
+impl Fold for Titles {
+    type State = Table<Title>;
+    type Change = Change<Title>;
+
+    fn name(&self) -> &str {
+        "titles"
+    }
+
+    fn version(&self) -> u32 {
+        3
+    }
+
+    fn channels(&self) -> Vec<base::ChannelName> {
+        vec![base::ChannelName::new("titles").unwrap()]
+    }
+
+    fn apply(
+        &self,
+        state: &mut Table<Title>,
+        event: &netdb::redex::EventRef<'_>,
+        changes: &mut Changes<'_, Change<Title>>,
+    ) -> Result<Applied, FoldError> {
+        let title = std::str::from_utf8(event.payload).map_err(FoldError::new)?.to_owned();
+        let change = state.put(Title { id: event.seq.0, title });
+        changes.note(|| change);
+        Ok(Applied::Changed)
+    }
+}
+
+impl Portable for Titles {
+    fn key(&self, id: u64) -> Vec<u8> {
+        id.to_be_bytes().to_vec()
+    }
+
+    fn export(&self, title: &Title) -> serde_json::Value {
+        serde_json::to_value(title).unwrap()
+    }
+
+    fn import(&self, form: serde_json::Value, _: &Table<Title>) -> Result<Title, FoldError> {
+        serde_json::from_value(form).map_err(FoldError::new)
+    }
+}
+
+#[test]
+fn an_applications_model_is_part_of_snapshots() {
+    let place = tempfile::tempdir().unwrap();
+    let open = |model: Model<Titles>, snapshot: Option<Snapshot>| {
+        let builder = NetDb::builder().directory(place.path()).with_tasks().with(model);
+        snapshot.into_iter().fold(builder, netdb::Builder::from_snapshot).open()
+    };
+    let db = open(Model::new(Titles).portable(), None).unwrap();
+    db.channel("titles").unwrap().append("title", b"one").unwrap();
+    db.tasks().unwrap().create(1, "one").unwrap().durable().unwrap();
+    let snapshot = db.snapshot().unwrap();
+    assert_eq!(snapshot.model::<Titles>().unwrap().get(0).unwrap().title, "one");
+    db.close().unwrap();
+    drop(db);
+
+    let read = Snapshot::decode(&snapshot.encode()).unwrap();
+    assert_eq!(read.tasks(), snapshot.tasks());
+    let again = Snapshot::decode(&read.encode()).unwrap();
+    assert_eq!(again.encode(), snapshot.encode(), "what nobody here knows is passed on");
+    let db = open(Model::new(Titles).portable(), Some(read.clone())).unwrap();
+    assert_eq!(db.snapshot().unwrap().model::<Titles>(), snapshot.model::<Titles>());
+    assert_eq!(db.model::<Titles>().unwrap().metrics().events_total, 0, "nothing was folded again");
+    drop(db);
+
+    let db = open(Model::new(Titles), Some(snapshot.clone())).unwrap();
+    assert_eq!(db.model::<Titles>().unwrap().metrics().events_total, 0, "live state needs no form");
+    let without = Snapshot::decode(&db.snapshot().unwrap().encode()).unwrap();
+    drop(db);
+    let db = open(Model::new(Titles), Some(without)).unwrap();
+    assert_eq!(db.snapshot().unwrap().model::<Titles>(), snapshot.model::<Titles>());
+    assert_eq!(db.model::<Titles>().unwrap().metrics().events_total, 1, "folded from the log");
+    drop(db);
+
+    let mut document: serde_json::Value = serde_json::from_slice(&snapshot.encode()).unwrap();
+    let records = document["models"].as_array_mut().unwrap();
+    records.iter_mut().find(|model| model["name"] == "titles").unwrap()["records"][0]["id"] = "x".into();
+    let damaged = Snapshot::decode(document.to_string().as_bytes()).unwrap();
+    let error = open(Model::new(Titles).portable(), Some(damaged)).unwrap_err();
+    assert!(error.to_string().contains("a record of `titles`"), "{error}");
 }
 
 #[test]
