@@ -415,6 +415,17 @@ impl<F: Fold> Written<F> {
         outcome(&self.model, &appended)
     }
 
+    /// Completes once the write is durable. No thread is blocked meanwhile.
+    ///
+    /// *Cancel safety*: dropping the future does not take the write back.
+    ///
+    /// # Errors
+    ///
+    /// As [`durable`](Self::durable).
+    pub async fn durable_async(self) -> Result<Appended, AppendError> {
+        self.ticket.acknowledged(Ack::Durable).await.into_result()
+    }
+
     /// Completes once the write is durable and in the state; returns what its first event did. No thread is
     /// blocked meanwhile.
     ///

@@ -9,6 +9,7 @@ use cortex::models::tasks::TasksFold;
 use cortex::{ErrorPolicy, Fold, RunnerOptions, Tabular};
 use redex::{LogOptions, LogWriter, Store};
 
+use crate::blocking::blocking;
 use crate::models::ModelSet;
 use crate::{Error, Model, NetDb, Snapshot};
 
@@ -133,6 +134,17 @@ impl Builder {
     pub fn sql_options(mut self, options: meshdb::GatewayOptions) -> Self {
         self.gateway_options = options;
         self
+    }
+
+    /// Opens the database for writing on a thread that may block. Needs a tokio runtime.
+    ///
+    /// *Cancel safety*: dropping the future does not stop the opening; what it opens is closed then.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_async(self) -> Result<NetDb, Error> {
+        blocking(move || self.open()).await
     }
 
     /// Opens the database for writing.

@@ -9,6 +9,7 @@ use cortex::models::tasks::Tasks;
 use cortex::{Fold, Folded};
 use redex::{Log, RecoveryReport, Store};
 
+use crate::blocking::blocking;
 use crate::models::{Models, missing};
 use crate::{Builder, Channel, Error, Snapshot};
 
@@ -143,6 +144,18 @@ impl NetDb {
         Snapshot::take(&self.inner.models)
     }
 
+    /// Returns the state of all models at one position, folded on a thread that may block. Needs a tokio runtime.
+    ///
+    /// *Cancel safety*: dropping the future leaves nothing behind but folded state.
+    ///
+    /// # Errors
+    ///
+    /// As [`snapshot`](Self::snapshot).
+    pub async fn snapshot_async(&self) -> Result<Snapshot, Error> {
+        let db = self.clone();
+        blocking(move || db.snapshot()).await
+    }
+
     /// Returns the log `main`, with everything that it can do: appends over several channels, conditions,
     /// idempotency, staging.
     pub fn log(&self) -> &Log {
@@ -195,6 +208,18 @@ impl NetDb {
     #[cfg(feature = "sql")]
     pub async fn sql_with(&self, statement: &str, params: &[meshdb::Param]) -> Result<crate::Answer, Error> {
         self.inner.engine.run(&self.inner.store, &self.inner.models, statement, params).await
+    }
+
+    /// Closes the database on a thread that may block. Needs a tokio runtime.
+    ///
+    /// *Cancel safety*: dropping the future does not stop the closing.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub async fn close_async(&self) -> Result<(), Error> {
+        let db = self.clone();
+        blocking(move || db.close()).await
     }
 
     /// Makes everything durable and closes the database. Repeating it does nothing.

@@ -10,6 +10,7 @@
 //! The crates below are re-exported: [`redex`] is the log with everything it can do, [`base`] the identifiers,
 //! and `meshdb` the query engine.
 
+mod blocking;
 mod builder;
 mod channel;
 mod database;

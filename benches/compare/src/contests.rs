@@ -119,20 +119,20 @@ pub(crate) const CONTESTS: [Contest; 22] = [
     ),
     Contest {
         name: "tail-latency",
-        what: "from before the append to a sleeping follower, in memory (ours is signed before)",
+        what: "from before the append to a sleeping follower, in memory (ours is linked, and signed every 5 ms)",
         unit: Unit::Microseconds,
         ours: tail::latency,
         peers: &[("net-mesh tail", mesh::tail_latency)],
     },
     events(
         "fold-create",
-        "tasks in one burst, in memory, until the last is in the state (ours with indexes, and signed)",
+        "tasks in one burst, in memory, until the last is in the state (ours with indexes, linked and signed)",
         |s| fold::create(s, false),
         &[("net-mesh tasks", tasks::create)],
     ),
     micros(
         "fold-read-own-write",
-        "a task in memory, created and in the state (ours is signed before)",
+        "a task in memory, created and in the state (ours is linked, and signed every 5 ms)",
         fold::read_own_write,
         &[("net-mesh wait_for_seq", tasks::read_own_write)],
     ),
@@ -157,7 +157,7 @@ pub(crate) const CONTESTS: [Contest; 22] = [
     micros("fold-count", "the tasks of a status", fold::count, &[("net-mesh count_where", tasks::count)]),
     micros(
         "fold-watch-latency",
-        "from a write in memory to a watch of ten, beside many tasks (ours is signed before)",
+        "from a write in memory to a watch of ten, beside many tasks (ours is linked, and signed every 5 ms)",
         fold::watch_latency,
         &[("net-mesh watch", tasks::watch_latency)],
     ),

@@ -113,6 +113,20 @@ async fn a_write_can_be_awaited_until_it_is_in_the_state() {
     assert_eq!(update.unwrap().results.len(), 2);
 }
 
+#[tokio::test]
+async fn what_blocks_has_a_twin_that_does_not() {
+    let place = tempfile::tempdir().unwrap();
+    let open = || NetDb::builder().directory(place.path()).with_tasks().open_async();
+    let db = open().await.unwrap();
+    let written = db.tasks().unwrap().create(1, "one").unwrap();
+    assert_eq!(written.durable_async().await.unwrap().at.position(), base::Position(1));
+    assert_eq!(db.snapshot_async().await.unwrap().tasks().unwrap().len(), 1);
+    assert_eq!(open().await.unwrap_err().kind(), ErrorKind::Unavailable, "one writer at a time");
+    db.close_async().await.unwrap();
+    drop(db);
+    assert_eq!(open().await.unwrap().snapshot_async().await.unwrap().tasks().unwrap().len(), 1);
+}
+
 #[test]
 fn a_snapshot_that_was_written_down_is_where_models_go_on() {
     let place = tempfile::tempdir().unwrap();
