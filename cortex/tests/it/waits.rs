@@ -94,6 +94,22 @@ fn what_comes_beside_those_who_fold_their_own_writes_is_folded_too() {
 }
 
 #[test]
+fn writers_help_a_fold_that_is_far_behind() {
+    let world = World::new(ErrorPolicy::Stop);
+    let mut most = 0;
+    for _ in 0..3 * cortex::limits::LAG_MAX {
+        // One entry each, which nobody folds.
+        world.write("number", "1").durable().unwrap();
+        most = most.max(world.sum.lag());
+    }
+    assert_eq!(
+        most,
+        cortex::limits::LAG_MAX + 1,
+        "the one that comes behind the limit is helped before it writes"
+    );
+}
+
+#[test]
 fn a_fold_that_begins_behind_what_the_log_still_has_says_so() {
     let disk = base::SimulatedDisk::new();
     let open = || {
