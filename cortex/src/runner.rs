@@ -133,6 +133,8 @@ impl Runner {
             names.dedup();
             let skip_holes = self.shared.options.skip_holes;
             let from = core.hosts.iter().map(|host| host.folded()).min().unwrap_or(Position::ZERO);
+            // Before, there was nothing that is folded.
+            let from = from.max(self.shared.reader.view().begins());
             self.shared.folded.store(from.0, Ordering::Release);
             let selection = Selection {
                 channels: Channels::Names(names),
@@ -283,7 +285,7 @@ impl RunnerCore {
 /// Returns where a log begins, if events of a fold from a position on may have stood before.
 fn begins_behind(reader: &LogReader, fold: &impl Fold, from: Position) -> Option<Position> {
     let view = reader.view();
-    let begins = Position(view.segments().first()?.first_index.0);
+    let begins = view.begins().max(Position(view.segments().first()?.first_index.0));
     // A view of the newest position knows channels without looking them up.
     let created = |channel| view.channel(channel).ok().flatten().map(|channel| channel.created_index);
     let is_missing = |channel| created(channel).is_some_and(|created| begins.includes(created));

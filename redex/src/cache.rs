@@ -82,6 +82,12 @@ impl BlockCache {
         Ok(file)
     }
 
+    /// Lets go of the files of a segment that is removed, whose bytes would else stay in use.
+    pub(crate) fn forget(&self, segment: u64) {
+        self.files.invalidate(&(segment, FileKind::Segment));
+        self.files.invalidate(&(segment, FileKind::Index));
+    }
+
     /// Returns the verified body of the frame at a place, if it is cached.
     pub(crate) fn frame(&self, segment: u64, offset: u64) -> Option<Bytes> {
         self.frames.get(&(segment, offset))

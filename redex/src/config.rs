@@ -29,6 +29,41 @@ impl ChannelConfig {
     }
 }
 
+/// How much of its past a log keeps. It gives up whole segments, the oldest first, when any of the limits says so;
+/// never the newest segment, and nothing that somebody holds. Numbers are not given out again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Retention {
+    /// Events that are kept at least; of those before, segments without any other go. Default: all.
+    pub events: Option<u64>,
+    /// Bytes of segment files that are kept at most; the newest segment stays in any case. Default: any number.
+    pub bytes: Option<u64>,
+    /// Time for which events are kept at least, by the log's clock. Default: for ever.
+    pub age: Option<Duration>,
+}
+
+impl Retention {
+    /// Keeps so many of the newest events.
+    pub fn of_events(events: u64) -> Self {
+        Self { events: Some(events), ..Self::default() }
+    }
+
+    /// Keeps so many bytes of segment files.
+    pub fn of_bytes(bytes: u64) -> Self {
+        Self { bytes: Some(bytes), ..Self::default() }
+    }
+
+    /// Keeps events for so long.
+    pub fn of_age(age: Duration) -> Self {
+        Self { age: Some(age), ..Self::default() }
+    }
+
+    pub(crate) fn is_unlimited(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Who runs the flusher of a log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FlusherMode {
@@ -61,6 +96,8 @@ pub struct LogOptions {
     pub clock_leap_max: Duration,
     /// Bytes of index blocks and frames that reads keep in memory. Default 64 MiB.
     pub cache_bytes: u64,
+    /// How much of its past the log keeps. Default: everything.
+    pub retention: Retention,
     /// Who runs the flusher. Not a setting of a file.
     #[serde(skip)]
     pub flusher: FlusherMode,
@@ -75,6 +112,7 @@ impl Default for LogOptions {
             sign_within: Duration::from_millis(5),
             clock_leap_max: Duration::from_secs(24 * 60 * 60),
             cache_bytes: 64 << 20,
+            retention: Retention::default(),
             flusher: FlusherMode::Thread,
         }
     }

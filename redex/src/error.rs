@@ -233,6 +233,12 @@ pub enum ReadError {
         /// The last lost entry.
         last: Index,
     },
+    /// The log has given up its beginning.
+    #[error("the log keeps nothing below position {first} any more: read from there on")]
+    Trimmed {
+        /// What the first entry that is kept is behind.
+        first: Position,
+    },
     /// Stored bytes are damaged.
     #[error("{0}: run `net-db log verify`")]
     Corrupt(Corruption),
@@ -273,6 +279,7 @@ impl Classify for ReadError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Hole { .. } | Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::Trimmed { .. } => ErrorKind::NotFound,
             Self::Decode { .. } => ErrorKind::Invalid,
             Self::Io { source, .. } => Classify::kind(source),
         }

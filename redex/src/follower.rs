@@ -84,6 +84,7 @@ impl Follower {
         }
         self.read_on(bound)?;
         let Some(place) = &self.place else { return Ok(None) };
+        self.segments.forget_below(place.state.trimmed);
         Ok((Some(place.state.position()) != before).then(|| visible_state(&place.state)))
     }
 
@@ -266,5 +267,6 @@ pub(crate) fn visible_state(state: &LogState) -> VisibleState {
         incarnations: state.incarnations.clone().into(),
         holes: state.holes.clone().into(),
         last_recorded_at: state.last_recorded_at,
+        trimmed: state.trimmed,
     }
 }

@@ -40,11 +40,11 @@ mod verify;
 mod writer;
 
 pub use chunk::Chunk;
-pub use config::{ChannelConfig, FlusherMode, LogOptions};
+pub use config::{ChannelConfig, FlusherMode, LogOptions, Retention};
 pub use error::{AppendError, Corruption, OpenError, Owner, ReadError};
 pub use event::{BlobReference, Blobs, Event, EventInput, EventRef, Headers};
 pub use limits::{ENTRY_BYTES_MAX, EVENT_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, KEY_WINDOW, KIND_BYTES_MAX};
-pub use log::{Acknowledged, Log, ProducerState, QuarantinedRange, RecoveryReport, Ticket};
+pub use log::{Acknowledged, Hold, HoldInfo, Log, ProducerState, QuarantinedRange, RecoveryReport, Ticket};
 pub use log_writer::LogWriter;
 pub use outcome::{Ack, Appended, At, ChannelRange, Expect, Outcome, Rejection};
 pub use reader::{Beyond, ChannelInfo, IncarnationInfo, LogReader, LogView, SegmentInfo};

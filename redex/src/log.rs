@@ -18,17 +18,20 @@ mod open;
 mod progress;
 mod quarantine;
 mod recovery;
+mod retention;
 mod stage;
 mod ticket;
 
 pub(crate) use open::OpenedLog;
 pub use open::{QuarantinedRange, RecoveryReport};
 pub(crate) use open::{Site, open, read_superblock};
+pub use retention::{Hold, HoldInfo};
 pub use ticket::{Acknowledged, Ticket};
 
 use committer::{Committer, Stopped};
 use flusher::Flusher;
 use progress::{Need, Progress};
+use retention::{Holds, RetentionDue};
 use stage::{Shut, Stage};
 
 /// A log open for writing. Cloning shares it; it stays open until closed, or until the last clone is dropped,
@@ -67,6 +70,8 @@ pub(crate) struct Shared {
     flusher: Flusher,
     /// When bytes that nobody waits for must be synced: nanoseconds of the monotonic clock, 0 for never.
     deadline: AtomicU64,
+    retention_due: RetentionDue,
+    holds: Arc<Holds>,
     clock_check: ClockCheck,
     incarnation: IncarnationId,
     published: Arc<Published>,
@@ -235,10 +240,15 @@ impl Shared {
         (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
-    /// Tells whether there is a deadline before `nanos`.
+    /// Returns when the flusher acts next by itself.
+    fn acts_at(&self) -> Option<Duration> {
+        let retention = self.retention_due.get().map(Duration::from_nanos);
+        self.deadline().into_iter().chain(retention).min()
+    }
+
+    /// Tells whether there is something to be done before `nanos`.
     pub(crate) fn acts_before(&self, nanos: u64) -> bool {
-        let deadline = self.deadline.load(Ordering::SeqCst);
-        deadline > 0 && deadline < nanos
+        self.acts_at().is_some_and(|at| at < Duration::from_nanos(nanos))
     }
 
     fn disarm(&self) {
@@ -316,6 +326,7 @@ impl Shared {
             self.stopped(&committer, stopped);
         }
         self.publish(&mut committer);
+        self.retain(&mut committer);
         let (written, durable) = (committer.state.position(), committer.synced);
         drop(committer);
         self.progress.update(|progress| {
@@ -398,6 +409,15 @@ impl Shared {
                 visible.incarnations = state.incarnations[..news.incarnations].into();
             }
             visible.last_recorded_at = news.recorded_at;
+            if news.trimmed > visible.trimmed {
+                visible.trimmed = news.trimmed;
+                let channels = Arc::make_mut(&mut visible.channels);
+                for channel in state.channels() {
+                    if let Some(known) = channels.get_mut(&channel.name) {
+                        known.base = channel.base.min(known.next);
+                    }
+                }
+            }
         });
         self.published.wake();
     }
@@ -463,10 +483,12 @@ impl Shared {
         if due {
             self.disarm();
             self.commit_in_turn(self.effort(Ack::Durable));
+        } else if self.is_retention_due() {
+            self.commit_in_turn(Ack::Written);
         }
         match self.progress.lock().has_wakers() && !self.is_shut() {
             true => Some(now),
-            false => self.deadline(),
+            false => self.acts_at(),
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct VisibleState {
     pub incarnations: Arc<[IncarnationState]>,
     pub holes: Arc<[HoleRecord]>,
     pub last_recorded_at: Timestamp,
+    /// Everything below was given up.
+    pub trimmed: Position,
 }
 
 impl VisibleState {
@@ -402,11 +404,23 @@ impl LogView {
             .transpose()
     }
 
+    /// Returns the position behind which everything is kept: 0, until the log gives up its beginning.
+    pub fn begins(&self) -> Position {
+        self.visible.trimmed
+    }
+
+    /// Fails when something from `position` on was given up.
+    pub(crate) fn check_kept(&self, position: Position) -> Result<(), ReadError> {
+        let first = self.begins();
+        if position < first { Err(ReadError::Trimmed { first }) } else { Ok(()) }
+    }
+
     fn info(&self, channel: &ChannelState) -> Result<ChannelInfo, ReadError> {
+        self.check_kept(self.position)?;
         let next_seq = match self.position == self.visible.position {
             true => channel.next,
             false => {
-                let scope = Scope::channel(channel, &self.visible.holes);
+                let scope = Scope::channel(channel, &self.visible);
                 Scan::next_seq(&self.shared.segments, &scope, self.position)?
             }
         };

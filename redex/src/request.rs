@@ -2,6 +2,7 @@
 
 use base::{ChannelName, Hash};
 
+use crate::codec::control::TrimRecord;
 use crate::codec::event::encoded_bytes;
 use crate::error::AppendError;
 use crate::limits::{
@@ -132,6 +133,12 @@ impl EventInput<'_> {
 
 fn limit(what: &'static str, bytes: usize, max: usize) -> Result<(), AppendError> {
     if bytes > max { Err(AppendError::TooLarge { what, bytes, max }) } else { Ok(()) }
+}
+
+/// Returns the most bytes that a trim takes in an entry.
+pub(crate) fn trim_bytes(record: &TrimRecord) -> usize {
+    let channels = record.channels.iter().map(|(name, _)| name.as_str().len() + 10);
+    32 + channels.sum::<usize>()
 }
 
 /// Returns the most bytes that the creation of a channel takes in an entry.

@@ -78,6 +78,8 @@ pub(crate) struct Scope {
     /// The position that the channel is as of.
     as_of: Position,
     holes: Arc<[HoleRecord]>,
+    /// Everything below was given up.
+    trimmed: Position,
 }
 
 impl Scope {
@@ -90,13 +92,14 @@ impl Scope {
             }
         };
         let channel = selection.only_channel().and_then(|name| visible.channels.get(name)).cloned();
-        Self { born, channel, as_of: visible.position, holes: Arc::clone(&visible.holes) }
+        let (as_of, holes) = (visible.position, Arc::clone(&visible.holes));
+        Self { born, channel, as_of, holes, trimmed: visible.trimmed }
     }
 
-    pub(crate) fn channel(channel: &ChannelState, holes: &Arc<[HoleRecord]>) -> Self {
+    pub(crate) fn channel(channel: &ChannelState, visible: &VisibleState) -> Self {
         let born = Some(channel.created_index.0);
-        let as_of = Position(u64::MAX);
-        Self { born, channel: Some(channel.clone()), as_of, holes: Arc::clone(holes) }
+        let (as_of, holes) = (Position(u64::MAX), Arc::clone(&visible.holes));
+        Self { born, channel: Some(channel.clone()), as_of, holes, trimmed: visible.trimmed }
     }
 }
 
@@ -116,7 +119,7 @@ enum Step {
 }
 
 impl Scan {
-    /// Begins a reading of the entries below `bound`.
+    /// Begins a reading of the entries below `bound` that are kept.
     pub(crate) fn new(
         segments: Arc<Segments>,
         selection: Selection,
@@ -124,6 +127,11 @@ impl Scan {
         scope: Scope,
     ) -> Result<Self, ReadError> {
         let (plan, queue) = Plan::new(&segments, &selection, bound, &scope)?;
+        let first = segments.forgotten();
+        if !plan.is_empty() && plan.from < first.0 {
+            // Given up since the reader looked.
+            return Err(ReadError::Trimmed { first });
+        }
         let mut scan = Self {
             segments,
             channel: selection.only_channel().cloned(),

@@ -3,21 +3,27 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use base::{ChannelName, Disk, DiskFile, Index, LogId, OpenMode, Timestamp};
+use base::{ChannelName, Disk, DiskFile, Index, LogId, OpenMode, Position, Timestamp};
 
 use crate::cache::{BlockCache, FileKind};
+use crate::chain::Chain;
 use crate::codec::entry;
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{SEGMENT_HEADER_BYTES, file_name, parse_file_name};
-use crate::error::ReadError;
+use crate::error::{Corruption, ReadError};
 use crate::frames::is_zero;
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
 use crate::index::file::{self, IndexOwner, decode_directory, decode_header};
 use crate::index::points::{IndexFile, IndexSource};
-use crate::replay::{LoadedSegment, decode_hole_frame};
+use crate::replay::{LoadedSegment, decode_hole_frame, read_state};
+use crate::state::LogState;
+
+/// Bytes of a segment that mostly hold its state frames.
+const STATE_BYTES_FIRST: u64 = 256 << 10;
 
 /// One segment file.
 #[derive(Debug)]
@@ -70,6 +76,8 @@ pub(crate) struct Segments {
     pub hasher: LogHasher,
     pub cache: BlockCache,
     map: RwLock<BTreeMap<u64, Arc<Segment>>>,
+    /// Segments with entries below were forgotten, since the log gave them up.
+    forgotten: AtomicU64,
 }
 
 impl Segments {
@@ -81,6 +89,7 @@ impl Segments {
             hasher: LogHasher::new(log),
             cache: BlockCache::new(cache_bytes),
             map: RwLock::default(),
+            forgotten: AtomicU64::new(0),
         }
     }
 
@@ -117,6 +126,69 @@ impl Segments {
 
     pub(crate) fn last(&self) -> Option<Arc<Segment>> {
         self.map().values().next_back().cloned()
+    }
+
+    /// Returns the position below which segments were forgotten.
+    pub(crate) fn forgotten(&self) -> Position {
+        Position(self.forgotten.load(Ordering::SeqCst))
+    }
+
+    /// Forgets the segments that hold nothing from `position` on; returns them, the oldest first.
+    pub(crate) fn forget_below(&self, position: Position) -> Vec<Arc<Segment>> {
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        let mut forgotten = Vec::new();
+        while let Some(next) = map.keys().nth(1).copied().filter(|next| *next <= position.0) {
+            let Some((_, segment)) = map.pop_first() else { break };
+            self.cache.forget(segment.number);
+            self.forgotten.store(next, Ordering::SeqCst);
+            tracing::debug!(segment = segment.number, next, "segment forgotten");
+            forgotten.push(segment);
+        }
+        forgotten
+    }
+
+    /// Removes the files of segments that hold nothing from `position` on, the oldest first; returns of how many.
+    /// What could not be removed is when the log is opened next.
+    pub(crate) fn remove_below(&self, position: Position) -> usize {
+        let forgotten = self.forget_below(position);
+        for segment in &forgotten {
+            for path in [&segment.path, &segment.index_path()] {
+                match self.disk.remove(path) {
+                    Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                        tracing::warn!(path = %path.display(), %cause, "file not removed");
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if !forgotten.is_empty()
+            && let Err(cause) = self.disk.sync_directory(&self.dir)
+        {
+            tracing::warn!(dir = %self.dir.display(), %cause, "directory not synced");
+        }
+        forgotten.len()
+    }
+
+    /// Returns how many bytes the file of a segment has.
+    pub(crate) fn bytes(&self, segment: &Segment) -> Result<u64, ReadError> {
+        self.file(segment)?.length().map_err(ReadError::io(&segment.path))
+    }
+
+    /// Reads log state and chain as they were when a segment began.
+    pub(crate) fn state_at(&self, segment: &Segment) -> Result<(LogState, Chain), ReadError> {
+        let first = self.load_part(segment, 0, STATE_BYTES_FIRST)?;
+        let (state, chain, ..) = match read_state(first.view()) {
+            Ok(read) => read,
+            Err(_) => read_state(self.load(segment)?.view()).map_err(|malformed| {
+                ReadError::Corrupt(Corruption {
+                    file: segment.path.clone(),
+                    offset: SEGMENT_HEADER_BYTES as u64,
+                    expected: "two state frames".to_owned(),
+                    found: format!("a wrong {malformed}"),
+                })
+            })?,
+        };
+        Ok((state, chain))
     }
 
     /// Returns the segments that hold entries with indexes from `from` to below `to`, in order.
@@ -164,7 +236,26 @@ impl Segments {
     /// Opens a segment's file, or returns it when it is open.
     pub(crate) fn file(&self, segment: &Segment) -> Result<Arc<dyn DiskFile>, ReadError> {
         let open = || self.disk.open(&segment.path, OpenMode::Read);
-        self.cache.file(segment.number, FileKind::Segment, open).map_err(ReadError::io(&segment.path))
+        self.cache.file(segment.number, FileKind::Segment, open).map_err(|source| {
+            let first = self.forgotten();
+            match segment.first_index.0 < first.0 {
+                true => ReadError::Trimmed { first },
+                false => {
+                    self.given_up_meanwhile(segment).unwrap_or_else(|| ReadError::io(&segment.path)(source))
+                }
+            }
+        })
+    }
+
+    /// Tells a reader that a segment was given up by a writer in another process, if it is the oldest that the
+    /// reader knows, and is gone while a later one is there.
+    fn given_up_meanwhile(&self, segment: &Segment) -> Option<ReadError> {
+        let map = self.map();
+        let mut known = map.values();
+        let oldest = known.next().filter(|oldest| oldest.first_index == segment.first_index)?;
+        let is_there = |segment: &Segment| self.disk.exists(&segment.path).unwrap_or(true);
+        let next = known.find(|next| is_there(next)).filter(|_| !is_there(oldest))?;
+        Some(ReadError::Trimmed { first: Position(next.first_index.0) })
     }
 
     /// Opens a segment's index file, or returns it when it is open.

@@ -8,7 +8,7 @@ use rustc_hash::FxBuildHasher;
 use crate::codec::Malformed;
 use crate::codec::append::{Repeat, Repeatable};
 use crate::codec::block::BlockItem;
-use crate::codec::control::{Control, HoleRecord, IncarnationRecord};
+use crate::codec::control::{Control, HoleRecord, IncarnationRecord, TrimRecord};
 use crate::limits::KEY_WINDOW;
 use crate::{At, ChannelConfig, ChannelRange};
 
@@ -16,8 +16,8 @@ use crate::{At, ChannelConfig, ChannelRange};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChannelState {
     pub name: ChannelName,
-    /// The number of the first event; above 0 only in a channel that was moved here, or that may have lost its
-    /// beginning.
+    /// The number of the first event that is kept; above 0 only in a channel that was moved here, that may have
+    /// lost its beginning, or whose beginning was trimmed.
     pub base: Seq,
     pub next: Seq,
     pub created_at: Timestamp,
@@ -49,6 +49,8 @@ pub(crate) struct IncarnationState {
 pub(crate) struct LogState {
     pub next_index: Index,
     pub last_recorded_at: Timestamp,
+    /// Everything below was given up.
+    pub trimmed: Position,
     channels: Vec<ChannelState>,
     slots: HashMap<ChannelName, usize, FxBuildHasher>,
     producers: BTreeMap<Box<str>, Remembered>,
@@ -200,7 +202,25 @@ impl LogState {
             }
             // The frame that stands in the hole has told already; the entry makes it part of the signed log.
             Control::Hole(_) => {}
+            Control::Trim(trim) => self.apply_trim(trim)?,
         }
+        Ok(())
+    }
+
+    /// Gives up the beginning of the log.
+    pub(crate) fn apply_trim(&mut self, trim: &TrimRecord) -> Result<(), Malformed> {
+        if trim.first.0 < self.trimmed.0 || trim.first > self.next_index {
+            return Err(Malformed::new("first kept entry"));
+        }
+        for (name, first) in &trim.channels {
+            let slot = self.slot(name).ok_or(Malformed::new("channel"))?;
+            let channel = &mut self.channels[slot];
+            if *first < channel.base || *first > channel.next {
+                return Err(Malformed::new("sequence number"));
+            }
+            channel.base = *first;
+        }
+        self.trimmed = Position(trim.first.0);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use base::Position;
 use crate::error::ReadError;
 use crate::reader::Beyond;
 use crate::scan::Mark;
-use crate::{Chunk, Event, LogReader, Selection};
+use crate::{Chunk, Event, LogReader, LogView, Selection};
 
 /// Bytes of events, as they are in memory, after which a batch is given out.
 const BATCH_BYTES: usize = 1 << 20;
@@ -100,6 +100,11 @@ impl Tail {
         if view.position() <= self.position {
             return Ok(false);
         }
+        if self.selection.skip_holes {
+            self.position = self.position.max(view.begins());
+        } else {
+            self.check_kept(&view)?;
+        }
         let mut selection = self.selection.clone();
         if self.position > Position(self.selection.indexes.from.unwrap_or(0)) {
             // The numbers have served to find the beginning; from here on the index tells.
@@ -107,6 +112,19 @@ impl Tail {
         }
         self.scan = Some((view.scan(&selection)?.going_on_at(self.mark), view.position()));
         Ok(true)
+    }
+
+    /// Fails when something was given up that the tail has not given out, and was told to begin with.
+    fn check_kept(&self, view: &LogView) -> Result<(), ReadError> {
+        let began = Position(self.selection.indexes.from.unwrap_or(0));
+        if self.position > began || self.selection.indexes.from.is_some() {
+            return view.check_kept(self.position);
+        }
+        let wanted = self.selection.seqs.from.unwrap_or(u64::MAX);
+        match self.selection.only_channel().map(|name| view.channel(name)).transpose()?.flatten() {
+            Some(channel) if wanted < channel.first_seq.0 => view.check_kept(Position::ZERO),
+            _ => Ok(()),
+        }
     }
 
     /// Blocks until more may be there, the log is closed, or `limit` is over. Returns whether more is there.

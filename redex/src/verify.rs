@@ -84,6 +84,8 @@ pub struct VerifyReport {
     pub log: LogId,
     /// Who began it.
     pub origin: OriginId,
+    /// Where the log begins: 0, until it gives up its beginning.
+    pub begins: Position,
     /// The position behind the last entry.
     pub position: Position,
     /// The log root at that position.
@@ -200,6 +202,7 @@ impl<'a> Verifier<'a> {
         let report = VerifyReport {
             log: superblock.log,
             origin: superblock.origin,
+            begins: Position::ZERO,
             position: Position::ZERO,
             root: Hash::ZERO,
             entries: 0,
@@ -337,6 +340,17 @@ impl<'a> Verifier<'a> {
         let begin = SEGMENT_HEADER_BYTES as u64;
         let expected = format!("two state frames at index {}", self.state.next_index);
         match read_state(segment) {
+            Ok((state, chain, offset, good)) if self.report.segments == 1 && first_index > Index::ZERO => {
+                // What was before was given up; an entry has that on record.
+                self.report.begins = Position(first_index.0);
+                if good < 2 || state.next_index != first_index {
+                    let expected = format!("two state frames at index {first_index}");
+                    let found = format!("{good} of them, at index {}", state.next_index);
+                    self.fault(path, begin, expected, found);
+                }
+                (self.state, self.chain) = (state, chain);
+                offset
+            }
             Ok((state, chain, offset, good)) => {
                 let own = crate::codec::state::encode(&self.state, &self.chain);
                 let theirs = crate::codec::state::encode(&state, &chain);
@@ -654,8 +668,8 @@ impl<'a> Verifier<'a> {
         }
         let Some(incarnation) = self.state.incarnations.last() else { return };
         let next = self.state.next_index;
-        let covered =
-            signed.map_or(Position(incarnation.first_index.0), |signed| signed.index.position_after());
+        let before = Position(incarnation.first_index.0).max(self.chain.last_signed);
+        let covered = signed.map_or(before, |signed| signed.index.position_after());
         self.report.incarnations.push(IncarnationReport {
             id: incarnation.record.id,
             public_key: incarnation.record.public_key,
@@ -679,6 +693,7 @@ impl<'a> Verifier<'a> {
 
     fn finish(mut self) -> VerifyReport {
         self.end_incarnation();
+        self.check_beginning();
         self.report.unsigned = self.state.position().0.saturating_sub(self.chain.last_signed.0);
         self.check_signed_end();
         if let Some(last) = self.report.incarnations.last_mut() {
@@ -692,6 +707,20 @@ impl<'a> Verifier<'a> {
 }
 
 impl Verifier<'_> {
+    /// A log that does not begin with its first entry says so.
+    fn check_beginning(&mut self) {
+        let (begins, trimmed) = (self.report.begins, self.state.trimmed);
+        if begins > trimmed {
+            let dir = self.log_dir.clone();
+            self.fault(
+                &dir,
+                0,
+                format!("a segment that begins at entry {trimmed}"),
+                format!("none below entry {begins}"),
+            );
+        }
+    }
+
     /// Whatever was synced was signed before: an end without signature that claims to be synced is no crash's.
     fn check_signed_end(&mut self) {
         let signed = self.state.position().0 - self.report.unsigned;

@@ -1,8 +1,8 @@
 //! Control records: what an entry says about its log rather than in a channel.
 //!
 //! ```text
-//!   u16 type: 1 incarnation, 2 channel created, 3 hole
-//!       (reserved: 4 moved, 5 trim, 6 redaction, 7 anchor, 8 successor key)
+//!   u16 type: 1 incarnation, 2 channel created, 3 hole, 5 trim
+//!       (reserved: 4 moved, 6 redaction, 7 anchor, 8 successor key)
 //!   u16 reserved, 0
 //!   u32 bytes of what follows
 //! incarnation:      [16] id, [32] public key, [16] parent id, u64 last signed position, [32] hash there
@@ -11,6 +11,8 @@
 //! hole:             u64 first index, u64 next index, u64 bytes lost,
 //!                   u64 first sequence number of channels created later, u32 channels that may have lost events,
 //!                   each (u16 + name, u64 next sequence number)
+//! trim:             u64 index of the first entry that is kept, u32 channels whose beginning goes,
+//!                   each (u16 + name, u64 first sequence number that is kept)
 //! ```
 
 use base::{ChannelName, Hash, IncarnationId, Index, Position, PublicKey, Seq};
@@ -21,6 +23,7 @@ use crate::ChannelConfig;
 const INCARNATION: u16 = 1;
 const CHANNEL_CREATED: u16 = 2;
 const HOLE: u16 = 3;
+const TRIM: u16 = 5;
 const FLAG_CONTENT_TYPE: u8 = 1;
 
 /// The beginning of an incarnation.
@@ -53,11 +56,21 @@ impl HoleRecord {
     }
 }
 
+/// The beginning of a log that is given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TrimRecord {
+    /// The first entry that is kept.
+    pub first: Index,
+    /// The channels whose beginning goes, and the first number of each that is kept.
+    pub channels: Vec<(ChannelName, Seq)>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Control {
     Incarnation(IncarnationRecord),
     ChannelCreated { name: ChannelName, base: Seq, config: ChannelConfig },
     Hole(HoleRecord),
+    Trim(TrimRecord),
 }
 
 pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
@@ -65,6 +78,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
         Control::Incarnation(_) => INCARNATION,
         Control::ChannelCreated { .. } => CHANNEL_CREATED,
         Control::Hole(_) => HOLE,
+        Control::Trim(_) => TRIM,
     };
     out.put_u16(code);
     out.put_u16(0);
@@ -78,6 +92,10 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
             encode_config(out, config);
         }
         Control::Hole(hole) => encode_hole(out, hole),
+        Control::Trim(trim) => {
+            out.put_u64(trim.first.0);
+            encode_numbers(out, &trim.channels);
+        }
     }
     let length = u32::try_from(out.len() - length_at - 4).expect("control records are far below 4 GiB");
     out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
@@ -96,10 +114,14 @@ pub(crate) fn encode_hole(out: &mut Vec<u8>, hole: &HoleRecord) {
     out.put_u64(hole.next.0);
     out.put_u64(hole.bytes);
     out.put_u64(hole.floor.0);
-    out.put_length(hole.channels.len());
-    for (name, next) in &hole.channels {
+    encode_numbers(out, &hole.channels);
+}
+
+fn encode_numbers(out: &mut Vec<u8>, channels: &[(ChannelName, Seq)]) {
+    out.put_length(channels.len());
+    for (name, seq) in channels {
         out.put_text16(name.as_str());
-        out.put_u64(next.0);
+        out.put_u64(seq.0);
     }
 }
 
@@ -129,6 +151,10 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Control, Malformed> {
             Control::ChannelCreated { name, base, config: decode_config(&mut body)? }
         }
         HOLE => Control::Hole(decode_hole(&mut body)?),
+        TRIM => {
+            let first = Index(body.u64("first kept entry")?);
+            Control::Trim(TrimRecord { first, channels: decode_numbers(&mut body)? })
+        }
         _ => return Err(Malformed::new("control type")),
     };
     body.finish("control length")?;
@@ -154,14 +180,16 @@ pub(crate) fn decode_hole(body: &mut Cursor<'_>) -> Result<HoleRecord, Malformed
     let next = Index(body.u64("hole end")?);
     let bytes = body.u64("hole length")?;
     let floor = Seq(body.u64("hole floor")?);
-    let count = body.u32("hole channels")?;
-    let channels = (0..count)
-        .map(|_| Ok((decode_name(body)?, Seq(body.u64("hole sequence number")?))))
-        .collect::<Result<_, _>>()?;
+    let channels = decode_numbers(body)?;
     if next < first {
         return Err(Malformed::new("hole end"));
     }
     Ok(HoleRecord { first, next, bytes, floor, channels })
+}
+
+fn decode_numbers(body: &mut Cursor<'_>) -> Result<Vec<(ChannelName, Seq)>, Malformed> {
+    let count = body.u32("channels")?;
+    (0..count).map(|_| Ok((decode_name(body)?, Seq(body.u64("sequence number")?)))).collect()
 }
 
 pub(crate) fn decode_config(cursor: &mut Cursor<'_>) -> Result<ChannelConfig, Malformed> {
@@ -201,6 +229,7 @@ mod tests {
             Control::Incarnation(incarnation),
             Control::ChannelCreated { name: name.clone(), base: Seq(0), config },
             Control::ChannelCreated { name, base: Seq(5), config: ChannelConfig::default() },
+            Control::Trim(TrimRecord { first: Index(9), channels: hole.channels.clone() }),
             Control::Hole(hole),
         ]
     }

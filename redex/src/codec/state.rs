@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! u16 format version, u16 reserved 0, u32 bytes of local state (0; reserved: vote, committed, purge marker)
-//! u64 next index, u64 term, [32] hash of the last entry, i64 last recorded at,
+//! u64 next index, u64 index of the first entry that is kept, u64 term, [32] hash of the last entry, i64 last recorded at,
 //! u64 last signed position, [32] hash there, u64 leaves of the log root, its peaks, each [32]
 //! u32 channels, each: u16 + name, u64 base, u64 next, i64 created at, u64 created index, configuration
 //! u32 producers, each: u16 + id, u64 number, [32] digest, place
@@ -31,6 +31,7 @@ pub(crate) fn encode(state: &LogState, chain: &Chain) -> Vec<u8> {
     out.put_u16(0);
     out.put_u32(0);
     out.put_u64(state.next_index.0);
+    out.put_u64(state.trimmed.0);
     out.put_u64(chain.term.0);
     out.put(chain.last_hash.as_bytes());
     out.put_i64(state.last_recorded_at.as_nanos());
@@ -111,6 +112,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(LogState, Chain), Malformed> {
     }
     let mut state = LogState::default();
     state.next_index = Index(cursor.u64("next index")?);
+    state.trimmed = Position(cursor.u64("first kept entry")?);
+    if state.trimmed > state.position() {
+        return Err(Malformed::new("first kept entry"));
+    }
     let term = Term(cursor.u64("term")?);
     let last_hash = Hash::from_bytes(cursor.array("last hash")?);
     state.last_recorded_at = Timestamp::from_nanos(cursor.i64("last recorded at")?);

@@ -61,6 +61,14 @@ impl IndexSource {
         }
     }
 
+    /// Returns how many events there are.
+    pub(crate) fn events(&self) -> u64 {
+        match self {
+            Self::Memory(index) => read(index).events,
+            Self::File(file) => file.directory.events,
+        }
+    }
+
     /// Tells whether entries are missing of which nobody knows the channels.
     pub(crate) fn is_damaged(&self) -> bool {
         match self {

@@ -48,6 +48,10 @@ pub(crate) struct Committer {
     pub synced: Position,
     /// What readers were told last.
     pub published: Position,
+    /// Whether a segment began since retention was looked at.
+    pub began: bool,
+    /// Segments below were removed.
+    pub removed: Position,
     pub incarnation: Incarnation,
     /// Slots of channels that were written since the last sync.
     pub touched: Vec<usize>,
@@ -66,6 +70,8 @@ pub(crate) struct News {
     pub channels: Vec<(usize, Seq)>,
     pub incarnations: usize,
     pub recorded_at: Timestamp,
+    /// Where the log begins.
+    pub trimmed: Position,
 }
 
 /// The incarnation of this opening; its record goes into the first entry.
@@ -327,6 +333,7 @@ impl Committer {
         self.synced = self.state.position();
         self.news.recorded_at = self.state.last_recorded_at;
         self.news.incarnations = self.state.incarnations.len();
+        self.news.trimmed = self.state.trimmed;
         for slot in self.touched.drain(..) {
             self.news.channels.push((slot, self.state.channel(slot).next));
         }
@@ -359,6 +366,7 @@ impl Committer {
         {
             segment.release_index();
         }
+        self.began = true;
         self.begin_segment().map_err(|cause| {
             let path = Segment::new(&self.segments.dir, self.writer.number + 1, self.state.next_index).path;
             match self.segments.disk.exists(&path) {

@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
 
-use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Timestamp};
+use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Position, Timestamp};
 
 use super::committer::{Committer, Incarnation, News, create_segment};
 use super::flusher::Flusher;
 use super::progress::Progress;
 use super::recovery::{Ending, recover};
+use super::retention::RetentionDue;
 use super::stage::Stage;
 use super::{ClockCheck, Closer, Log, Shared};
 use crate::LogOptions;
@@ -256,7 +257,7 @@ fn assemble(
     };
     let incarnation_id = incarnation.id;
     let position = begun.state.position();
-    let committer = Committer {
+    let mut committer = Committer {
         doors: doors.clone(),
         identity: Arc::clone(&site.identity),
         superblock: superblock.clone(),
@@ -270,6 +271,8 @@ fn assemble(
         chain: begun.chain,
         synced: position,
         published: position,
+        began: false,
+        removed: Position::ZERO,
         incarnation,
         touched: Vec::new(),
         news: News::default(),
@@ -277,6 +280,8 @@ fn assemble(
         visible,
         frames: Vec::new(),
     };
+    // What an earlier process gave up and could not remove.
+    committer.remove_trimmed();
     committer.tell_readers(true);
     let published = Arc::new(Published::new(visible_state(&committer.state), Arc::clone(&doors.clock)));
     let clock_check = ClockCheck {
@@ -292,11 +297,14 @@ fn assemble(
         progress: Progress::new(position),
         flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::clone(log)),
         deadline: AtomicU64::new(0),
+        retention_due: RetentionDue::default(),
+        holds: Arc::default(),
         clock_check,
         incarnation: incarnation_id,
         published: Arc::clone(&published),
         lock: Mutex::new(Some(Arc::clone(&site.lock))),
     });
+    shared.look_at_retention();
     let reader = LogReader::new(superblock, segments, published, None);
     let closer = Arc::new(Closer(Arc::clone(&shared)));
     Ok(Log { shared, reader, _closer: closer })

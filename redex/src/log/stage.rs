@@ -6,12 +6,12 @@ use base::{ChannelName, Hash, Index, Position, Seq, Timestamp};
 use rustc_hash::FxHashMap;
 
 use crate::codec::append::{self, RangeInBlock, Repeat, Repeatable};
-use crate::codec::control::Control;
+use crate::codec::control::{Control, TrimRecord};
 use crate::codec::event;
 use crate::error::AppendError;
 use crate::limits::{BLOCK_BYTES_TARGET, ENTRY_BYTES_TARGET};
 use crate::outcome::{At, ChannelRange, Outcome, Rejection};
-use crate::request::{AppendRequest, Condition, Idempotency, RequestSize, creation_bytes};
+use crate::request::{AppendRequest, Condition, Idempotency, RequestSize, creation_bytes, trim_bytes};
 use crate::state::{ChannelState, LogState, Remembered};
 use crate::{ChannelConfig, EventInput};
 
@@ -247,6 +247,22 @@ impl Stage {
         let range = ChannelRange { channel: channel.clone(), first: state.channel(slot).next, count: 0 };
         let at = At::one(entry.index, range);
         Staged { relies_on: at.position(), outcome: Outcome::Appended { at } }
+    }
+
+    /// Stages that the beginning of the log is given up.
+    pub(crate) fn trim(
+        &mut self,
+        record: TrimRecord,
+        now: impl FnOnce() -> Result<Timestamp, Rejection>,
+    ) -> Result<(), Rejection> {
+        let bytes = trim_bytes(&record);
+        self.ready(bytes, now)?;
+        self.bytes += bytes as u64;
+        let (entry, state) = self.entry();
+        entry.bytes += bytes;
+        state.apply_trim(&record).expect("the record was made of this state");
+        entry.controls.push(Control::Trim(record));
+        Ok(())
     }
 
     fn rejected(&self, reason: Rejection) -> Staged {

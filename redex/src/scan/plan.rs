@@ -35,7 +35,7 @@ impl Plan {
         scope: &Scope,
     ) -> Result<(Self, VecDeque<Arc<Segment>>), ReadError> {
         let Some(born) = scope.born else { return Ok((Self::of(0, 0), VecDeque::new())) };
-        let from = selection.indexes.from.unwrap_or(0).max(born);
+        let from = selection.indexes.from.unwrap_or(0).max(born).max(scope.trimmed.0);
         let to = selection.indexes.to.unwrap_or(u64::MAX).min(bound.0);
         let mut plan = Self::of(from, to);
         if selection.seqs.is_empty() || selection.recorded.is_empty() || plan.is_empty() {

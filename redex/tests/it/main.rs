@@ -11,6 +11,7 @@ mod holes;
 mod ledger;
 mod model;
 mod reads;
+mod retention;
 mod roll;
 mod store;
 mod support;

@@ -1,0 +1,292 @@
+//! Retention: the log gives up its beginning, by whole segments.
+//!
+//! What is given up is decided under the locks of committer and holds, becomes part of log state by a control
+//! record, and is removed from the disk once that record is durable and readers know of it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use base::{Position, Timestamp};
+
+use super::committer::Committer;
+use super::{Log, Shared};
+use crate::codec::control::TrimRecord;
+use crate::error::ReadError;
+use crate::limits::ENTRY_BYTES_MAX;
+use crate::request::trim_bytes;
+use crate::segments::Segment;
+
+/// Something that still needs a log from a position on: retention never passes it. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Hold {
+    shared: Weak<Shared>,
+    holds: Arc<Holds>,
+    id: u64,
+}
+
+/// Who holds a log, and from where on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HoldInfo {
+    /// What it was called.
+    pub name: String,
+    /// The lowest position that is needed.
+    pub position: Position,
+}
+
+/// The holds of a log.
+#[derive(Debug, Default)]
+pub(super) struct Holds(Mutex<HoldMap>);
+
+#[derive(Debug, Default)]
+struct HoldMap {
+    holds: BTreeMap<u64, HoldInfo>,
+    next: u64,
+}
+
+impl Holds {
+    fn lock(&self) -> MutexGuard<'_, HoldMap> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HoldMap {
+    fn lowest(&self) -> Option<&HoldInfo> {
+        self.holds.values().min_by_key(|hold| hold.position)
+    }
+}
+
+impl Hold {
+    /// Lets go of everything below `position`; a lower one than before changes nothing.
+    pub fn advance(&self, position: Position) {
+        if let Some(hold) = self.holds.lock().holds.get_mut(&self.id) {
+            hold.position = hold.position.max(position);
+        }
+        self.nudge();
+    }
+
+    fn nudge(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.look_at_retention();
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.holds.lock().holds.remove(&self.id);
+        self.nudge();
+    }
+}
+
+impl Log {
+    /// Holds the log from a position on: retention does not pass it until the hold is dropped or advanced.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Trimmed`] when what is below `position` is needed and gone already.
+    pub fn hold(&self, name: &str, position: Position) -> Result<Hold, ReadError> {
+        let shared = &self.shared;
+        let mut map = shared.holds.lock();
+        let first = shared.stage().state.trimmed;
+        if position < first {
+            return Err(ReadError::Trimmed { first });
+        }
+        let id = map.next;
+        map.next += 1;
+        map.holds.insert(id, HoldInfo { name: name.to_owned(), position });
+        drop(map);
+        Ok(Hold { shared: Arc::downgrade(shared), holds: Arc::clone(&shared.holds), id })
+    }
+
+    /// Returns who holds the log.
+    pub fn holds(&self) -> Vec<HoldInfo> {
+        self.shared.holds.lock().holds.values().cloned().collect()
+    }
+}
+
+/// When retention is looked at next: nanoseconds of the monotonic clock, 0 for never.
+#[derive(Debug, Default)]
+pub(super) struct RetentionDue(AtomicU64);
+
+impl RetentionDue {
+    pub(super) fn get(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::SeqCst)).filter(|nanos| *nanos > 0)
+    }
+
+    fn set(&self, nanos: u64) {
+        self.0.store(nanos, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    /// Has retention looked at soon, if there is any.
+    pub(super) fn look_at_retention(&self) {
+        if !self.options.retention.is_unlimited() {
+            self.retention_due.set(1);
+            self.flusher.act_by(1);
+        }
+    }
+
+    /// Tells whether retention is to be looked at.
+    pub(super) fn is_retention_due(&self) -> bool {
+        let now = u64::try_from(self.doors.clock.monotonic().as_nanos()).unwrap_or(u64::MAX);
+        self.retention_due.get().is_some_and(|due| due <= now)
+    }
+
+    /// Removes what was given up and can be removed by now, and gives up more when it is time to.
+    pub(super) fn retain(&self, committer: &mut Committer) {
+        committer.remove_trimmed();
+        if std::mem::take(&mut committer.began) && !self.options.retention.is_unlimited() {
+            self.retention_due.set(1);
+        }
+        if !self.is_retention_due() || self.stage().shut.is_some() {
+            return;
+        }
+        self.retention_due.set(0);
+        match self.give_up_beginning(committer) {
+            Ok(Some(wait)) => {
+                let at = self.doors.clock.monotonic().saturating_add(wait);
+                let nanos = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+                self.retention_due.set(nanos);
+                self.flusher.act_by(nanos);
+            }
+            Ok(None) => {}
+            // The next segment brings the next try.
+            Err(cause) => tracing::warn!(%cause, "retention could not look at the log"),
+        }
+    }
+
+    /// Stages a trim, if there is something to give up; returns after what time there may be more, if that
+    /// depends on time.
+    fn give_up_beginning(&self, committer: &Committer) -> Result<Option<Duration>, ReadError> {
+        let holds = self.holds.lock();
+        let all = committer.segments.all();
+        let Some((newest, sealed)) = all.split_last() else { return Ok(None) };
+        let mut weights = Weights::of(self, committer, &all)?;
+        let now = self.doors.clock.now();
+        let mut wait = None;
+        let mut kept = 0;
+        for (place, segment) in sealed.iter().enumerate() {
+            let next = sealed.get(place + 1).unwrap_or(newest).first_index;
+            let lost = weights.loses(self, committer, segment, now)?;
+            if let Lost::InTime(left) = lost {
+                wait = Some(left);
+            }
+            if !matches!(lost, Lost::Now) {
+                break;
+            }
+            if let Some(hold) = holds.lowest().filter(|hold| hold.position.0 < next.0) {
+                tracing::info!(hold = hold.name, position = %hold.position, "retention waits for a hold");
+                break;
+            }
+            kept = place + 1;
+        }
+        if let Some(first) = all.get(kept).filter(|_| kept > 0) {
+            self.stage_trim(committer, first)?;
+        }
+        Ok(wait)
+    }
+
+    /// Stages the record that everything before a segment is given up.
+    fn stage_trim(&self, committer: &Committer, first: &Segment) -> Result<(), ReadError> {
+        let (state, _) = committer.segments.state_at(first)?;
+        let mut stage = self.stage();
+        if first.first_index.0 <= stage.state.trimmed.0 {
+            return Ok(());
+        }
+        let begins = |name| state.next_seq(name);
+        let channels = stage.state.channels().iter().filter_map(|channel| {
+            let begins = begins(&channel.name).filter(|begins| *begins > channel.base)?;
+            Some((channel.name.clone(), begins))
+        });
+        let record = TrimRecord { first: first.first_index, channels: channels.collect() };
+        if trim_bytes(&record) > ENTRY_BYTES_MAX / 2 {
+            tracing::warn!(channels = record.channels.len(), "too many channels to give up the beginning of");
+            return Ok(());
+        }
+        if let Err(reason) = stage.trim(record, || self.now()) {
+            tracing::warn!(%reason, "nothing was given up");
+            return Ok(());
+        }
+        drop(stage);
+        self.arm();
+        Ok(())
+    }
+}
+
+/// Whether a segment is to go.
+enum Lost {
+    Now,
+    /// Not yet; after this time it may.
+    InTime(Duration),
+    No,
+}
+
+/// What the segments that are kept so far weigh together.
+struct Weights {
+    bytes: u64,
+    events: u64,
+}
+
+impl Weights {
+    fn of(shared: &Shared, committer: &Committer, all: &[Arc<Segment>]) -> Result<Self, ReadError> {
+        let retention = &shared.options.retention;
+        let (mut bytes, mut events) = (0, 0);
+        for segment in all {
+            if retention.bytes.is_some() {
+                bytes += committer.segments.bytes(segment)?;
+            }
+            if retention.events.is_some() {
+                events += committer.segments.index(segment)?.events();
+            }
+        }
+        Ok(Self { bytes, events })
+    }
+
+    /// Tells whether the oldest segment that is kept so far is to go, and takes its weight away if it is.
+    fn loses(
+        &mut self,
+        shared: &Shared,
+        committer: &Committer,
+        segment: &Segment,
+        now: Timestamp,
+    ) -> Result<Lost, ReadError> {
+        let retention = &shared.options.retention;
+        let segments = &committer.segments;
+        let bytes = if retention.bytes.is_some() { segments.bytes(segment)? } else { 0 };
+        let events = if retention.events.is_some() { segments.index(segment)?.events() } else { 0 };
+        let too_large = retention.bytes.is_some_and(|limit| self.bytes > limit);
+        let too_many = retention.events.is_some_and(|limit| self.events - events >= limit);
+        let left = match retention.age {
+            None => None,
+            Some(age) => {
+                let last = segments.recorded(segment)?.map_or(Timestamp::default(), |(_, last)| last);
+                Some(last.plus(age).since(now))
+            }
+        };
+        if too_large || too_many || left == Some(Duration::ZERO) {
+            self.bytes = self.bytes.saturating_sub(bytes);
+            self.events = self.events.saturating_sub(events);
+            return Ok(Lost::Now);
+        }
+        Ok(left.map_or(Lost::No, Lost::InTime))
+    }
+}
+
+impl Committer {
+    /// Removes the segments that were given up, once that is durable and readers know of it.
+    pub(super) fn remove_trimmed(&mut self) {
+        let below = self.state.trimmed;
+        if below <= self.removed || self.published != self.state.position() {
+            return;
+        }
+        self.removed = below;
+        let removed = self.segments.remove_below(below);
+        if removed > 0 {
+            tracing::info!(segments = removed, %below, "the beginning of the log was given up");
+        }
+    }
+}
