@@ -8,7 +8,9 @@ mod log;
 mod state;
 mod transfer;
 
-pub(crate) use log::{AppendArguments, LogCommand, ReadArguments, TailArguments, VerifyArguments};
+pub(crate) use log::{
+    AppendArguments, FsckArguments, LogCommand, ReadArguments, TailArguments, VerifyArguments,
+};
 pub(crate) use state::{
     MemoryCommands, MemoryFindArguments, TaskCommands, TaskListArguments, WatchCommand, WriteArguments,
 };
@@ -51,6 +53,9 @@ pub(crate) struct Common {
     /// Say nothing on standard error but errors.
     #[arg(short, long, global = true, help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
+    /// Refuse to write to a log with damage, instead of setting the damaged stretch aside.
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use netdb::base::{ChannelName, Doors};
-use netdb::redex::{ChannelInfo, LogOptions, LogView, Store, StoreReader};
+use netdb::redex::{ChannelInfo, LogOptions, LogView, RecoveryReport, Store, StoreReader};
 
 use crate::arguments::Common;
 use crate::exit::{Code, Failure};
@@ -20,6 +20,7 @@ pub(crate) struct Context {
     /// The format that the caller asked for.
     pub(crate) format: Option<Format>,
     quiet: bool,
+    strict: bool,
 }
 
 impl Context {
@@ -30,17 +31,37 @@ impl Context {
             interrupts: Interrupts::watch(),
             format: common.format,
             quiet: common.quiet,
+            strict: common.strict,
         }
     }
 
     /// Opens the directory for writing, creating what is missing.
     pub(crate) fn open_writer(&self) -> Result<Store, Failure> {
         let new = !self.is_initialised()?;
-        let store = Store::open(&self.directory, &self.doors, &LogOptions::default())?;
+        let mut options = LogOptions::default();
+        options.strict = self.strict;
+        let store = Store::open(&self.directory, &self.doors, &options)?;
+        self.tell_recovery(store.recovery());
         if new {
             self.note(format_args!("created {}", self.directory.display()));
         }
         Ok(store)
+    }
+
+    /// Tells what opening found that somebody should know.
+    fn tell_recovery(&self, report: &RecoveryReport) {
+        if report.torn_bytes > 0 {
+            let bytes = report.torn_bytes;
+            self.note(format_args!("{bytes} bytes of a write that a crash cut short were removed; nobody was told they were durable"));
+        }
+        for range in &report.quarantined {
+            say(format_args!(
+                "net-db: entries {} to {} are damaged and were set aside as {}: `net-db log fsck` explains, restore a backup beside",
+                range.first,
+                range.next.0.saturating_sub(1),
+                range.saved_as.display()
+            ));
+        }
     }
 
     /// Opens the directory for reading, beside a writer if there is one.

@@ -13,7 +13,7 @@ use crate::cut::Cut;
 use crate::result::Meter;
 use crate::tables::events::{EventsTable, Scope};
 use crate::tables::model::RowsTable;
-use crate::tables::{channels, incarnations, logs, models, segments, skipped};
+use crate::tables::{channels, incarnations, logs, models, quarantine, segments, skipped};
 
 mod directory;
 
@@ -33,7 +33,8 @@ pub(crate) const INFORMATION_SCHEMA: &str = "information_schema";
 /// The table of all events.
 pub(crate) const EVENTS: &str = "events";
 /// The tables of [`SYSTEM`].
-pub(crate) const SYSTEM_TABLES: [&str; 6] = ["channels", "incarnations", "logs", MODELS, "segments", SKIPPED];
+pub(crate) const SYSTEM_TABLES: [&str; 7] =
+    ["channels", "incarnations", "logs", MODELS, "quarantine", "segments", SKIPPED];
 /// How models stand.
 pub(crate) const MODELS: &str = "models";
 /// What models left out.
@@ -113,6 +114,7 @@ impl Schema {
             (Kind::System, "incarnations") => return incarnations::table(cut).map(Some),
             (Kind::System, "logs") => return logs::table(cut).map(Some),
             (Kind::System, MODELS) => return models::table(cut).map(Some),
+            (Kind::System, "quarantine") => return quarantine::table(cut).map(Some),
             (Kind::System, "segments") => return segments::table(cut).map(Some),
             (Kind::System, SKIPPED) => return skipped::table(cut).map(Some),
             (Kind::System, _) => None,

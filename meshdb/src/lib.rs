@@ -3,7 +3,7 @@
 //! A [`Gateway`] runs one statement at a time for a [`Principal`], under [`Limits`], over one cut of all logs
 //! that it was given. What can be asked are events (`events`, `channels."orders/audit"`, or the bare name of
 //! a channel), the rows of models by their names ([`Gateway::with_models`]), and what describes them
-//! (`system.channels`, `system.logs`, `system.segments`, `system.incarnations`, `system.models`,
+//! (`system.channels`, `system.logs`, `system.segments`, `system.incarnations`, `system.quarantine`, `system.models`,
 //! `system.skipped`). The engine is DataFusion with the PostgreSQL dialect; nothing but reading is
 //! admitted.
 //!

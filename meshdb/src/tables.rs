@@ -8,6 +8,7 @@ pub(crate) mod listing;
 pub(crate) mod logs;
 pub(crate) mod model;
 pub(crate) mod models;
+pub(crate) mod quarantine;
 pub(crate) mod segments;
 pub(crate) mod skipped;
 

@@ -167,9 +167,13 @@ impl Builder {
         let reader = store.main().reader();
         let (options, snapshot) = (self.runner_options, self.snapshot.as_ref());
         let models = self.models.open(reader, Some(&writer), &doors.clock, options, snapshot)?;
+        // Until state is kept beside the log, it is made of the log's beginning.
+        let hold =
+            models.runner().map(|_| store.main().hold("models", store.main().reader().view().begins()));
         Ok(NetDb::new(
             store,
             models,
+            hold.transpose()?,
             #[cfg(feature = "sql")]
             crate::sql::Engine::new(self.gateway_options, self.limits),
         ))

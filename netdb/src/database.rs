@@ -7,7 +7,7 @@ use base::ChannelName;
 use cortex::models::memories::Memories;
 use cortex::models::tasks::Tasks;
 use cortex::{Fold, Folded};
-use redex::{Log, RecoveryReport, Store};
+use redex::{Hold, Log, RecoveryReport, Store};
 
 use crate::blocking::blocking;
 use crate::models::{Models, missing};
@@ -35,6 +35,8 @@ pub struct NetDb {
 struct Inner {
     // Models hold the log open, too; they go first.
     models: Models,
+    /// Keeps retention from what models are folded from at the next opening.
+    _hold: Option<Hold>,
     store: Store,
     #[cfg(feature = "sql")]
     engine: crate::sql::Engine,
@@ -44,11 +46,13 @@ impl NetDb {
     pub(crate) fn new(
         store: Store,
         models: Models,
+        hold: Option<Hold>,
         #[cfg(feature = "sql")] engine: crate::sql::Engine,
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 models,
+                _hold: hold,
                 store,
                 #[cfg(feature = "sql")]
                 engine,

@@ -98,6 +98,9 @@ pub struct LogOptions {
     pub cache_bytes: u64,
     /// How much of its past the log keeps. Default: everything.
     pub retention: Retention,
+    /// Whether opening for writing refuses a log with damage instead of setting the damaged stretch aside and
+    /// going on behind it. Default: no.
+    pub strict: bool,
     /// Who runs the flusher. Not a setting of a file.
     #[serde(skip)]
     pub flusher: FlusherMode,
@@ -113,6 +116,7 @@ impl Default for LogOptions {
             clock_leap_max: Duration::from_secs(24 * 60 * 60),
             cache_bytes: 64 << 20,
             retention: Retention::default(),
+            strict: false,
             flusher: FlusherMode::Thread,
         }
     }

@@ -329,6 +329,18 @@ pub struct IncarnationInfo {
     pub last_signed: Position,
 }
 
+/// Entries of a log that were lost to corruption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HoleInfo {
+    /// The first lost entry.
+    pub first: Index,
+    /// The entry that the log goes on with.
+    pub next: Index,
+    /// The bytes that were damaged; a copy of them is in `quarantine/`.
+    pub bytes: u64,
+}
+
 /// One segment file of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -450,6 +462,12 @@ impl LogView {
                 last_signed: incarnation.record.last_signed,
             })
             .collect()
+    }
+
+    /// Returns what was lost to corruption before the position, in order.
+    pub fn holes(&self) -> Vec<HoleInfo> {
+        let known = self.visible.holes.iter().filter(|hole| self.position.includes(hole.first));
+        known.map(|hole| HoleInfo { first: hole.first, next: hole.next, bytes: hole.bytes }).collect()
     }
 
     /// Returns the segment files.

@@ -18,7 +18,7 @@ use crate::log::{self, Log, OpenedLog, RecoveryReport, Site};
 use crate::reader::{LogReader, Published, VisibleState};
 use crate::segments::Segments;
 
-const MAIN: &str = "main";
+pub(crate) const MAIN: &str = "main";
 
 /// A node's directory, open for writing. Cloning shares it; the lock is given back when its logs were closed,
 /// by [`close`](Self::close) or because nobody uses them any more.

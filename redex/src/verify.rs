@@ -127,7 +127,7 @@ pub struct VerifyReport {
 /// [`OpenError::Io`].
 pub fn verify(dir: &Path, doors: &Doors, options: &VerifyOptions) -> Result<VerifyReport, OpenError> {
     let disk = &*doors.disk;
-    let log_dir = dir.join("logs").join("main");
+    let log_dir = dir.join("logs").join(crate::store::MAIN);
     let superblock_path = log_dir.join("superblock");
     disk.list(dir).map_err(OpenError::io(dir))?;
     if !disk.exists(&superblock_path).map_err(OpenError::io(&superblock_path))? {

@@ -28,6 +28,12 @@ pub(crate) enum LogCommand {
     /// Checks every hash and the signatures; exit code 5 when something does not hold.
     #[command(after_help = "Example:\n  net-db log verify --all-signatures")]
     Verify(VerifyArguments),
+    /// Says what is wrong with the files, what each finding means, and what becomes of it; exit code 5 for damage.
+    #[command(after_help = "Example:\n  net-db log fsck --repair")]
+    Fsck(FsckArguments),
+    /// Shows what the bytes on disk are used for, and which can be had back.
+    #[command(after_help = "Example:\n  net-db log space --format table")]
+    Space,
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +122,13 @@ pub(crate) struct VerifyArguments {
     /// Check each signature instead of the last one of each incarnation.
     #[arg(long)]
     pub(crate) all_signatures: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FsckArguments {
+    /// Do what opening for writing does: remove a torn end, set damage aside, write damaged copies anew.
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 fn header(text: &str) -> Result<(String, String), &'static str> {

@@ -3,8 +3,10 @@
 mod append;
 mod channels;
 mod events;
+mod fsck;
 mod info;
 mod read;
+mod space;
 mod tail;
 mod verify;
 
@@ -20,5 +22,7 @@ pub(super) fn run(context: &Context, command: LogCommand) -> Result<(), Failure>
         LogCommand::Channels => channels::run(context),
         LogCommand::Info => info::run(context),
         LogCommand::Verify(arguments) => verify::run(context, arguments),
+        LogCommand::Fsck(arguments) => fsck::run(context, &arguments),
+        LogCommand::Space => space::run(context),
     }
 }

@@ -179,6 +179,80 @@ fn verify_names_each_fault_and_exits_with_5() {
     assert!(fault["offset"].is_u64() && fault["expected"].is_string() && fault["found"].is_string());
 }
 
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the test damages a real file")]
+fn fsck_explains_repairs_what_is_safe_and_says_what_is_lost() {
+    let place = Place::new();
+    place.run_with(&["import", "--channel", "c", "-"], records(0, 100).as_bytes());
+    place.ok(&["log", "append", "d", "before"]);
+    assert_eq!(place.ok(&["log", "fsck"]), "", "nothing to tell of");
+    let segment = newest_segment(&place);
+    let whole = std::fs::read(&segment).unwrap();
+
+    // A write that a crash cut short.
+    let mut torn = whole.clone();
+    let frame = whole[1024..].iter().rposition(|byte| *byte != 0).unwrap() + 1024;
+    torn.extend_from_slice(&whole[frame - 600..frame - 100]);
+    torn.resize(torn.len() + 8192, 0);
+    std::fs::write(&segment, &torn).unwrap();
+    let run = place.run(&["log", "fsck"]);
+    let found = values(&run.stdout);
+    assert_eq!(
+        (run.code, found.len()),
+        (if found[0]["finding"] == "torn end" { 0 } else { 5 }, 1),
+        "{run:?}"
+    );
+    std::fs::write(&segment, &whole).unwrap();
+
+    let mut damaged = whole.clone();
+    let at = damaged.windows(6).position(|window| window == b"before").unwrap();
+    damaged[at] ^= 1;
+    std::fs::write(&segment, &damaged).unwrap();
+    let run = place.run(&["log", "fsck"]);
+    run.failed(5, "damaged places");
+    let found = &values(&run.stdout)[0];
+    assert_eq!(found["finding"], "damage");
+    assert!(found["then"].as_str().unwrap().starts_with("opening for writing sets it aside"), "{found}");
+
+    let strict = place.run(&["--strict", "log", "append", "d", "after"]);
+    strict.failed(5, "would set aside");
+    assert_eq!(std::fs::read(&segment).unwrap(), damaged, "nothing was touched");
+
+    let run = place.run(&["log", "fsck", "--repair"]);
+    run.failed(5, "damaged places");
+    assert!(run.stderr.contains("were set aside as"), "{}", run.stderr);
+    let found = values(&run.stdout);
+    assert!(found[0]["then"].as_str().unwrap().starts_with("set aside as"), "{found:?}");
+    assert!(found.iter().any(|row| row["then"].as_str().unwrap().starts_with("on record")), "{found:?}");
+
+    place.ok(&["log", "append", "d", "after"]);
+    let lost = place.ok(&[
+        "sql",
+        "-c",
+        "select first_position, next_position, bytes > 0 as bytes from system.quarantine",
+    ]);
+    assert_eq!(values(&lost).len(), 1, "{lost}");
+    let space = &values(&place.ok(&["log", "space"]))[0];
+    assert!(space["quarantined"].as_u64().unwrap() > 0, "{space}");
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the test looks at real files")]
+fn space_says_what_the_bytes_are_for() {
+    let place = Place::new();
+    place.run_with(&["import", "--channel", "c", "-"], records(0, 1000).as_bytes());
+    let directory = place.data().join("logs/main");
+    std::fs::write(directory.join("left.tmp"), [1; 100]).unwrap();
+    let space = &values(&place.ok(&["log", "space"]))[0];
+    let on_disk: u64 =
+        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    let number = |name: &str| space[name].as_u64().unwrap();
+    assert_eq!(number("total"), on_disk);
+    assert_eq!((number("garbage"), number("ahead"), number("reclaimable")), (100, 0, 100), "{space}");
+    place.ok(&["log", "append", "c", "x"]);
+    assert_eq!(values(&place.ok(&["log", "space"]))[0]["garbage"], 0);
+}
+
 #[allow(clippy::disallowed_methods, reason = "the test looks at real files")]
 fn newest_segment(place: &Place) -> std::path::PathBuf {
     let directory = place.data().join("logs/main");

@@ -311,6 +311,42 @@ fn an_applications_model_is_part_of_snapshots() {
 }
 
 #[test]
+fn a_log_with_models_keeps_what_they_are_folded_from() {
+    let mut options = netdb::LogOptions::default();
+    options.segment_bytes = 64 << 10;
+    options.retention = netdb::redex::Retention::of_bytes(64 << 10);
+    let place = tempfile::tempdir().unwrap();
+    let builder = || NetDb::builder().directory(place.path()).log_options(options.clone());
+    let db = builder().with_tasks().open().unwrap();
+    let tasks = db.tasks().unwrap();
+    for id in 0..500 {
+        tasks.create(id, &"x".repeat(1_000)).unwrap().durable().unwrap();
+    }
+    assert_eq!(db.log().holds()[0].name, "models");
+    drop(tasks);
+    db.close().unwrap();
+    drop(db);
+    let db = builder().with_tasks().open().unwrap();
+    assert_eq!(db.snapshot().unwrap().tasks().unwrap().len(), 500, "nothing was given up");
+    db.close().unwrap();
+    drop(db);
+
+    // Without models the log is as its retention says, and models cannot be folded from it any more.
+    let db = builder().open().unwrap();
+    db.channel("other").unwrap().append("k", &[0; 100_000]).unwrap();
+    let begun = std::time::Instant::now();
+    while db.log().reader().view().begins() == base::Position::ZERO {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "nothing is given up");
+        std::thread::yield_now();
+    }
+    db.close().unwrap();
+    drop(db);
+    let refused = builder().with_tasks().open().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    assert!(refused.to_string().contains("needs the log from position 0 on"), "{refused}");
+}
+
+#[test]
 fn a_burst_of_a_million_creates_is_folded_whole() {
     const TASKS: u64 = 1_000_000;
     let db = NetDb::builder().in_memory().with_tasks().open().unwrap();

@@ -96,7 +96,7 @@ pub(crate) fn open(site: &Site, options: &LogOptions) -> Result<OpenedLog, OpenE
     segments.discover().map_err(OpenError::io(&site.dir))?;
     let ending = match segments.last() {
         None => Ending::Fresh,
-        Some(segment) => recover(&segments, &superblock, &segment, &mut report)?,
+        Some(segment) => recover(&segments, &superblock, &segment, options.strict, &mut report)?,
     };
     let begun = begin_writing(site, options, &segments, &superblock, ending)?;
     check_clock(site, options, begun.state.last_recorded_at)?;

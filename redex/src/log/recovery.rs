@@ -39,6 +39,7 @@ pub(super) fn recover(
     segments: &Segments,
     superblock: &Superblock,
     segment: &Arc<Segment>,
+    strict: bool,
     report: &mut RecoveryReport,
 ) -> Result<Ending, OpenError> {
     let mut loaded = load(segments, segment)?;
@@ -56,6 +57,14 @@ pub(super) fn recover(
                 report.torn_bytes += zero_torn(segments, segment, &mut loaded, replay.offset)?;
                 replay.end = End::Open;
                 break;
+            }
+            Verdict::Corrupt if strict => {
+                return Err(OpenError::Corrupt(Corruption {
+                    file: segment.path.clone(),
+                    offset: replay.offset,
+                    expected: format!("entry {}", replay.state.next_index),
+                    found: "damage, which opening without `strict` would set aside".to_owned(),
+                }));
             }
             Verdict::Corrupt => {
                 let range = repairs.set_aside(segments, segment, &mut loaded, &replay, survey)?;

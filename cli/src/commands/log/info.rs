@@ -18,6 +18,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         ("log", Cell::Text(log.name().into())),
         ("id", Cell::display(log.id())),
         ("origin", Cell::display(log.origin())),
+        ("begins", Cell::Number(view.begins().0)),
         ("position", Cell::Number(view.position().0)),
         ("channels", Cell::Number(view.channels()?.len() as u64)),
         ("segments", Cell::Number(segments.len() as u64)),

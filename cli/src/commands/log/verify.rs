@@ -36,6 +36,7 @@ fn summary(report: &VerifyReport) -> Vec<Field> {
         ("verdict", Cell::Text(verdict.into())),
         ("log", Cell::display(report.log)),
         ("origin", Cell::display(report.origin)),
+        ("begins", Cell::Number(report.begins.0)),
         ("position", Cell::Number(report.position.0)),
         ("root", Cell::display(report.root)),
         ("entries", Cell::Number(report.entries)),

@@ -22,6 +22,7 @@ pub(super) fn rows(cut: &Cut) -> Result<RecordBatch, RowsError> {
             Arc::new(texts(|log| &log.name)),
             Arc::new(texts(|log| &log.id)),
             Arc::new(texts(|log| &log.origin)),
+            Arc::new(numbers(|log| log.view.begins().0)),
             Arc::new(numbers(|log| log.view.position().0)),
             Arc::new(UInt64Array::from(channels)),
             Arc::new(numbers(|log| count(log.view.segments().len()))),

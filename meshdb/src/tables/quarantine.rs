@@ -1,0 +1,7 @@
+//! `system.quarantine`.
+
+mod rows;
+mod schema;
+mod table;
+
+pub(crate) use table::table;
