@@ -4,6 +4,7 @@
 
 pub(crate) mod append;
 pub(crate) mod block;
+pub(crate) mod compression;
 pub(crate) mod control;
 pub(crate) mod entry;
 pub(crate) mod escape;

@@ -64,6 +64,21 @@ impl Retention {
     }
 }
 
+/// How the entries of a log are stored. Hashes and signatures are over what was written, whatever way it is stored; each
+/// frame says its own, so that a log may have several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Compression {
+    /// As they are.
+    #[default]
+    None,
+    /// By LZ4: little work, for payloads that repeat themselves.
+    Lz4,
+    /// By zstd at a low level: fewer bytes for more work.
+    Zstd,
+}
+
 /// Who runs the flusher of a log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FlusherMode {
@@ -98,6 +113,8 @@ pub struct LogOptions {
     pub cache_bytes: u64,
     /// How much of its past the log keeps. Default: everything.
     pub retention: Retention,
+    /// How new entries are stored; what does not get shorter is stored as it is. Default: as they are.
+    pub compression: Compression,
     /// Whether opening for writing refuses a log with damage instead of setting the damaged stretch aside and
     /// going on behind it. Default: no.
     pub strict: bool,
@@ -116,6 +133,7 @@ impl Default for LogOptions {
             clock_leap_max: Duration::from_secs(24 * 60 * 60),
             cache_bytes: 64 << 20,
             retention: Retention::default(),
+            compression: Compression::None,
             strict: false,
             flusher: FlusherMode::Thread,
         }

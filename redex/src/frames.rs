@@ -20,7 +20,7 @@ impl<'a> Frame<'a> {
     }
 
     pub(crate) fn body(&self) -> Result<std::borrow::Cow<'a, [u8]>, Malformed> {
-        frame::unescaped(self.stored, &self.header)
+        frame::unpacked(self.stored, &self.header)
     }
 }
 

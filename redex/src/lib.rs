@@ -41,7 +41,7 @@ mod verify;
 mod writer;
 
 pub use chunk::Chunk;
-pub use config::{ChannelConfig, FlusherMode, LogOptions, Retention};
+pub use config::{ChannelConfig, Compression, FlusherMode, LogOptions, Retention};
 pub use error::{AppendError, Corruption, OpenError, Owner, ReadError};
 pub use event::{BlobReference, Blobs, Event, EventInput, EventRef, Headers};
 pub use limits::{ENTRY_BYTES_MAX, EVENT_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, KEY_WINDOW, KIND_BYTES_MAX};

@@ -21,14 +21,19 @@
 
 use base::{Index, LogId, Position};
 
+use super::compression::{Compressor, decompress};
 use super::escape::{escape, escaped_bytes, is_needed, unescape};
 use super::{Cursor, Malformed, Put};
+use crate::Compression;
 use crate::limits::{ENTRY_BYTES_MAX, SECTOR_BYTES, STATE_BYTES_MAX};
 
 pub(crate) const BEGIN_MARK: u32 = 0xB7E1_5CA3;
 const SECOND_MARK: u32 = 0x6D2B_79F5;
 const END_MARK: u32 = 0x9E37_C1B5;
 const FLAG_ESCAPED: u8 = 1;
+/// Where the compression's code stands in the flags, and which bits it takes.
+const COMPRESSION_SHIFT: u8 = 1;
+const COMPRESSION_BITS: u8 = 0b110;
 
 /// Bytes of a frame's header.
 pub(crate) const HEADER_BYTES: usize = 64;
@@ -90,6 +95,7 @@ pub(crate) struct Place {
 pub(crate) struct FrameHeader {
     pub kind: FrameKind,
     pub escaped: bool,
+    pub compression: Compression,
     pub stored_bytes: usize,
     pub body_bytes: usize,
     pub synced_through: Position,
@@ -117,17 +123,20 @@ pub(crate) fn encode(
     synced_through: Position,
     body: &[u8],
 ) {
-    encode_with(out, place, kind, index, synced_through, body.len(), |out| out.put(body));
+    let mut as_it_is = Compressor::new(Compression::None);
+    encode_with(out, place, kind, index, synced_through, &mut as_it_is, body.len(), |out| out.put(body));
 }
 
 /// Appends a frame whose body of about `body_bytes` bytes is appended by `write_body`, so that it is not copied
 /// once more.
+#[allow(clippy::too_many_arguments, reason = "the fields of a frame's header, each of another type")]
 pub(crate) fn encode_with(
     out: &mut Vec<u8>,
     place: Place,
     kind: FrameKind,
     index: Index,
     synced_through: Position,
+    compressor: &mut Compressor,
     body_bytes: usize,
     write_body: impl FnOnce(&mut Vec<u8>),
 ) {
@@ -148,11 +157,16 @@ pub(crate) fn encode_with(
     write_body(out);
     let body_bytes = out.len() - body_begin;
     assert!(body_bytes <= kind.body_bytes_max(), "a frame that no reader would take is not written");
+    if let Some(stored) = compressor.compress(&out[body_begin..]) {
+        out.truncate(body_begin);
+        out.put(&stored);
+        out[begin + 5] = compressor.compression().code() << COMPRESSION_SHIFT;
+    }
     if is_needed(&out[body_begin..], place.offset + HEADER_BYTES as u64) {
         let stored = escape(&out[body_begin..]);
         out.truncate(body_begin);
         out.put(&stored);
-        out[begin + 5] = FLAG_ESCAPED;
+        out[begin + 5] |= FLAG_ESCAPED;
     }
     let stored_bytes = out.len() - body_begin;
     out[begin + 8..begin + 12].copy_from_slice(&length(stored_bytes).to_le_bytes());
@@ -197,14 +211,17 @@ pub(crate) fn decode_header(bytes: &[u8], place: Place) -> Result<FrameHeader, M
         return Err(Malformed::new("frame place"));
     }
     let kind = FrameKind::from_code(kind).ok_or(Malformed::new("frame kind"))?;
-    if flags & !FLAG_ESCAPED != 0 || reserved != 0 {
+    if flags & !(FLAG_ESCAPED | COMPRESSION_BITS) != 0 || reserved != 0 {
         return Err(Malformed::new("reserved bits"));
     }
+    let compression = Compression::from_code((flags & COMPRESSION_BITS) >> COMPRESSION_SHIFT)
+        .filter(|compression| *compression == Compression::None || kind == FrameKind::Entry)
+        .ok_or(Malformed::new("compression"))?;
     if body_bytes > kind.body_bytes_max() || stored_bytes > kind.body_bytes_max() / 255 * 256 + 256 {
         return Err(Malformed::new("frame length"));
     }
     let escaped = flags & FLAG_ESCAPED != 0;
-    Ok(FrameHeader { kind, escaped, stored_bytes, body_bytes, synced_through, index })
+    Ok(FrameHeader { kind, escaped, compression, stored_bytes, body_bytes, synced_through, index })
 }
 
 /// Checks the trailer of a frame of which `frame` holds all bytes, and returns its stored body.
@@ -223,12 +240,16 @@ pub(crate) fn check_body<'a>(frame: &'a [u8], header: &FrameHeader) -> Result<&'
     Ok(&body[..header.stored_bytes])
 }
 
-/// Undoes the escaping of a stored body, where there is any.
-pub(crate) fn unescaped<'a>(
+/// Undoes escaping and compression of a stored body, where there is any.
+pub(crate) fn unpacked<'a>(
     stored: &'a [u8],
     header: &FrameHeader,
 ) -> Result<std::borrow::Cow<'a, [u8]>, Malformed> {
-    let body = if header.escaped { unescape(stored)?.into() } else { std::borrow::Cow::Borrowed(stored) };
+    let stored = if header.escaped { unescape(stored)?.into() } else { std::borrow::Cow::Borrowed(stored) };
+    if header.compression != Compression::None {
+        return Ok(decompress(header.compression, &stored, header.body_bytes)?.into());
+    }
+    let body = stored;
     if body.len() == header.body_bytes { Ok(body) } else { Err(Malformed::new("body length")) }
 }
 

@@ -7,8 +7,10 @@ use std::time::Duration;
 use base::{Doors, Identity, IncarnationId, NodeId, OpenMode, Position, Seq, Slot, Term, Timestamp};
 
 use super::stage::OpenEntry;
+use crate::Compression;
 use crate::chain::Chain;
 use crate::codec::block::BlockItem;
+use crate::codec::compression::Compressor;
 use crate::codec::control::{Control, HoleRecord, IncarnationRecord};
 use crate::codec::entry::HeadFields;
 use crate::codec::footer::Footer;
@@ -60,6 +62,7 @@ pub(crate) struct Committer {
     pub visible: Arc<dyn base::DiskFile>,
     /// What frames are built in; kept, since a steady load needs it in each round.
     pub frames: Vec<u8>,
+    pub compressor: Compressor,
 }
 
 /// What became durable and readers were not told yet. Log state may be ahead of it: a write that fills segments
@@ -124,7 +127,10 @@ impl Committer {
         let now = self.doors.clock.monotonic();
         let sign = sign || now.saturating_sub(self.signed_at) >= self.sign_within;
         let mut frames = std::mem::take(&mut self.frames);
-        let written = self.write_entries(entries, sign, &mut frames);
+        let as_it_is = Compressor::new(Compression::None);
+        let mut compressor = std::mem::replace(&mut self.compressor, as_it_is);
+        let written = self.write_entries(entries, sign, &mut frames, &mut compressor);
+        self.compressor = compressor;
         frames.clear();
         if frames.capacity() <= FRAME_BYTES_KEPT {
             self.frames = frames;
@@ -141,12 +147,14 @@ impl Committer {
         entries: Vec<OpenEntry>,
         sign: bool,
         frames: &mut Vec<u8>,
+        compressor: &mut Compressor,
     ) -> Result<(), Stopped> {
         let last = entries.len().saturating_sub(1);
         let mut batch = Vec::with_capacity(entries.len());
         let mut chain = self.chain.clone();
         for (place, open) in entries.into_iter().enumerate() {
-            let encoded = self.encode(open, sign && place == last, &chain, frames, batch.is_empty());
+            let encoded =
+                self.encode(compressor, open, sign && place == last, &chain, frames, batch.is_empty());
             chain.push(&self.segments.hasher, encoded.slot, encoded.hash, encoded.signed);
             batch.push(encoded);
             if self.writer.tail() + frames.len() as u64 >= self.segment_bytes {
@@ -164,6 +172,7 @@ impl Committer {
     /// - where behind it there may be no room for an entry that only signs, on a disk that is full.
     fn encode(
         &self,
+        compressor: &mut Compressor,
         open: OpenEntry,
         sign: bool,
         chain: &Chain,
@@ -219,7 +228,7 @@ impl Committer {
         };
         let mut hash = base::Hash::ZERO;
         let (place, kind, index) = (self.place(offset), FrameKind::Entry, slot.index);
-        frame::encode_with(frames, place, kind, index, testified, body_bytes, |body| {
+        frame::encode_with(frames, place, kind, index, testified, compressor, body_bytes, |body| {
             let begin = body.len();
             entry::encode_head(body, &fields, &control_bytes, &open.append_bytes, &block_list);
             hash = hasher.entry(&body[begin..]);

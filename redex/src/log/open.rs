@@ -16,6 +16,7 @@ use super::stage::Stage;
 use super::{ClockCheck, Closer, Log, Shared};
 use crate::LogOptions;
 use crate::chain::Chain;
+use crate::codec::compression::Compressor;
 use crate::codec::control::HoleRecord;
 use crate::codec::superblock::{self, Superblock};
 use crate::error::{Corruption, OpenError};
@@ -279,6 +280,7 @@ fn assemble(
         signed_at: Duration::ZERO,
         visible,
         frames: Vec::new(),
+        compressor: Compressor::new(options.compression),
     };
     // What an earlier process gave up and could not remove.
     committer.remove_trimmed();

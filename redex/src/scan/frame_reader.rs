@@ -7,9 +7,7 @@ use bytes::Bytes;
 
 use crate::cache::BlockCache;
 use crate::codec::Malformed;
-use crate::codec::frame::{
-    FrameHeader, FrameKind, HEADER_BYTES, Place, check_body, decode_header, unescaped,
-};
+use crate::codec::frame::{FrameHeader, FrameKind, HEADER_BYTES, Place, check_body, decode_header, unpacked};
 use crate::error::{Corruption, ReadError};
 use crate::replay::decode_hole_frame;
 use crate::segments::{Segment, Segments};
@@ -158,7 +156,7 @@ impl FrameReader {
             true => &frame[HEADER_BYTES..HEADER_BYTES + header.stored_bytes],
             false => check_body(frame, header)?,
         };
-        Ok(match unescaped(stored, header)? {
+        Ok(match unpacked(stored, header)? {
             std::borrow::Cow::Borrowed(_) => frame.slice_ref(stored),
             std::borrow::Cow::Owned(body) => Bytes::from(body),
         })

@@ -13,7 +13,7 @@ fn frame(offset: u64, body: &[u8]) -> Vec<u8> {
 fn decode(bytes: &[u8], offset: u64) -> Result<Vec<u8>, Malformed> {
     let header = decode_header(bytes, place(offset))?;
     let stored = check_body(bytes, &header)?;
-    Ok(unescaped(stored, &header)?.into_owned())
+    Ok(unpacked(stored, &header)?.into_owned())
 }
 
 fn bodies() -> Vec<Vec<u8>> {
