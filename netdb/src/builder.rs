@@ -162,18 +162,22 @@ impl Builder {
                 return Err(Error::new(base::ErrorKind::Invalid, message));
             }
         };
-        let store = Store::open(&dir, &doors, &self.log_options)?;
+        // Nothing is given up before models hold what they are folded from.
+        let mut log_options = self.log_options;
+        let retention = std::mem::take(&mut log_options.retention);
+        let store = Store::open(&dir, &doors, &log_options)?;
         let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
         let reader = store.main().reader();
         let (options, snapshot) = (self.runner_options, self.snapshot.as_ref());
         let models = self.models.open(reader, Some(&writer), &doors.clock, options, snapshot)?;
         // Until state is kept beside the log, it is made of the log's beginning.
-        let hold =
-            models.runner().map(|_| store.main().hold("models", store.main().reader().view().begins()));
+        let begins = store.main().reader().view().begins();
+        let hold = models.runner().map(|_| store.main().hold("models", begins)).transpose()?;
+        store.main().set_retention(retention);
         Ok(NetDb::new(
             store,
             models,
-            hold.transpose()?,
+            hold,
             #[cfg(feature = "sql")]
             crate::sql::Engine::new(self.gateway_options, self.limits),
         ))

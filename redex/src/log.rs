@@ -10,7 +10,7 @@ use crate::error::AppendError;
 use crate::reader::{LogReader, Published};
 use crate::request::creation_bytes;
 use crate::state::ChannelState;
-use crate::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, LogOptions, Rejection};
+use crate::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, LogOptions, Rejection, Retention};
 
 mod committer;
 mod flusher;
@@ -70,6 +70,7 @@ pub(crate) struct Shared {
     flusher: Flusher,
     /// When bytes that nobody waits for must be synced: nanoseconds of the monotonic clock, 0 for never.
     deadline: AtomicU64,
+    retention: Mutex<Retention>,
     retention_due: RetentionDue,
     holds: Arc<Holds>,
     clock_check: ClockCheck,

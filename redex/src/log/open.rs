@@ -299,6 +299,7 @@ fn assemble(
         progress: Progress::new(position),
         flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::clone(log)),
         deadline: AtomicU64::new(0),
+        retention: Mutex::new(options.retention.clone()),
         retention_due: RetentionDue::default(),
         holds: Arc::default(),
         clock_check,

@@ -12,6 +12,7 @@ use base::{Position, Timestamp};
 
 use super::committer::Committer;
 use super::{Log, Shared};
+use crate::Retention;
 use crate::codec::control::TrimRecord;
 use crate::error::ReadError;
 use crate::limits::ENTRY_BYTES_MAX;
@@ -101,6 +102,13 @@ impl Log {
         Ok(Hold { shared: Arc::downgrade(shared), holds: Arc::clone(&shared.holds), id })
     }
 
+    /// Sets how much of its past the log keeps from now on, in place of [`LogOptions`](crate::LogOptions). Who opens a
+    /// log to hold it sets this behind the holds.
+    pub fn set_retention(&self, retention: Retention) {
+        *self.shared.retention() = retention;
+        self.shared.look_at_retention();
+    }
+
     /// Returns who holds the log.
     pub fn holds(&self) -> Vec<HoldInfo> {
         self.shared.holds.lock().holds.values().cloned().collect()
@@ -122,9 +130,13 @@ impl RetentionDue {
 }
 
 impl Shared {
+    fn retention(&self) -> MutexGuard<'_, Retention> {
+        self.retention.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has retention looked at soon, if there is any.
     pub(super) fn look_at_retention(&self) {
-        if !self.options.retention.is_unlimited() {
+        if !self.retention().is_unlimited() {
             self.retention_due.set(1);
             self.flusher.act_by(1);
         }
@@ -139,7 +151,7 @@ impl Shared {
     /// Removes what was given up and can be removed by now, and gives up more when it is time to.
     pub(super) fn retain(&self, committer: &mut Committer) {
         committer.remove_trimmed();
-        if std::mem::take(&mut committer.began) && !self.options.retention.is_unlimited() {
+        if std::mem::take(&mut committer.began) && !self.retention().is_unlimited() {
             self.retention_due.set(1);
         }
         if !self.is_retention_due() || self.stage().shut.is_some() {
@@ -165,13 +177,14 @@ impl Shared {
         let holds = self.holds.lock();
         let all = committer.segments.all();
         let Some((newest, sealed)) = all.split_last() else { return Ok(None) };
-        let mut weights = Weights::of(self, committer, &all)?;
+        let retention = self.retention().clone();
+        let mut weights = Weights::of(&retention, committer, &all)?;
         let now = self.doors.clock.now();
         let mut wait = None;
         let mut kept = 0;
         for (place, segment) in sealed.iter().enumerate() {
             let next = sealed.get(place + 1).unwrap_or(newest).first_index;
-            let lost = weights.loses(self, committer, segment, now)?;
+            let lost = weights.loses(&retention, committer, segment, now)?;
             if let Lost::InTime(left) = lost {
                 wait = Some(left);
             }
@@ -232,8 +245,7 @@ struct Weights {
 }
 
 impl Weights {
-    fn of(shared: &Shared, committer: &Committer, all: &[Arc<Segment>]) -> Result<Self, ReadError> {
-        let retention = &shared.options.retention;
+    fn of(retention: &Retention, committer: &Committer, all: &[Arc<Segment>]) -> Result<Self, ReadError> {
         let (mut bytes, mut events) = (0, 0);
         for segment in all {
             if retention.bytes.is_some() {
@@ -249,12 +261,11 @@ impl Weights {
     /// Tells whether the oldest segment that is kept so far is to go, and takes its weight away if it is.
     fn loses(
         &mut self,
-        shared: &Shared,
+        retention: &Retention,
         committer: &Committer,
         segment: &Segment,
         now: Timestamp,
     ) -> Result<Lost, ReadError> {
-        let retention = &shared.options.retention;
         let segments = &committer.segments;
         let bytes = if retention.bytes.is_some() { segments.bytes(segment)? } else { 0 };
         let events = if retention.events.is_some() { segments.index(segment)?.events() } else { 0 };
