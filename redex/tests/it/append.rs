@@ -119,3 +119,21 @@ fn a_repeated_key_gives_the_first_append_also_after_reopen() {
     assert!(matches!(outcome, Outcome::Rejected { reason: Rejection::KeyReused { .. }, .. }), "{outcome:?}");
     assert_eq!(all(store.main(), "a"), ["1"]);
 }
+
+#[test]
+fn a_channel_keeps_the_configuration_that_it_was_created_with() {
+    let world = World::new();
+    let store = world.open();
+    let json = redex::ChannelConfig::with_content_type("application/json");
+    let create = |config: &redex::ChannelConfig| {
+        store.main().create_channel(&channel("a"), config).unwrap().wait(Ack::Durable)
+    };
+    assert!(matches!(create(&json), Outcome::Appended { .. }));
+    assert!(matches!(create(&json), Outcome::AlreadyAppended { .. }));
+    let refused = create(&redex::ChannelConfig::default());
+    assert!(
+        matches!(refused, Outcome::Rejected { reason: Rejection::ConfigMismatch { .. }, .. }),
+        "{refused:?}"
+    );
+    assert_eq!(store.main().reader().view().channel(&channel("a")).unwrap().unwrap().config, json);
+}
