@@ -267,6 +267,18 @@ fn other_fields_of_an_entry_cannot_be_altered_either() {
 }
 
 #[test]
+fn a_time_before_that_of_the_entry_before_is_found_also_where_the_own_key_signed_it() {
+    for place in 1..12 {
+        let mut forger = Forger::new();
+        forger.key = Some(Identity::open(&forger.disk, &Path::new(DIR).join("identity")).unwrap());
+        assert_eq!(forger.verify(false).faults, []);
+        let before = forger.entries()[place - 1].head.recorded_at;
+        forger.entries()[place].head.recorded_at = base::Timestamp::from_nanos(before.as_nanos() - 1);
+        forger.is_found();
+    }
+}
+
+#[test]
 fn an_entry_cannot_be_taken_out_or_exchanged() {
     for place in 0..11 {
         let mut forger = Forger::new();
