@@ -386,20 +386,50 @@ fn who_subscribes_while_a_fold_moves_misses_no_change_and_gets_none_twice() {
             is_over.store(true, std::sync::atomic::Ordering::SeqCst);
         });
         scope.spawn(|| {
-            while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
+            let mut over = false;
+            while !over {
                 let (snapshot, mut subscription) = sum.subscribe().unwrap();
-                let mut state = snapshot.state;
-                for _ in 0..3 {
-                    if let Some(news) = subscription.try_next().unwrap() {
-                        state += news.changes.unwrap().iter().sum::<i64>();
-                        assert_eq!(news.snapshot.state, state);
+                loop {
+                    over = is_over.load(std::sync::atomic::Ordering::SeqCst);
+                    match subscription.try_next().unwrap() {
+                        Some(news) => {
+                            let changes: i64 = news.changes.unwrap().iter().sum();
+                            assert_eq!(snapshot.state + changes, news.snapshot.state);
+                            break;
+                        }
+                        None if over => break,
+                        None => std::thread::yield_now(),
                     }
-                    std::thread::yield_now();
                 }
             }
         });
     });
     assert_eq!(sum.snapshot().unwrap().state, WRITES);
+}
+
+#[test]
+fn a_snapshot_has_exactly_what_its_position_includes() {
+    const WRITES: i64 = 2_000;
+    let doors = base::Doors::memory();
+    let store = redex::Store::open("/node".as_ref(), &doors, &redex::LogOptions::default()).unwrap();
+    let runner = cortex::Runner::new(store.main().reader(), doors.clock.clone(), Default::default());
+    let writer = std::sync::Arc::new(store.main().clone());
+    let sum = runner.add(crate::counter::Sum, ErrorPolicy::Stop, Some(writer)).unwrap();
+    runner.start();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..WRITES {
+                // One entry each.
+                crate::counter::write(&sum, "number", "1").durable().unwrap();
+            }
+        });
+        let mut state = 0;
+        while state < WRITES {
+            let snapshot = sum.snapshot().unwrap();
+            state = snapshot.state;
+            assert_eq!(Position(u64::try_from(state).unwrap()), snapshot.position);
+        }
+    });
 }
 
 #[test]
