@@ -273,6 +273,18 @@ fn a_link_to_another_entry_is_found_also_where_the_own_key_signed_it() {
 }
 
 #[test]
+fn opening_sets_an_entry_aside_that_is_linked_to_another() {
+    let mut forger = Forger::new();
+    forger.relink = false;
+    forger.entries()[11].head.previous = Hash::of(b"another");
+    forger.verify(false);
+    let options = LogOptions { flusher: FlusherMode::Manual, ..LogOptions::default() };
+    let store = Store::open(Path::new(DIR), &doors(&forger.disk, 9), &options).unwrap();
+    let lost: Vec<_> = store.recovery().quarantined.iter().map(|range| (range.first, range.next)).collect();
+    assert_eq!(lost.first().map(|range| range.0), Some(Index(11)), "{lost:?}");
+}
+
+#[test]
 fn other_fields_of_an_entry_cannot_be_altered_either() {
     let alterations: [fn(&mut Entry); 5] = [
         |entry| entry.head.recorded_at = entry.head.recorded_at.plus(std::time::Duration::from_secs(1)),

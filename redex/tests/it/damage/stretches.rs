@@ -155,9 +155,12 @@ fn the_first_entry_behind_a_hole_has_it_on_record() {
     flip(&world, lost, 100);
     append(world.open().main(), "a", "behind");
     let newest = *entries(&world).last().unwrap();
-    let bytes = world.disk.read(&segment(&world.disk, 0)).unwrap();
+    let bytes = world.disk.read(segment(&world.disk, 0)).unwrap();
     let frame = &bytes[usize::try_from(newest.offset).unwrap()..usize::try_from(newest.end()).unwrap()];
     assert_eq!(frame[5], 0, "not escaped");
+    let number = |at: usize| u64::from_le_bytes(frame[at..at + 8].try_into().unwrap());
+    let (index, witnessed) = (number(64 + 8), number(64 + 104));
+    assert_eq!((index, witnessed), (5, 5), "the log root counts what was lost");
     // Controls stand behind the fixed part of the head: u16 type, u16 0, u32 bytes.
     let mut controls = &frame[64 + 144..];
     let mut next = || {
