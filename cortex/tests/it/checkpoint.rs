@@ -256,6 +256,28 @@ fn a_store_that_fails_at_any_batch_has_all_of_a_state_or_none() {
 }
 
 #[test]
+fn changes_are_kept_with_the_position_that_includes_them_or_not_at_all() {
+    // A save of changes has one batch; where it had more, the later ones would fail.
+    for fails_at in 0..3 {
+        let disk = SimulatedDisk::new();
+        let world = World::open(&disk);
+        let (tasks, _) = world.model(TasksFold, &MemoryStateStore::default());
+        create(&tasks, 0..10);
+        let kept = MemoryStateStore::default();
+        // The first batch is that of the whole state.
+        let failing = Failing { store: kept.clone(), batches: AtomicU64::new(0), fails_at: 1 + fails_at };
+        let mut checkpoint = Checkpoint::begin(Arc::new(failing), &tasks, None).unwrap();
+        checkpoint.save().unwrap();
+        let before = tasks.snapshot().unwrap();
+        tasks.complete(3).unwrap().applied().unwrap();
+        let now = tasks.snapshot().unwrap();
+        let expected = if checkpoint.save().is_ok() { now } else { before };
+        let loaded = Checkpoint::load(&kept, &TasksFold, world.runner.reader()).unwrap().unwrap();
+        assert_eq!((loaded.state, loaded.position), (expected.state, expected.position), "batch {fails_at}");
+    }
+}
+
+#[test]
 fn who_saves_rarely_writes_the_whole_state() {
     let (disk, kept) = (SimulatedDisk::new(), MemoryStateStore::default());
     let world = World::open(&disk);

@@ -94,6 +94,26 @@ fn what_comes_beside_those_who_fold_their_own_writes_is_folded_too() {
 }
 
 #[test]
+fn a_thread_that_sleeps_is_woken_by_every_write_that_nobody_folds() {
+    const WRITES: i64 = 20;
+    let doors = base::Doors::memory();
+    let store = redex::Store::open("/node".as_ref(), &doors, &redex::LogOptions::default()).unwrap();
+    let runner = cortex::Runner::new(store.main().reader(), doors.clock.clone(), Default::default());
+    let writer = std::sync::Arc::new(store.main().clone());
+    let sum = runner.add(crate::counter::Sum, ErrorPolicy::Stop, Some(writer)).unwrap();
+    runner.start();
+    for _ in 0..WRITES {
+        let position = crate::counter::write(&sum, "number", "1").durable().unwrap().at.position();
+        let begun = doors.clock.monotonic();
+        while sum.folded_through() < position {
+            assert!(doors.clock.monotonic() - begun < Duration::from_secs(10), "nobody folds");
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(sum.snapshot().unwrap().state, WRITES);
+}
+
+#[test]
 fn writers_help_a_fold_that_is_far_behind() {
     let world = World::new(ErrorPolicy::Stop);
     let mut most = 0;
@@ -344,6 +364,77 @@ fn subscribers_get_each_change_once_with_the_state_that_has_it() {
     assert!(subscription.try_next().unwrap().is_none());
     world.store.main().sync().unwrap();
     assert!(subscription.try_next().unwrap().is_none());
+}
+
+#[test]
+fn who_subscribes_while_a_fold_moves_misses_no_change_and_gets_none_twice() {
+    const WRITES: i64 = 2_000;
+    let doors = base::Doors::memory();
+    let store = redex::Store::open("/node".as_ref(), &doors, &redex::LogOptions::default()).unwrap();
+    let runner = cortex::Runner::new(store.main().reader(), doors.clock.clone(), Default::default());
+    let writer = std::sync::Arc::new(store.main().clone());
+    let sum = runner.add(crate::counter::Sum, ErrorPolicy::Stop, Some(writer)).unwrap();
+    runner.start();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    // Changes are kept for those who watch; with one who always does, every subscriber finds some.
+    let (_, _always) = sum.subscribe().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..WRITES {
+                crate::counter::write(&sum, "number", "1").applied().unwrap();
+            }
+            is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        scope.spawn(|| {
+            let mut over = false;
+            for round in 0.. {
+                if over {
+                    break;
+                }
+                // Not always just behind a change, which is what the round before waited for.
+                (0..round % 97).for_each(|_| std::thread::yield_now());
+                let (snapshot, mut subscription) = sum.subscribe().unwrap();
+                loop {
+                    over = is_over.load(std::sync::atomic::Ordering::SeqCst);
+                    match subscription.try_next().unwrap() {
+                        Some(news) => {
+                            let changes: i64 = news.changes.unwrap().iter().sum();
+                            assert_eq!(snapshot.state + changes, news.snapshot.state);
+                            break;
+                        }
+                        None if over => break,
+                        None => std::thread::yield_now(),
+                    }
+                }
+            }
+        });
+    });
+    assert_eq!(sum.snapshot().unwrap().state, WRITES);
+}
+
+#[test]
+fn a_snapshot_has_exactly_what_its_position_includes() {
+    const WRITES: i64 = 2_000;
+    let doors = base::Doors::memory();
+    let store = redex::Store::open("/node".as_ref(), &doors, &redex::LogOptions::default()).unwrap();
+    let runner = cortex::Runner::new(store.main().reader(), doors.clock.clone(), Default::default());
+    let writer = std::sync::Arc::new(store.main().clone());
+    let sum = runner.add(crate::counter::Sum, ErrorPolicy::Stop, Some(writer)).unwrap();
+    runner.start();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..WRITES {
+                // One entry each.
+                crate::counter::write(&sum, "number", "1").durable().unwrap();
+            }
+        });
+        let mut state = 0;
+        while state < WRITES {
+            let snapshot = sum.snapshot().unwrap();
+            state = snapshot.state;
+            assert_eq!(Position(u64::try_from(state).unwrap()), snapshot.position);
+        }
+    });
 }
 
 #[test]

@@ -27,6 +27,8 @@ struct Entry {
     signature: Option<Signature>,
     /// The bytes of its blocks, as in the list.
     blocks: Vec<Vec<u8>>,
+    /// Whether the hashes of altered blocks are made right.
+    rehash: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -163,7 +165,7 @@ impl Entry {
         let mut blocks = Cursor::new(&body[parts.blocks_at..]);
         let take = |item: &block::BlockItem| blocks.take(item.bytes, "block").unwrap().to_vec();
         let blocks = parts.head.blocks.iter().map(take).collect();
-        Self { signature: parts.signature, blocks, head: parts.head }
+        Self { signature: parts.signature, blocks, head: parts.head, rehash: true }
     }
 
     /// Makes link and witness what the chain demands.
@@ -181,7 +183,7 @@ impl Entry {
 
     fn put_together(&mut self, hasher: &LogHasher, key: Option<&Identity>) -> Vec<u8> {
         use crate::codec::Put;
-        for (item, bytes) in self.head.blocks.iter_mut().zip(&self.blocks) {
+        for (item, bytes) in self.head.blocks.iter_mut().zip(&self.blocks).filter(|_| self.rehash) {
             (item.bytes, item.hash) = (bytes.len(), hasher.block(bytes));
         }
         let head = &self.head;
@@ -248,6 +250,41 @@ fn an_event_altered_with_its_checksums_and_hashes_is_found_at_every_entry() {
 }
 
 #[test]
+fn an_event_altered_under_the_hash_of_its_block_is_found_at_every_entry() {
+    for place in 0..12 {
+        let mut forger = Forger::new();
+        forger.entries()[place].rehash = false;
+        alter(forger.entries()[place]);
+        forger.is_found();
+    }
+}
+
+#[test]
+fn a_link_to_another_entry_is_found_also_where_the_own_key_signed_it() {
+    for link in [Hash::ZERO, Hash::of(b"another")] {
+        let mut forger = Forger::new();
+        forger.key = Some(Identity::open(&forger.disk, &Path::new(DIR).join("identity")).unwrap());
+        forger.relink = false;
+        assert_eq!(forger.verify(false).faults, []);
+        // The last one, since whatever came behind it would have to be linked to it anew.
+        forger.entries()[11].head.previous = link;
+        forger.is_found();
+    }
+}
+
+#[test]
+fn opening_sets_an_entry_aside_that_is_linked_to_another() {
+    let mut forger = Forger::new();
+    forger.relink = false;
+    forger.entries()[11].head.previous = Hash::of(b"another");
+    forger.verify(false);
+    let options = LogOptions { flusher: FlusherMode::Manual, ..LogOptions::default() };
+    let store = Store::open(Path::new(DIR), &doors(&forger.disk, 9), &options).unwrap();
+    let lost: Vec<_> = store.recovery().quarantined.iter().map(|range| (range.first, range.next)).collect();
+    assert_eq!(lost.first().map(|range| range.0), Some(Index(11)), "{lost:?}");
+}
+
+#[test]
 fn other_fields_of_an_entry_cannot_be_altered_either() {
     let alterations: [fn(&mut Entry); 5] = [
         |entry| entry.head.recorded_at = entry.head.recorded_at.plus(std::time::Duration::from_secs(1)),
@@ -263,6 +300,18 @@ fn other_fields_of_an_entry_cannot_be_altered_either() {
             println!("alteration {nth} of entry {place}");
             forger.is_found();
         }
+    }
+}
+
+#[test]
+fn a_time_before_that_of_the_entry_before_is_found_also_where_the_own_key_signed_it() {
+    for place in 1..12 {
+        let mut forger = Forger::new();
+        forger.key = Some(Identity::open(&forger.disk, &Path::new(DIR).join("identity")).unwrap());
+        assert_eq!(forger.verify(false).faults, []);
+        let before = forger.entries()[place - 1].head.recorded_at;
+        forger.entries()[place].head.recorded_at = base::Timestamp::from_nanos(before.as_nanos() - 1);
+        forger.is_found();
     }
 }
 

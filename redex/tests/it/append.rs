@@ -1,8 +1,9 @@
 //! Appending, and what becomes of it.
 
-use base::{Position, Seq};
+use base::{CrashImage, Position, Seq};
 use redex::{
-    Ack, AppendRequest, ChannelEvents, Condition, EventInput, Expect, Idempotency, Outcome, Rejection,
+    Ack, AppendRequest, ChannelEvents, Condition, EventInput, Expect, Idempotency, KEY_WINDOW, Outcome,
+    Rejection,
 };
 
 use crate::support::{World, all, append, channel};
@@ -136,4 +137,53 @@ fn a_channel_keeps_the_configuration_that_it_was_created_with() {
         "{refused:?}"
     );
     assert_eq!(store.main().reader().view().channel(&channel("a")).unwrap().unwrap().config, json);
+}
+
+#[test]
+fn as_many_keys_are_remembered_as_the_window_has_and_no_more() {
+    let world = World::new();
+    let store = world.open();
+    let a = channel("a");
+    let submit = |number: usize| {
+        let (key, events) = (number.to_string(), [EventInput::new("k", b"1")]);
+        let parts = [ChannelEvents { channel: &a, events: &events }];
+        let idempotency = Idempotency::Key(&key);
+        store
+            .main()
+            .submit(&AppendRequest { parts: &parts, idempotency, ..AppendRequest::default() })
+            .unwrap()
+    };
+    let first = submit(0);
+    for number in 1..KEY_WINDOW {
+        let _ = submit(number);
+    }
+    let at = first.wait(Ack::Durable).into_result().unwrap().at;
+    assert_eq!(submit(0).wait(Ack::Durable), Outcome::AlreadyAppended { at }, "the oldest of a full window");
+    // One key more takes the place of the oldest, and of no other.
+    let _ = submit(KEY_WINDOW);
+    assert!(matches!(submit(1).wait(Ack::Durable), Outcome::AlreadyAppended { .. }));
+    assert!(
+        matches!(submit(0).wait(Ack::Durable), Outcome::Appended { .. }),
+        "forgotten, and so appended again"
+    );
+}
+
+#[test]
+fn an_entry_over_an_end_that_was_kept_unsigned_is_signed_at_once() {
+    let world = World::new();
+    let store = world.open();
+    append(store.main(), "a", "1");
+    let written = |store: &redex::Store, payload: &[u8]| {
+        let events = [EventInput::new("k", payload)];
+        store.main().append(&channel("a"), &events).unwrap().wait(Ack::Written).into_result().unwrap();
+    };
+    written(&store, b"2");
+    let crashed = World::on(world.disk.snapshot().image(&CrashImage::All), 2);
+    assert_eq!(crashed.verify().unsigned, 1, "what is only written is not signed");
+    let store = crashed.open();
+    // Its frame testifies to what opening has synced, on which others may rely from now on.
+    written(&store, b"3");
+    let crashed = World::on(crashed.disk.snapshot().image(&CrashImage::All), 3);
+    let report = crashed.verify();
+    assert_eq!((report.faults, report.entries, report.unsigned), (Vec::new(), 3, 0));
 }

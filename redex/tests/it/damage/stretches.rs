@@ -149,6 +149,33 @@ fn a_corrupt_entry_is_set_aside_named_and_told_of_for_ever() {
 }
 
 #[test]
+fn the_first_entry_behind_a_hole_has_it_on_record() {
+    let world = five();
+    let lost = entries(&world)[2];
+    flip(&world, lost, 100);
+    append(world.open().main(), "a", "behind");
+    let newest = *entries(&world).last().unwrap();
+    let bytes = world.disk.read(segment(&world.disk, 0)).unwrap();
+    let frame = &bytes[usize::try_from(newest.offset).unwrap()..usize::try_from(newest.end()).unwrap()];
+    assert_eq!(frame[5], 0, "not escaped");
+    let number = |at: usize| u64::from_le_bytes(frame[at..at + 8].try_into().unwrap());
+    let (index, witnessed) = (number(64 + 8), number(64 + 104));
+    assert_eq!((index, witnessed), (5, 5), "the log root counts what was lost");
+    // Controls stand behind the fixed part of the head: u16 type, u16 0, u32 bytes.
+    let mut controls = &frame[64 + 144..];
+    let mut next = || {
+        let bytes = u32::from_le_bytes(controls[4..8].try_into().unwrap());
+        let kind = u16::from_le_bytes(controls[..2].try_into().unwrap());
+        let (control, rest) = controls.split_at(8 + usize::try_from(bytes).unwrap());
+        controls = rest;
+        (kind, &control[8..])
+    };
+    assert_eq!(next().0, 1, "the incarnation");
+    let (kind, hole) = next();
+    assert_eq!((kind, &hole[..8], &hole[8..16]), (3, &2u64.to_le_bytes()[..], &3u64.to_le_bytes()[..]));
+}
+
+#[test]
 fn a_corrupt_last_entry_is_corrupt_since_the_close_record_testifies() {
     for part in Part::ALL {
         let world = five();

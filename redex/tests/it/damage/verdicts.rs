@@ -1,5 +1,7 @@
 //! Torn or corrupt: what is judged which, by what evidence.
 
+use base::OperationKind;
+
 use super::stretches::{CLOSE, ENTRY, Frame, entries, flip, frames, open_twice};
 use super::*;
 
@@ -150,4 +152,34 @@ fn a_torn_end_behind_a_corrupt_entry_is_zeroed_and_the_entry_set_aside() {
     assert_eq!((report.quarantined.len(), report.quarantined[0].offset), (1, corrupt.offset));
     assert!(report.torn_bytes > 0);
     assert_eq!(append(store.main(), "a", "3").at.first_seq(), Some(Seq(3)));
+}
+
+#[test]
+fn a_torn_end_is_zeroed_back_to_front() {
+    let world = World::new();
+    let store = world.open();
+    append(store.main(), "a", "0");
+    let payload = "x".repeat(500_000);
+    let event = [EventInput::new("test.happened", payload.as_bytes())];
+    store.main().append(&channel("a"), &event).unwrap().wait(Ack::Written);
+    let world = World::on(world.disk.snapshot().image(&CrashImage::All), 9);
+    let torn = newest(&world);
+    lose_sector(&world, torn, 0);
+    let before = world.disk.operation_count();
+    let store = world.open();
+    assert!(store.recovery().torn_bytes > 490_000);
+    let path = segment(&world.disk, 0);
+    let operations = world.disk.operations();
+    let zeroing: Vec<(u64, u64)> = operations
+        .iter()
+        .filter(|operation| operation.ordinal >= before && operation.path == path)
+        .filter(|operation| operation.kind == OperationKind::Write && operation.offset >= torn.offset)
+        .map(|operation| (operation.offset, operation.offset + operation.bytes))
+        .collect();
+    assert!(zeroing.len() > 1, "{zeroing:?}");
+    assert!(
+        zeroing.windows(2).all(|pair| pair[1].1 == pair[0].0),
+        "each ends where the last began: {zeroing:?}"
+    );
+    assert_eq!(zeroing.last().map(|last| last.0), Some(torn.offset));
 }
