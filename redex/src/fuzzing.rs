@@ -323,7 +323,9 @@ fn read_index(bytes: &[u8]) -> Option<Accepted> {
     let _ = file::decode_block(bytes);
     let directory = file::decode_directory(bytes, OWNER, bytes.len() as u64).ok();
     assert!(!whole || directory.is_some(), "a whole index has a directory");
-    for list in &directory?.lists {
+    let directory = directory?;
+    assert_eq!(bytes[56..60], [0; 4], "reserved bytes are zero");
+    for list in &directory.lists {
         for point in [0, 1, 127, list.points.saturating_sub(1), list.points] {
             let (block, within) = list.place(point);
             let (first, count) = list.block_range(block);
@@ -446,15 +448,20 @@ fn make_entry(choices: &mut Choices<'_>) -> Vec<u8> {
         list.push(BlockItem { events, ..choices.block(blocks.len() - begin) });
     }
     let signed = choices.flag();
+    // The appends have as many events as the blocks.
+    let events = list.iter().map(|item| item.events).sum();
+    let mut appends: Vec<_> = (0..choices.below(4)).map(|_| choices.append()).collect();
+    appends.iter_mut().for_each(|append| append.events = 0);
+    appends.push(AppendRecord { events, repeatable: None });
     let head = EntryHead {
         slot: choices.slot(),
         incarnation: IncarnationId::from_bytes(choices.array()),
         previous: choices.hash(),
         recorded_at: choices.time(),
-        events: choices.u32(),
+        events,
         witness: signed.then(|| (Position(choices.number()), choices.hash())),
         controls: (0..choices.below(4)).map(|_| choices.control()).collect(),
-        appends: (0..choices.below(4)).map(|_| choices.append()).collect(),
+        appends,
         blocks: list,
     };
     let signature = signed.then(|| Signature::from_bytes([9; 64]));

@@ -307,6 +307,10 @@ pub(crate) fn decode_hole_frame(body: &[u8]) -> Result<HoleFrame, Malformed> {
     let hole = control::decode_hole(&mut record)?;
     record.finish("hole length")?;
     let resumed_hash = base::Hash::from_bytes(cursor.array("resumed hash")?);
+    let filling = cursor.take(cursor.remaining(), "hole filling")?;
+    if filling.iter().any(|byte| *byte != 0xFF) {
+        return Err(Malformed::new("hole filling"));
+    }
     Ok(HoleFrame { record: hole, resumed_hash })
 }
 
