@@ -51,7 +51,7 @@ macro_rules! decoders {
             #[test]
             fn altered() {
                 let samples = corpus::valid(&corpus::folder_of(Structure::$structure));
-                check!().with_type::<Plan>().with_iterations(10_000).for_each(|plan| {
+                check!().with_type::<Plan>().with_iterations(40_000).for_each(|plan| {
                     read_altered(Structure::$structure, &samples, plan);
                 });
             }

@@ -72,7 +72,7 @@ fn snapshot_bytes() {
 #[test]
 fn snapshot_altered() {
     let samples = corpus::valid(&corpus::folder("snapshot"));
-    check!().with_type::<Plan>().with_iterations(10_000).for_each(|(sample, _, edits, count)| {
+    check!().with_type::<Plan>().with_iterations(40_000).for_each(|(sample, _, edits, count)| {
         let mut bytes = samples[usize::from(*sample) % samples.len()].clone();
         alter(&mut bytes, edits, *count);
         snapshot(&bytes);

@@ -21,7 +21,7 @@ fn a_sound_log_goes_on() {
 #[test]
 fn newest_segment() {
     let logs = [sound(false), sound(true)];
-    check!().with_type::<(bool, Plan)>().with_iterations(400).for_each(|(closed, plan)| {
+    check!().with_type::<(bool, Plan)>().with_iterations(1500).for_each(|(closed, plan)| {
         let (_, repair, edits, count) = plan;
         let mut files = logs[usize::from(*closed)].clone();
         let at = ends_with(&files, ".seg");
@@ -37,7 +37,7 @@ fn newest_segment() {
 #[test]
 fn files() {
     let logs = [sound(false), sound(true)];
-    check!().with_type::<(bool, Plan)>().with_iterations(400).for_each(|(closed, plan)| {
+    check!().with_type::<(bool, Plan)>().with_iterations(1500).for_each(|(closed, plan)| {
         let (file, repair, edits, count) = plan;
         let mut files = logs[usize::from(*closed)].clone();
         let at = usize::from(*file) % files.len();
