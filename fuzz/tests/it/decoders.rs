@@ -1,6 +1,6 @@
 //! The decoders of `redex`: any bytes, altered valid ones, and structures made of any fields.
 
-use bolero::check;
+use bolero::{check, produce};
 use netdb_fuzz::alter::{Plan, alter};
 use netdb_fuzz::corpus;
 use netdb_fuzz::meter::within_bounds;
@@ -58,7 +58,8 @@ macro_rules! decoders {
 
             #[test]
             fn made() {
-                check!().with_iterations(1000).for_each(|choices| {
+                let choices = produce::<Vec<u8>>().with().len(0..3000_usize);
+                check!().with_generator(choices).with_iterations(4000).for_each(|choices| {
                     let bytes = Structure::$structure.make(&mut Choices(choices));
                     assert!(read(Structure::$structure, &bytes), "what was made is read");
                 });
