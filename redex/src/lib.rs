@@ -18,6 +18,9 @@ mod error;
 mod event;
 mod follower;
 mod frames;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hashing;
 mod index;
 mod limits;

@@ -146,11 +146,11 @@ impl Replay {
             FrameKind::Entry => self.entry(frame, &body, hasher)?,
             FrameKind::Footer => {
                 let footer = decode_footer(&body)?;
-                self.check_standing(&footer.standing, hasher)?;
+                self.check_standing(frame, &footer.standing, hasher)?;
                 self.end = End::Sealed(Box::new(footer));
             }
             FrameKind::Close => {
-                self.check_standing(&decode_close(&body)?, hasher)?;
+                self.check_standing(frame, &decode_close(&body)?, hasher)?;
                 self.end = End::Closed;
             }
             FrameKind::Hole => self.hole(frame, &body, hasher)?,
@@ -192,7 +192,16 @@ impl Replay {
         Ok(())
     }
 
-    fn check_standing(&self, standing: &Standing, hasher: &LogHasher) -> Result<(), Malformed> {
+    fn check_standing(
+        &self,
+        frame: &Frame<'_>,
+        standing: &Standing,
+        hasher: &LogHasher,
+    ) -> Result<(), Malformed> {
+        // Readers go by the header alone.
+        if frame.header.index != self.state.next_index {
+            return Err(Malformed::new("index"));
+        }
         let own = standing_of(&self.state, &self.chain, hasher);
         // The root over entries that were lost since is not known any more.
         let root = if self.state.holes.is_empty() { own.root } else { standing.root };
@@ -307,6 +316,10 @@ pub(crate) fn decode_hole_frame(body: &[u8]) -> Result<HoleFrame, Malformed> {
     let hole = control::decode_hole(&mut record)?;
     record.finish("hole length")?;
     let resumed_hash = base::Hash::from_bytes(cursor.array("resumed hash")?);
+    let filling = cursor.take(cursor.remaining(), "hole filling")?;
+    if filling.iter().any(|byte| *byte != 0xFF) {
+        return Err(Malformed::new("hole filling"));
+    }
     Ok(HoleFrame { record: hole, resumed_hash })
 }
 

@@ -134,6 +134,9 @@ pub(crate) fn decode<'a>(block: &mut Cursor<'a>) -> Result<EventRecord<'a>, Malf
 
 fn decode_headers<'a>(cursor: &mut Cursor<'a>) -> Result<Headers<'a>, Malformed> {
     let count = usize::from(cursor.u16("header count")?);
+    if count == 0 {
+        return Err(Malformed::new("header count"));
+    }
     let before = cursor.clone();
     for _ in 0..count {
         decode_header(cursor)?;
@@ -152,6 +155,9 @@ fn decode_header<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a str, &'a [u8]), Mal
 
 fn decode_blobs<'a>(cursor: &mut Cursor<'a>) -> Result<Blobs<'a>, Malformed> {
     let count = usize::from(cursor.u16("blob count")?);
+    if count == 0 {
+        return Err(Malformed::new("blob count"));
+    }
     Ok(Blobs { bytes: cursor.take(count * BLOB_BYTES, "blob references")? })
 }
 

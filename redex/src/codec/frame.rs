@@ -237,7 +237,8 @@ pub(crate) fn check_body<'a>(frame: &'a [u8], header: &FrameHeader) -> Result<&'
     if crc != crc32fast::hash(body) {
         return Err(Malformed::new("body checksum"));
     }
-    Ok(&body[..header.stored_bytes])
+    let (stored, padding) = body.split_at(header.stored_bytes);
+    if padding.iter().all(|byte| *byte == 0) { Ok(stored) } else { Err(Malformed::new("frame padding")) }
 }
 
 /// Undoes escaping and compression of a stored body, where there is any.

@@ -18,8 +18,8 @@ use super::segment_header::SegmentHeader;
 use super::superblock::Superblock;
 use super::visible::Visible;
 use super::{
-    Cursor, Put, append, block, control, entry, escape, event, footer, frame, segment_header, state,
-    superblock, visible,
+    Cursor, Malformed, Put, append, block, control, entry, escape, event, footer, frame, segment_header,
+    state, superblock, visible,
 };
 use crate::chain::Chain;
 use crate::damage::replay_over_damage;
@@ -509,4 +509,70 @@ fn segments() {
         let _ = view.step(replay.offset);
         matches!(replay.end, End::Open | End::Closed)
     });
+}
+
+/// Readers go by the index in the header: an end that names another one would hide what is written behind it.
+#[test]
+fn an_end_whose_header_names_another_index_is_refused() {
+    let hasher = LogHasher::new(log());
+    let end_of = |header_index| {
+        let mut bytes = vec![0; segment_header::SEGMENT_HEADER_BYTES];
+        let mut put = |kind, index, body: &[u8]| {
+            let place = Place { log: log(), segment: 0, offset: bytes.len() as u64 };
+            frame::encode(&mut bytes, place, kind, Index(index), Position(0), body);
+        };
+        let (state, chain) = (LogState::default(), Chain::default());
+        (0..2).for_each(|_| put(FrameKind::State, 0, &state::encode(&state, &chain)));
+        let root = chain.root.hash(&hasher);
+        let standing = Standing { next_index: Index(0), last_hash: chain.last_hash, root };
+        put(FrameKind::Close, header_index, &footer::encode_close(&standing));
+        let view = SegmentBytes { log: log(), segment: 0, begin: 0, bytes: &bytes };
+        let mut replay = Replay::begin(view).unwrap();
+        replay.run(view, &hasher, Position(u64::MAX));
+        replay.end
+    };
+    assert_eq!(end_of(0), End::Closed);
+    assert_eq!(end_of(7), End::Bad(Malformed::new("index")));
+}
+
+#[test]
+fn a_state_whose_root_covers_other_entries_is_refused() {
+    let (mut full, chain) = full_state();
+    assert!(state::decode(&state::encode(&full, &chain)).is_ok());
+    full.next_index = Index(1 << 60);
+    assert_eq!(state::decode(&state::encode(&full, &chain)).unwrap_err(), Malformed::new("log root"));
+}
+
+/// What has two encodings, or none that a writer gives, is not read.
+#[test]
+fn reserved_bytes_and_fillings_are_checked() {
+    let place = Place { log: log(), segment: 3, offset: 1024 };
+    let mut bytes = Vec::new();
+    frame::encode(&mut bytes, place, FrameKind::Entry, Index(0), Position(0), &[7; 9]);
+    bytes[64 + 9] = 1;
+    repair_frame(&mut bytes, 0);
+    let header = frame::decode_header(&bytes, place).unwrap();
+    assert_eq!(frame::check_body(&bytes, &header), Err(Malformed::new("frame padding")));
+
+    let (incarnation, position) = (IncarnationId::NONE, Position(7));
+    for at in [12, 56] {
+        let mut bytes = visible::encode(&Visible { log: log(), incarnation, position, open: true });
+        bytes[at] = 2;
+        checksum(&mut bytes, 0, 60);
+        assert!(visible::decode(&bytes).is_err(), "{at}");
+    }
+
+    let Control::Hole(record) = controls().remove(3) else { panic!() };
+    let mut bytes = encode_hole_frame(&HoleFrame { record, resumed_hash: Hash::ZERO }, 300).unwrap();
+    bytes[299] = 0;
+    assert_eq!(decode_hole_frame(&bytes), Err(Malformed::new("hole filling")));
+
+    // An event with headers, or blob references, of which there are none.
+    for flag in [4, 8] {
+        let mut bytes = Vec::new();
+        event::encode(&mut bytes, 0, &EventInput::new("", b"\0\0"));
+        bytes[8] = flag;
+        bytes[12] = 0;
+        assert!(event::decode(&mut Cursor::new(&bytes)).is_err(), "{flag}");
+    }
 }

@@ -126,9 +126,17 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(LogState, Chain), Malformed> {
         .map(|_| Ok(Hash::from_bytes(cursor.array("log root peak")?)))
         .collect::<Result<_, Malformed>>()?;
     let root = LogRoot::from_parts(leaves, peaks).ok_or(Malformed::new("log root"))?;
+    // Else a hole would be filled up from far below.
+    if root.position().next_index() != state.next_index {
+        return Err(Malformed::new("log root"));
+    }
     let chain = Chain { term, last_hash, last_signed, last_signed_hash, root };
     for _ in 0..cursor.u32("channels")? {
-        state.insert_channel(decode_channel(&mut cursor)?);
+        let channel = decode_channel(&mut cursor)?;
+        if state.slot(&channel.name).is_some() {
+            return Err(Malformed::new("channel"));
+        }
+        state.insert_channel(channel);
     }
     for _ in 0..cursor.u32("producers")? {
         let id = Box::from(cursor.text16("producer id")?);

@@ -19,6 +19,7 @@ use super::{Cursor, FORMAT_VERSION, Malformed, Put};
 const COPY_BYTES: usize = 512;
 /// Bytes of the file.
 pub(crate) const SUPERBLOCK_BYTES: usize = 2 * COPY_BYTES;
+const NAME_BYTES_MAX: usize = 64;
 const MAGIC: [u8; 8] = *b"NetDbLog";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,9 @@ fn decode_copy(bytes: &[u8], copy: u32) -> Result<Superblock, Malformed> {
     let origin = OriginId::from_bytes(cursor.array("origin")?);
     let created_at = Timestamp::from_nanos(cursor.i64("created at")?);
     let name_bytes = usize::from(cursor.u8("log name")?);
+    if name_bytes > NAME_BYTES_MAX {
+        return Err(Malformed::new("log name"));
+    }
     let name = cursor.text(name_bytes, "log name")?.to_owned();
     finish_zeros(cursor)?;
     Ok(Superblock { log, origin, created_at, name })

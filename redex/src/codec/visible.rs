@@ -41,13 +41,19 @@ pub(crate) fn encode(visible: &Visible) -> Vec<u8> {
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<Visible, Malformed> {
     let mut cursor = superblock::checked_copy(bytes, VISIBLE_BYTES, &MAGIC, "visible magic")?;
-    let open = cursor.u32("visible state")? != 0;
-    Ok(Visible {
+    let open = match cursor.u32("visible state")? {
+        0 => false,
+        1 => true,
+        _ => return Err(Malformed::new("visible state")),
+    };
+    let visible = Visible {
         open,
         log: LogId::from_bytes(cursor.array("log id")?),
         incarnation: IncarnationId::from_bytes(cursor.array("incarnation")?),
         position: Position(cursor.u64("position")?),
-    })
+    };
+    superblock::finish_zeros(cursor)?;
+    Ok(visible)
 }
 
 #[cfg(test)]

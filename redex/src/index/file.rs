@@ -141,6 +141,9 @@ pub(crate) fn decode_directory(
     header.take(48, "index header")?;
     let blocks = header.length("block count")?;
     let crc = header.u32("directory checksum")?;
+    if header.u32("reserved bits")? != 0 {
+        return Err(Malformed::new("reserved bits"));
+    }
     let directory = bytes.get(HEADER_BYTES..end).ok_or(Malformed::new("directory length"))?;
     if crc32fast::hash(directory) != crc {
         return Err(Malformed::new("directory checksum"));

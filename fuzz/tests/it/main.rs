@@ -1,0 +1,5 @@
+//! One harness per decoder and reader; `fuzz/run` runs them for longer.
+
+mod decoders;
+mod documents;
+mod store;
