@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base::{CrashImage, Operation, SimulatedDisk, Snapshot};
+use base::{CrashImage, Fault, Operation, SimulatedDisk, Snapshot};
 use redex::{
     Ack, AppendError, ChannelConfig, Condition, Expect, LogOptions, Outcome, Rejection, Store, Ticket,
 };
@@ -37,7 +37,19 @@ pub enum Step {
     Close,
     /// Takes the power away, and opens what is left.
     Crash(CrashImage),
+    /// Lets the operation fail that comes behind so many others.
+    Fail {
+        ahead: u64,
+        fault: Fault,
+    },
+    /// Limits the space that is left, or takes the limit away.
+    Space(Option<u64>),
+    /// Drops the log, damages what it holds of a submission, and opens it again.
+    Damage(usize),
 }
+
+/// Syncs that may turn out to have lied.
+const SYNCS_REMEMBERED: usize = 3;
 
 /// A named list of steps.
 #[derive(Debug, Clone)]
@@ -45,6 +57,8 @@ pub struct Workload {
     pub name: String,
     pub options: LogOptions,
     pub steps: Vec<Step>,
+    /// Whether the disk fails on the way.
+    pub faulty: bool,
 }
 
 /// A moment at which the power may go.
@@ -80,7 +94,7 @@ impl Workload {
     pub fn new(name: &str, steps: impl IntoIterator<Item = Step>) -> Self {
         let mut options = options();
         options.segment_bytes = 1 << 20;
-        Self { name: name.to_owned(), options, steps: steps.into_iter().collect() }
+        Self { name: name.to_owned(), options, steps: steps.into_iter().collect(), faulty: false }
     }
 
     /// Seals segments as early as the options allow.
@@ -89,10 +103,24 @@ impl Workload {
         self
     }
 
-    /// Runs the steps on an empty disk that keeps its promises.
+    /// Changes the options.
+    pub fn with(mut self, change: impl FnOnce(&mut LogOptions)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Says that the disk fails on the way.
+    pub fn faulty(mut self) -> Self {
+        self.faulty = true;
+        self
+    }
+
+    /// Runs the steps on an empty disk, which fails only where a step says so.
     pub fn run(&self, seed: u64) -> Trace {
-        let trace = self.run_on(&SimulatedDisk::new(), seed, false);
-        assert_eq!(trace.met.errors, [""; 0], "{}", self.name);
+        let disk = SimulatedDisk::new();
+        disk.remember_syncs(SYNCS_REMEMBERED);
+        let trace = self.run_on(&disk, seed, self.faulty);
+        assert!(self.faulty || trace.met.errors.is_empty(), "{}: {:?}", self.name, trace.met.errors);
         trace
     }
 
@@ -111,6 +139,7 @@ impl Workload {
             ledger: Ledger::default(),
             met: Met::default(),
         };
+        disk.take_time_on(Some(Arc::clone(&runner.world.clock)));
         runner.open();
         for step in &self.steps {
             runner.step(step);
@@ -211,6 +240,16 @@ impl Runner<'_> {
                 self.world.disk.restart(survivors);
                 self.open();
             }
+            Step::Fail { ahead, fault } => self.world.disk.inject(self.now() + ahead, *fault),
+            Step::Space(free_bytes) => self.world.disk.fill_up(*free_bytes),
+            Step::Damage(place) => {
+                self.settle();
+                self.tickets.clear();
+                self.store = None;
+                let now = self.now();
+                flip_where(&self.world.disk, &self.ledger.damage(*place, now));
+                self.open();
+            }
         }
         self.settle();
     }
@@ -297,4 +336,16 @@ impl Runner<'_> {
         self.store = None;
         (self.ledger, self.met)
     }
+}
+
+/// Inverts a bit of the one place in the segments where these bytes stand.
+fn flip_where(disk: &SimulatedDisk, wanted: &[u8]) {
+    for (path, _) in disk.files() {
+        let bytes = disk.read(&path).unwrap_or_default();
+        let found = bytes.windows(wanted.len()).position(|part| part == wanted);
+        if let Some(at) = found.filter(|_| path.extension().is_some_and(|extension| extension == "seg")) {
+            return disk.flip_bit(&path, at as u64 * 8);
+        }
+    }
+    panic!("what is to be damaged is not there");
 }
