@@ -78,6 +78,8 @@ struct Submission {
     durable: Option<u64>,
     /// When it was known not to be in the log.
     gone: Option<u64>,
+    /// Whether the log rejected it: then it went at any moment since it was submitted, and was heard of later.
+    rejected: bool,
     /// When its bytes were damaged: it is not readable from then on, and what it took stays taken.
     damaged: Option<u64>,
 }
@@ -85,7 +87,17 @@ struct Submission {
 impl Submission {
     fn at(position: Position, submitted: u64) -> Self {
         let (events, repeat) = (Vec::new(), Repeat::Never);
-        Self { events, creates: None, repeat, position, submitted, durable: None, gone: None, damaged: None }
+        Self {
+            events,
+            creates: None,
+            repeat,
+            position,
+            submitted,
+            durable: None,
+            gone: None,
+            rejected: false,
+            damaged: None,
+        }
     }
 }
 
@@ -187,6 +199,7 @@ impl Ledger {
         let submission = &mut self.submissions[place];
         assert_eq!(submission.durable, None, "{place} was durable, and is rejected");
         let new = submission.gone.is_none();
+        submission.rejected = true;
         submission.gone.get_or_insert(now);
         new
     }
@@ -220,6 +233,7 @@ impl Ledger {
                     .map_err(|error| error.to_string())?
                     .is_some_and(|info| info.config == *config),
                 None if rest.is_empty() => false,
+                None if submission.rejected && !begins(rest, submission) => false,
                 None => {
                     rest = take(rest, submission, &mut next)?;
                     true
@@ -228,6 +242,7 @@ impl Ledger {
             match (present, missing) {
                 (true, None) => found += 1,
                 (true, Some(missing)) => return Err(format!("{place} is there without {missing}")),
+                (false, None) if submission.rejected => found += 1,
                 (false, None) => missing = Some(place),
                 (false, Some(_)) => {}
             }
@@ -265,6 +280,9 @@ impl Ledger {
         let all: Vec<_> = self.candidates(moments).collect();
         let mut newest = BTreeSet::new();
         for (place, submission) in all.iter().enumerate().rev() {
+            if submission.rejected {
+                continue;
+            }
             // A producer's earlier numbers are stale; its newest that is there is known.
             if let Repeat::Producer(id, _) = submission.repeat
                 && place < found
@@ -284,7 +302,7 @@ impl Ledger {
             }
         }
         for (place, submission) in all.iter().enumerate().skip(found) {
-            if matches!(submission.repeat, Repeat::Never) {
+            if submission.rejected || matches!(submission.repeat, Repeat::Never) {
                 continue;
             }
             let outcome = repeat(log, submission)?;
@@ -331,6 +349,11 @@ impl Ledger {
             Ok(events) => in_order(&events, &submitted, false),
             Err(_) => Ok(()),
         }
+    }
+
+    /// Tells whether the newest submission was acknowledged as durable.
+    pub fn newest_is_durable(&self) -> bool {
+        self.submissions.last().is_some_and(|submission| submission.durable.is_some())
     }
 
     /// Returns the channels that may be in the log.
@@ -393,6 +416,11 @@ fn in_order(events: &[Event], submitted: &[&Submission], first_ones: bool) -> Re
         None => Ok(()),
         Some(event) => Err(format!("{} {} was never submitted there", event.channel, event.seq)),
     }
+}
+
+/// Tells whether what was read begins with a submission.
+fn begins(rest: &[Event], submission: &Submission) -> bool {
+    rest.first().is_some_and(|event| event.payload == submission.events[0].1.as_slice())
 }
 
 /// Takes a submission's events off the front of what was read.

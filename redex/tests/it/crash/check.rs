@@ -72,13 +72,14 @@ pub fn check(
     Ok(())
 }
 
-/// Opens what is left by a disk that broke its promises: it opens, says what is missing, shows nothing that was
-/// not submitted, and goes on.
+/// Opens what is left by a disk that broke its promises: it opens if it was `created`, says what is missing, shows
+/// nothing that was not submitted, and goes on.
 pub fn check_broken(
     image: &SimulatedDisk,
     options: &LogOptions,
     ledger: &Ledger,
     now: u64,
+    created: bool,
 ) -> Result<(), String> {
     let world = World::on(image.clone(), 0xC4A5);
     // Whatever it finds, it answers.
@@ -86,10 +87,9 @@ pub fn check_broken(
     if let Ok(reader) = StoreReader::open(Path::new(DIR), &world.doors, options) {
         ledger.check_broken(&reader.main().view(), now).map_err(|fault| format!("read-only: {fault}"))?;
     }
-    let was_created = is_created(image);
     let store = match Store::open(Path::new(DIR), &world.doors, options) {
         Ok(store) => store,
-        Err(_) if !was_created => return Ok(()),
+        Err(_) if !created => return Ok(()),
         Err(error) => return Err(format!("does not open: {error}")),
     };
     ledger.check_broken(&store.main().reader().view(), now)?;
@@ -108,7 +108,7 @@ pub fn check_broken(
 }
 
 /// Tells whether the two files are there, and whole, without which a log cannot be told from another one.
-fn is_created(image: &SimulatedDisk) -> bool {
+pub fn is_created(image: &SimulatedDisk) -> bool {
     let whole = |path: &str, bytes: usize| {
         image.read(format!("{DIR}/{path}")).is_some_and(|found| {
             found.len() >= bytes && found.chunks(512).all(|sector| sector.iter().any(|byte| *byte != 0))

@@ -105,7 +105,12 @@ impl<'a> Run<'a> {
                 self.results.count(self.cell(moment, "lying"), new);
                 let image = moment.snapshot.image(&survivors);
                 let (options, ledger) = (&self.job.workload.options, &self.trace.ledger);
-                if new && let Err(fault) = check::check_broken(&image, options, ledger, moment.ordinal) {
+                if !new {
+                    continue;
+                }
+                let created = check::is_created(&image);
+                let checked = check::check_broken(&image, options, ledger, moment.ordinal, created);
+                if let Err(fault) = checked {
                     let line = self.line(moment, survivors);
                     self.results.failures.push(format!("{line}: before {}: {fault}", next(moment)));
                 }

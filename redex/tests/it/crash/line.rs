@@ -83,7 +83,10 @@ pub fn replay(line: &str) {
         println!("{:>9} bytes {}", bytes, path.display());
     }
     let checked = match survivors {
-        CrashImage::LyingSyncs { .. } => check::check_broken(&image, &workload.options, &trace.ledger, outer),
+        CrashImage::LyingSyncs { .. } => {
+            let created = check::is_created(&image);
+            check::check_broken(&image, &workload.options, &trace.ledger, outer, created)
+        }
         _ => check::check(&image, &workload.options, &trace.ledger, Moments::at(outer)),
     };
     assert_eq!(checked, Ok(()));

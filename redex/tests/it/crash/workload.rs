@@ -9,7 +9,7 @@ use redex::{
     Ack, AppendError, ChannelConfig, Condition, Expect, LogOptions, Outcome, Rejection, Store, Ticket,
 };
 
-use crate::ledger::{Ledger, Part, Place, Repeat};
+use crate::ledger::{Ledger, Moments, Part, Place, Repeat};
 use crate::support::{DIR, World, channel, options};
 
 /// One thing that is done.
@@ -86,6 +86,8 @@ pub struct Met {
     pub rejected: Vec<Rejection>,
     /// Appends and syncs whose outcome was unknown; the log was opened again behind the first.
     pub unknown: usize,
+    /// What reading gave, behind a failure, instead of what is durable.
+    pub unserved: Vec<String>,
     /// Everything, for messages.
     pub errors: Vec<String>,
 }
@@ -120,6 +122,7 @@ impl Workload {
         let disk = SimulatedDisk::new();
         disk.remember_syncs(SYNCS_REMEMBERED);
         let trace = self.run_on(&disk, seed, self.faulty);
+        assert_eq!(trace.met.unserved, [""; 0], "{}", self.name);
         assert!(self.faulty || trace.met.errors.is_empty(), "{}: {:?}", self.name, trace.met.errors);
         trace
     }
@@ -129,7 +132,18 @@ impl Workload {
     /// With `held`, tickets are kept until the log is closed, so that an append that is rejected later is
     /// known to be.
     pub fn run_on(&self, disk: &SimulatedDisk, seed: u64, held: bool) -> Trace {
-        let moments = record(disk);
+        self.run_with(disk, seed, held, |_| {})
+    }
+
+    /// Runs the steps like [`run_on`](Self::run_on), and does something before each operation.
+    pub fn run_with(
+        &self,
+        disk: &SimulatedDisk,
+        seed: u64,
+        held: bool,
+        before: impl FnMut(&Operation) + Send + 'static,
+    ) -> Trace {
+        let moments = record_with(disk, before);
         let mut runner = Runner {
             world: World::on(disk.clone(), seed),
             options: &self.options,
@@ -155,9 +169,17 @@ impl Workload {
 
 /// Has a disk remember the moment before each operation from now on.
 pub fn record(disk: &SimulatedDisk) -> Arc<Mutex<Vec<Moment>>> {
+    record_with(disk, |_| {})
+}
+
+fn record_with(
+    disk: &SimulatedDisk,
+    mut before: impl FnMut(&Operation) + Send + 'static,
+) -> Arc<Mutex<Vec<Moment>>> {
     let moments = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&moments);
     disk.on_operation(Some(Box::new(move |operation, snapshot| {
+        before(operation);
         let moment = Moment { next: Some(operation.clone()), ordinal: operation.ordinal, snapshot };
         sink.lock().unwrap().push(moment);
     })));
@@ -194,6 +216,8 @@ impl Runner<'_> {
                 }
                 Err(error) => self.met.errors.push(format!("open: {error}")),
             }
+            // Opening takes space: where there is none, somebody makes room.
+            self.world.disk.fill_up(None);
         }
         panic!("does not open: {:?}", self.met.errors);
     }
@@ -268,6 +292,9 @@ impl Runner<'_> {
             }
         };
         let outcome = ticket.wait(ack);
+        if matches!(outcome, Outcome::Rejected { .. }) {
+            self.check_reads();
+        }
         if let (Ack::Durable, Outcome::Appended { at } | Outcome::AlreadyAppended { at }) = (ack, &outcome) {
             let visible = store.main().reader().visible();
             assert!(visible >= at.position(), "durable at {}, but only {visible} is visible", at.index);
@@ -292,12 +319,21 @@ impl Runner<'_> {
             other => panic!("{other}"),
         }
         self.met.unknown += 1;
+        self.check_reads();
         let refused = self.store().main().append(&channel("a"), &[]).unwrap_err();
         assert!(matches!(refused, AppendError::Poisoned { .. }), "{refused}");
         self.settle();
         self.tickets.clear();
         self.store = None;
         self.open();
+    }
+
+    /// Reads are served whatever failed: everything durable is there, and nothing that was not submitted.
+    fn check_reads(&mut self) {
+        let view = self.store().main().reader().view();
+        if let Err(fault) = self.ledger.check(&view, Moments::at(self.now())) {
+            self.met.unserved.push(fault);
+        }
     }
 
     fn close(&mut self) {
