@@ -77,7 +77,7 @@ impl Made {
         let bytes = *self.dice.pick(&BYTES);
         let events = if self.dice.chance(70) { 1 } else { 1 + self.dice.below(6) };
         Part {
-            channel: *self.dice.pick::<&'static str>(&CHANNELS),
+            channel: self.dice.pick::<&'static str>(&CHANNELS),
             events: usize::try_from(events).unwrap(),
             fill: if self.dice.chance(15) { Fill::Zeros(bytes) } else { Fill::Text(bytes) },
         }
