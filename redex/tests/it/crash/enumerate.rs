@@ -1,7 +1,7 @@
 //! Takes the images of every moment, and checks each distinct one.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,14 +61,14 @@ struct Run<'a> {
     job: &'a Job,
     trace: Trace,
     /// Every image so far that a disk leaves which keeps its promises.
-    known: BTreeMap<Hash, ()>,
+    known: BTreeSet<Hash>,
     results: Results,
 }
 
 impl<'a> Run<'a> {
     fn of(job: &'a Job) -> Results {
         let trace = job.workload.run(job.seed);
-        let mut run = Run { job, trace, known: BTreeMap::new(), results: Results::default() };
+        let mut run = Run { job, trace, known: BTreeSet::new(), results: Results::default() };
         run.truthful();
         run.lying();
         run.results
@@ -101,7 +101,7 @@ impl<'a> Run<'a> {
             for syncs in 1..=moment.snapshot.remembered_syncs() {
                 let survivors = CrashImage::LyingSyncs { syncs, seed };
                 // A truthful disk that leaves the same was asked for more.
-                let new = self.known.insert(moment.snapshot.digest(&survivors), ()).is_none();
+                let new = self.known.insert(moment.snapshot.digest(&survivors));
                 self.results.count(self.cell(moment, "lying"), new);
                 let image = moment.snapshot.image(&survivors);
                 let (options, ledger) = (&self.job.workload.options, &self.trace.ledger);
@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
         for (place, moment) in moments.iter().enumerate() {
             for survivors in survivors(moment.snapshot.pending_count()) {
                 let digest = moment.snapshot.digest(&survivors);
-                let new = self.known.insert(digest, ()).is_none();
+                let new = self.known.insert(digest);
                 self.results.count(self.cell(moment, policy(&survivors)), new);
                 match seen.entry(digest) {
                     Entry::Vacant(entry) => {
