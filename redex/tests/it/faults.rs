@@ -12,7 +12,7 @@ use base::{CrashImage, Fault, OperationKind, Seq, SimulatedDisk};
 use redex::{Ack, AppendError, EventInput, LogOptions, Outcome, Rejection};
 
 use crate::crash::check::{check, check_broken};
-use crate::crash::workload::{Step, Trace, Workload};
+use crate::crash::workload::{Moment, Step, Trace, Workload};
 use crate::crash::workloads;
 use crate::ledger::{Fill, Moments, Part, Repeat};
 use crate::support::{World, all, append, channel, options};
@@ -482,4 +482,37 @@ fn a_clock_that_leapt_does_not_reach_the_log_by_a_signature() {
     world.clock.set_wall(wall);
     drop(store);
     assert_eq!(all(world.open().main(), "a"), ["1", "2"]);
+}
+
+#[test]
+fn a_crash_behind_a_short_write_of_any_length_is_no_damage() {
+    let payload = [7; 300];
+    let run = |bytes: u64| {
+        let world = World::new();
+        let store = world.open();
+        append(store.main(), "a", "before");
+        let write = world.disk.operation_count();
+        world.disk.inject(write, Fault::Short { bytes });
+        let moments = crate::crash::workload::record(&world.disk);
+        store.main().append(&channel("a"), &event(&payload)).unwrap().wait(Ack::Written);
+        world.disk.on_operation(None);
+        let moments = std::mem::take(&mut *moments.lock().unwrap());
+        assert_eq!(moments[0].next.as_ref().unwrap().kind, OperationKind::Write);
+        (moments[0].next.clone().unwrap().bytes, moments)
+    };
+    // Header and trailer at every length, the body at some.
+    let whole = run(u64::MAX).0;
+    for bytes in (0..70).chain((70..whole - 10).step_by(61)).chain(whole - 10..whole) {
+        let moments = run(bytes).1;
+        let prefixes = |moment: &Moment| 0..=moment.snapshot.pending_count();
+        let images =
+            moments.iter().flat_map(|moment| prefixes(moment).map(move |operations| (moment, operations)));
+        for (moment, operations) in images {
+            let crashed = World::on(moment.snapshot.image(&CrashImage::Prefix { operations }), 3);
+            assert_eq!(crashed.verify().faults, [], "{bytes} bytes, before {}", moment.ordinal);
+            let store = crashed.open();
+            assert_eq!(store.recovery().quarantined, [], "{bytes} bytes, before {}", moment.ordinal);
+            assert_eq!(append(store.main(), "b", "behind").at.first_seq(), Some(Seq(0)));
+        }
+    }
 }
