@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::locks::Locks;
 use super::tree::normalized;
 use super::{Disk, DiskFile, DiskLock, OpenMode};
-use crate::Hash;
+use crate::{Hash, ManualClock};
 
 mod file;
 mod image;
@@ -112,6 +112,35 @@ impl SimulatedDisk {
         self.state().flip_bit(&normalized(path.as_ref()), bit_offset);
     }
 
+    /// Exchanges two sectors of 512 bytes of a file, in what is read, and from now on in what a crash leaves;
+    /// the rest of what is pending for the file is settled. Sectors are counted from 0.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such file, or it ends before one of the sectors does.
+    pub fn swap_sectors(&self, path: impl AsRef<Path>, first: usize, second: usize) {
+        let path = path.as_ref();
+        let mut bytes = self.read(path).expect("the file whose sectors are to be swapped exists");
+        let sector = torn::SECTOR_BYTES as usize;
+        for at in 0..sector {
+            bytes.swap(first * sector + at, second * sector + at);
+        }
+        self.write(path, &bytes);
+    }
+
+    /// Has the disk remember what is durable and pending before each of the last `syncs` syncs, for
+    /// [`CrashImage::LyingSyncs`]; 0, as in a new disk, remembers nothing and costs nothing.
+    ///
+    /// It begins anew at a restart, a failed sync, and when bits, sectors or files are changed from outside.
+    pub fn remember_syncs(&self, syncs: usize) {
+        self.state().remember_syncs(syncs);
+    }
+
+    /// Sets the clock that [slow](Fault::Slow) operations take their time on.
+    pub fn take_time_on(&self, clock: Option<Arc<ManualClock>>) {
+        self.state().take_time_on(clock);
+    }
+
     /// Sets a function that is called before each operation is applied, with the operation and the disk as a
     /// crash would find it at that moment; `None` takes it away. It is not called for operations after the
     /// power went off.
@@ -193,8 +222,10 @@ impl SimulatedDisk {
         }
         let mut state = self.state();
         let fault = state.take_fault(operation.ordinal);
-        if fault == Some(Fault::PowerOff) {
-            state.power_off();
+        match fault {
+            Some(Fault::PowerOff) => state.power_off(),
+            Some(Fault::Slow { time }) => state.take_time(time),
+            _ => {}
         }
         state.check_power()?;
         apply(&mut state, fault)

@@ -254,8 +254,9 @@ pub(crate) fn unpacked<'a>(
     if body.len() == header.body_bytes { Ok(body) } else { Err(Malformed::new("body length")) }
 }
 
-/// Tells whether the frame that should stand at `offset` was only partly written: its end mark, or its part of
-/// some sector, reads as zeros. `bytes` starts at `offset` and reaches to the end of the file; what is beyond
+/// Tells whether the frame that should stand at `offset` was only partly written: its end mark, its second mark
+/// where the header does not read, or its part of some sector, reads as zeros. A mark that begins right and goes on
+/// with zeros is one that a short write cut. `bytes` starts at `offset` and reaches to the end of the file; what is beyond
 /// counts as zeros.
 pub(crate) fn is_incomplete(bytes: &[u8], place: Place) -> bool {
     let begin = place.offset;
@@ -264,12 +265,20 @@ pub(crate) fn is_incomplete(bytes: &[u8], place: Place) -> bool {
         let clip = |at: u64| usize::try_from(at - begin).map_or(bytes.len(), |at| at.min(bytes.len()));
         bytes[clip(from)..clip(to)].iter().all(|byte| *byte == 0)
     };
+    let mark_is_cut = |mark: u32, end: u64| {
+        let mark = mark.to_le_bytes();
+        let written = (0..4).rev().find(|byte| !part_is_zero(end - 4 + byte, end - 3 + byte));
+        written.is_none_or(|last| {
+            let at = usize::try_from(end - 4 - begin).expect("bytes that are not zero are in memory");
+            last < 3 && bytes[at..].iter().zip(mark).take(last as usize + 1).all(|(byte, mark)| *byte == mark)
+        })
+    };
     let first_end = (begin / sector + 1) * sector;
     let header_end = begin + HEADER_BYTES as u64;
     let Ok(header) = decode_header(bytes, place) else {
         // Without a header the frame's extent is unknown, so only the sectors that hold the header can tell.
         let second = first_end < header_end && part_is_zero(first_end, first_end + sector);
-        return part_is_zero(begin, first_end) || second;
+        return part_is_zero(begin, first_end) || second || mark_is_cut(SECOND_MARK, header_end);
     };
     let end = begin + header.frame_bytes() as u64;
     let mut from = begin;
@@ -280,7 +289,7 @@ pub(crate) fn is_incomplete(bytes: &[u8], place: Place) -> bool {
         }
         from = to;
     }
-    part_is_zero(end - 4, end)
+    mark_is_cut(END_MARK, end)
 }
 
 #[cfg(test)]

@@ -124,10 +124,11 @@ fn repair_header(
     if let Some(version) = segment_header::other_version(&loaded.bytes) {
         return Err(other_version(&segment.path, version));
     }
+    let is_named =
+        |found: &SegmentHeader| (found.number, found.first_index) == (segment.number, segment.first_index);
     let decoded = segment_header::decode(&loaded.bytes);
     if let Ok((found, copies)) = decoded {
-        let expected = SegmentHeader { created_at: found.created_at, ..named };
-        if found != expected {
+        if (found.log, found.origin) != (named.log, named.origin) {
             return Err(OpenError::Corrupt(Corruption {
                 file: segment.path.clone(),
                 offset: 0,
@@ -135,11 +136,12 @@ fn repair_header(
                 found: format!("segment {} of log {}", found.number, found.log),
             }));
         }
-        if copies == 2 {
+        if copies == 2 && is_named(&found) {
             return Ok(());
         }
     }
-    let header = decoded.map_or(named, |(found, _)| found);
+    // The header of another segment of the log came here by a write that went astray: damage like any other.
+    let header = decoded.ok().map(|(found, _)| found).filter(is_named).unwrap_or(named);
     overwrite(segments, segment, loaded, 0, &segment_header::encode(&header))?;
     report.repaired.push(segment.path.clone());
     Ok(())

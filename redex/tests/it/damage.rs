@@ -264,3 +264,32 @@ fn a_file_of_another_format_version_is_refused_and_left_as_it_is() {
         assert_eq!(world.disk.read(&path).unwrap(), bytes);
     }
 }
+
+/// A write that goes astray may bring both copies of another segment's header at once.
+#[test]
+fn the_header_of_another_segment_is_damage_like_any_other() {
+    let mut options = options();
+    options.segment_bytes = 64 << 10;
+    let payload = "x".repeat(40_000);
+    let closed = Closed::new(options, |_, store| {
+        for _ in 0..3 {
+            append(store.main(), "a", &payload);
+        }
+    });
+    let segments = closed.files(".seg");
+    let ((first, _), (newest, _)) = (&segments[0], segments.last().unwrap());
+    assert_ne!(first, newest);
+    let world = closed.world();
+    let header = world.disk.read(first).unwrap()[..1_024].to_vec();
+    let mut bytes = world.disk.read(newest).unwrap();
+    bytes[..1_024].copy_from_slice(&header);
+    world.disk.write(newest, &bytes);
+    assert_ne!(world.verify().faults, []);
+
+    let store = world.open_with(&closed.options);
+    assert_eq!(store.recovery().repaired, std::slice::from_ref(newest));
+    let events = store.main().reader().view().read(&Selection::default()).unwrap();
+    assert_eq!(events.map(Result::unwrap).collect::<Vec<_>>(), closed.events);
+    drop(store);
+    assert_eq!(world.verify().faults, []);
+}

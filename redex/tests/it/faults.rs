@@ -11,16 +11,52 @@ use std::time::Duration;
 use base::{CrashImage, Fault, OperationKind, Seq, SimulatedDisk};
 use redex::{Ack, AppendError, EventInput, LogOptions, Outcome, Rejection};
 
-use crate::crash::check::check;
-use crate::crash::workload::{Trace, Workload};
+use crate::crash::check::{check, check_broken};
+use crate::crash::workload::{Moment, Step, Trace, Workload};
 use crate::crash::workloads;
-use crate::ledger::Moments;
+use crate::ledger::{Fill, Moments, Part, Repeat};
 use crate::support::{World, all, append, channel, options};
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 /// How many moments behind a fault are looked at, beside the last.
 const MOMENTS: usize = 5;
+
+/// Workloads whose every sync fails once.
+const SYNCED: [&str; 14] = [
+    "durable",
+    "mixed",
+    "staged-then-sync",
+    "flusher",
+    "keys",
+    "producers",
+    "import-durable-at-times",
+    "channels",
+    "closed",
+    "dropped",
+    "reopened-with-memory",
+    "roll-durable",
+    "roll-and-reopen",
+    "crashed-0",
+];
+/// Workloads in which the disk is full from any write on.
+const FILLED: [&str; 12] = [
+    "durable",
+    "mixed",
+    "written-then-durable",
+    "flusher",
+    "batch",
+    "zeros-and-text",
+    "keys",
+    "producers",
+    "channels",
+    "roll-durable",
+    "roll-with-memory",
+    "small-behind-a-roll",
+];
+/// Workloads in which any write goes astray.
+const ASTRAY: [&str; 7] =
+    ["durable", "mixed", "batch", "two-sectors", "keys", "roll-durable", "small-behind-a-roll"];
 
 fn faults() -> Vec<(&'static str, Fault)> {
     vec![
@@ -32,9 +68,10 @@ fn faults() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-fn chosen() -> Vec<Workload> {
-    let names = ["over-channels", "reopened", "roll-with-memory", "signed-by-time"];
-    let all = workloads::all();
+/// Returns the workloads of these names, or all of them if the environment says so.
+fn chosen(names: &[&str]) -> Vec<Workload> {
+    let mut all = workloads::all();
+    all.retain(|workload| !workload.faulty && !workload.name.starts_with("damaged"));
     if std::env::var_os("NETDB_FAULTS_ALL").is_some() {
         return all;
     }
@@ -52,19 +89,36 @@ struct Results {
 #[test]
 fn a_fault_at_any_operation_gives_no_wrong_acknowledgement() {
     let results = Mutex::new(Results::default());
-    let chosen = chosen();
+    let chosen = chosen(&["over-channels", "reopened", "roll-with-memory", "signed-by-time"]);
+    each(&chosen, |workload| run(workload, &faults(), |_| true, &results));
+    report(results.into_inner().unwrap());
+}
+
+#[test]
+fn a_failure_of_any_sync_loses_nothing_acknowledged() {
+    let results = Mutex::new(Results::default());
+    let chosen = chosen(&SYNCED);
+    let syncs = |kind| matches!(kind, OperationKind::Sync | OperationKind::SyncDirectory);
+    each(&chosen, |workload| run(workload, &[("eio", Fault::Error(EIO))], syncs, &results));
+    report(results.into_inner().unwrap());
+}
+
+/// Runs something for each workload, on as many threads as there are processors.
+fn each(workloads: &[Workload], act: impl Fn(&Workload) + Sync) {
     let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(workload) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    run(workload, &results);
+                while let Some(workload) = workloads.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    act(workload);
                 }
             });
         }
     });
-    let results = results.into_inner().unwrap();
+}
+
+fn report(results: Results) {
     println!(
         "{:<10} {:<20} {:>6} {:>9} {:>9} {:>9}",
         "fault", "operation", "runs", "rejected", "unknown", "unnoticed"
@@ -90,19 +144,24 @@ fn applies(fault: Fault, kind: OperationKind) -> bool {
 }
 
 /// Runs a workload once for each fault at each operation.
-fn run(workload: &Workload, results: &Mutex<Results>) {
+fn run(
+    workload: &Workload,
+    faults: &[(&'static str, Fault)],
+    wanted: impl Fn(OperationKind) -> bool,
+    results: &Mutex<Results>,
+) {
     let disk = SimulatedDisk::new();
     workload.run_on(&disk, 1, true);
     for operation in disk.operations() {
-        for (name, fault) in faults() {
-            if !applies(fault, operation.kind) {
+        for (name, fault) in faults.iter().copied() {
+            if !wanted(operation.kind) || !applies(fault, operation.kind) {
                 continue;
             }
             let disk = SimulatedDisk::new();
             disk.inject(operation.ordinal, fault);
             let trace = workload.run_on(&disk, 1, true);
             let line = format!("{} {name} at {operation}", workload.name);
-            let mut failures = Vec::new();
+            let mut failures = trace.met.unserved.clone();
             let images = check_behind(workload, &trace, operation.ordinal, &line, &mut failures);
             let mut results = results.lock().unwrap();
             let row = results.table.entry((name, operation.kind)).or_default();
@@ -146,6 +205,112 @@ fn check_behind(
     }
     seen.len()
 }
+
+/// Operations that the disk is full for, when it is not full to the end.
+const SHORTAGE: u64 = 6;
+
+#[test]
+fn a_disk_that_is_full_from_any_write_on_rejects_and_goes_on_without_a_restart() {
+    let runs = AtomicUsize::new(0);
+    let rejected = AtomicUsize::new(0);
+    each(&chosen(&FILLED), |workload| {
+        let mut workload = workload.clone();
+        workload
+            .steps
+            .retain(|step| !matches!(step, Step::Reopen | Step::Drop | Step::Crash(_) | Step::Close));
+        let event = Part { channel: "behind/the-shortage", events: 1, fill: Fill::Text(300) };
+        let append =
+            Step::Append { parts: vec![event], repeat: Repeat::Never, expect: None, ack: Ack::Durable };
+        let dry = SimulatedDisk::new();
+        workload.run_on(&dry, 1, true);
+        workload.steps.extend([Step::Space(None), append]);
+        let operations = dry.operations();
+        let filled = |kind| applies(Fault::Error(ENOSPC), kind);
+        for operation in operations.iter().filter(|operation| filled(operation.kind)) {
+            for until in [operation.ordinal + SHORTAGE, u64::MAX] {
+                let trace = run_filled(&workload, operation.ordinal, until);
+                let line = format!("{} full from {operation} until {until}", workload.name);
+                runs.fetch_add(1, Ordering::Relaxed);
+                rejected.fetch_add(usize::from(!trace.met.rejected.is_empty()), Ordering::Relaxed);
+                assert_eq!(trace.met.unknown, 0, "{line}: {:?}", trace.met.errors);
+                let full = |reason: &Rejection| matches!(reason, Rejection::DiskFull);
+                assert!(trace.met.rejected.iter().all(full), "{line}: {:?}", trace.met.rejected);
+                assert!(trace.ledger.newest_is_durable(), "{line}: {:?}", trace.met.errors);
+                let mut failures = trace.met.unserved.clone();
+                check_behind(&workload, &trace, operation.ordinal, &line, &mut failures);
+                assert_eq!(failures, [""; 0]);
+            }
+        }
+    });
+    let (runs, rejected) = (runs.into_inner(), rejected.into_inner());
+    println!("{runs} runs, {rejected} with rejections");
+    assert!(rejected > 50, "only {rejected} of {runs} runs met a full disk");
+}
+
+/// Runs a workload on a disk that is full from one operation to another.
+fn run_filled(workload: &Workload, from: u64, until: u64) -> Trace {
+    let disk = SimulatedDisk::new();
+    let filled = disk.clone();
+    let trace = workload.run_with(&disk, 1, true, move |operation| {
+        if operation.ordinal == from {
+            filled.fill_up(Some(0));
+        } else if operation.ordinal == until {
+            filled.fill_up(None);
+        }
+    });
+    disk.fill_up(None);
+    trace
+}
+
+#[test]
+fn a_write_that_goes_astray_is_never_read_as_something_else() {
+    let images = AtomicUsize::new(0);
+    each(&chosen(&ASTRAY), |workload| {
+        let mut workload = workload.clone();
+        workload
+            .steps
+            .retain(|step| !matches!(step, Step::Reopen | Step::Drop | Step::Crash(_) | Step::Close));
+        let honest = SimulatedDisk::new();
+        workload.run_on(&honest, 1, true);
+        // Until the log is there, a write that goes astray may leave none.
+        let created = honest.operations().iter().position(|operation| operation.path.ends_with("visible"));
+        let writes = honest.operations().into_iter().skip(created.unwrap());
+        for operation in writes.filter(|operation| operation.kind == OperationKind::Write) {
+            let misdirected =
+                [0, 1_024, operation.offset + 8, operation.offset + 512, operation.offset + 8_192]
+                    .into_iter()
+                    .chain(operation.offset.checked_sub(512))
+                    .map(|offset| Fault::Misdirected { offset });
+            let misfiled = (0..honest.files().len()).map(|file| Fault::Misfiled { file });
+            let swapped = [(0, 1), (1, 2)].map(|(first, second)| Fault::SwappedSectors { first, second });
+            for fault in misdirected.chain(misfiled).chain(swapped) {
+                let disk = SimulatedDisk::new();
+                disk.inject(operation.ordinal, fault);
+                let trace = workload.run_on(&disk, 1, true);
+                let behind = trace.moments.iter().find(|moment| moment.ordinal > operation.ordinal);
+                for moment in behind.into_iter().chain(trace.moments.last()) {
+                    for survivors in [CrashImage::None, CrashImage::All] {
+                        let image = moment.snapshot.image(&survivors);
+                        let created = IDENTITY.iter().all(|path| image.read(path) == honest.read(path));
+                        let checked =
+                            check_broken(&image, &workload.options, &trace.ledger, moment.ordinal, created);
+                        assert_eq!(
+                            checked,
+                            Ok(()),
+                            "{} {operation}: {fault:?}, {survivors:?}",
+                            workload.name
+                        );
+                        images.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+    });
+    println!("{} images", images.into_inner());
+}
+
+/// Files without which a log cannot be told from another one.
+const IDENTITY: [&str; 2] = ["/node/identity", "/node/logs/main/superblock"];
 
 fn event(payload: &[u8]) -> [EventInput<'_>; 1] {
     [EventInput::new("test.happened", payload)]
@@ -317,4 +482,37 @@ fn a_clock_that_leapt_does_not_reach_the_log_by_a_signature() {
     world.clock.set_wall(wall);
     drop(store);
     assert_eq!(all(world.open().main(), "a"), ["1", "2"]);
+}
+
+#[test]
+fn a_crash_behind_a_short_write_of_any_length_is_no_damage() {
+    let payload = [7; 300];
+    let run = |bytes: u64| {
+        let world = World::new();
+        let store = world.open();
+        append(store.main(), "a", "before");
+        let write = world.disk.operation_count();
+        world.disk.inject(write, Fault::Short { bytes });
+        let moments = crate::crash::workload::record(&world.disk);
+        store.main().append(&channel("a"), &event(&payload)).unwrap().wait(Ack::Written);
+        world.disk.on_operation(None);
+        let moments = std::mem::take(&mut *moments.lock().unwrap());
+        assert_eq!(moments[0].next.as_ref().unwrap().kind, OperationKind::Write);
+        (moments[0].next.clone().unwrap().bytes, moments)
+    };
+    // Header and trailer at every length, the body at some.
+    let whole = run(u64::MAX).0;
+    for bytes in (0..70).chain((70..whole - 10).step_by(61)).chain(whole - 10..whole) {
+        let moments = run(bytes).1;
+        let prefixes = |moment: &Moment| 0..=moment.snapshot.pending_count();
+        let images =
+            moments.iter().flat_map(|moment| prefixes(moment).map(move |operations| (moment, operations)));
+        for (moment, operations) in images {
+            let crashed = World::on(moment.snapshot.image(&CrashImage::Prefix { operations }), 3);
+            assert_eq!(crashed.verify().faults, [], "{bytes} bytes, before {}", moment.ordinal);
+            let store = crashed.open();
+            assert_eq!(store.recovery().quarantined, [], "{bytes} bytes, before {}", moment.ordinal);
+            assert_eq!(append(store.main(), "b", "behind").at.first_seq(), Some(Seq(0)));
+        }
+    }
 }

@@ -78,12 +78,26 @@ struct Submission {
     durable: Option<u64>,
     /// When it was known not to be in the log.
     gone: Option<u64>,
+    /// Whether the log rejected it: then it went at any moment since it was submitted, and was heard of later.
+    rejected: bool,
+    /// When its bytes were damaged: it is not readable from then on, and what it took stays taken.
+    damaged: Option<u64>,
 }
 
 impl Submission {
     fn at(position: Position, submitted: u64) -> Self {
         let (events, repeat) = (Vec::new(), Repeat::Never);
-        Self { events, creates: None, repeat, position, submitted, durable: None, gone: None }
+        Self {
+            events,
+            creates: None,
+            repeat,
+            position,
+            submitted,
+            durable: None,
+            gone: None,
+            rejected: false,
+            damaged: None,
+        }
     }
 }
 
@@ -185,6 +199,7 @@ impl Ledger {
         let submission = &mut self.submissions[place];
         assert_eq!(submission.durable, None, "{place} was durable, and is rejected");
         let new = submission.gone.is_none();
+        submission.rejected = true;
         submission.gone.get_or_insert(now);
         new
     }
@@ -199,18 +214,26 @@ impl Ledger {
     /// Compares a log with what it may hold; returns how many of the candidates it holds. These must be the
     /// first ones, each of them whole, and nothing else.
     pub fn find(&self, view: &LogView, moments: Moments) -> Result<usize, String> {
-        let events = read(view, &Selection::default())?;
+        let events = read(view, &self.all(moments))?;
         let mut rest = events.as_slice();
         let mut next: BTreeMap<&str, u64> = BTreeMap::new();
         let mut found = 0;
         let mut missing = None;
         for (place, submission) in self.candidates(moments).enumerate() {
+            if submission.damaged.is_some_and(|damaged| damaged <= moments.first) {
+                for (name, _) in &submission.events {
+                    *next.entry(name).or_default() += 1;
+                }
+                found += usize::from(missing.is_none());
+                continue;
+            }
             let present = match &submission.creates {
                 Some((name, config)) => view
                     .channel(&channel(name))
                     .map_err(|error| error.to_string())?
                     .is_some_and(|info| info.config == *config),
                 None if rest.is_empty() => false,
+                None if submission.rejected && !begins(rest, submission) => false,
                 None => {
                     rest = take(rest, submission, &mut next)?;
                     true
@@ -219,6 +242,7 @@ impl Ledger {
             match (present, missing) {
                 (true, None) => found += 1,
                 (true, Some(missing)) => return Err(format!("{place} is there without {missing}")),
+                (false, None) if submission.rejected => found += 1,
                 (false, None) => missing = Some(place),
                 (false, Some(_)) => {}
             }
@@ -232,7 +256,7 @@ impl Ledger {
             ));
         }
         for (name, next) in next {
-            check_channel(view, name, next, &events)?;
+            check_channel(view, name, next, &events, &self.all(moments))?;
         }
         Ok(found)
     }
@@ -256,6 +280,9 @@ impl Ledger {
         let all: Vec<_> = self.candidates(moments).collect();
         let mut newest = BTreeSet::new();
         for (place, submission) in all.iter().enumerate().rev() {
+            if submission.rejected {
+                continue;
+            }
             // A producer's earlier numbers are stale; its newest that is there is known.
             if let Repeat::Producer(id, _) = submission.repeat
                 && place < found
@@ -275,7 +302,7 @@ impl Ledger {
             }
         }
         for (place, submission) in all.iter().enumerate().skip(found) {
-            if matches!(submission.repeat, Repeat::Never) {
+            if submission.rejected || matches!(submission.repeat, Repeat::Never) {
                 continue;
             }
             let outcome = repeat(log, submission)?;
@@ -289,6 +316,44 @@ impl Ledger {
             appended += 1;
         }
         Ok(appended)
+    }
+
+    /// Notes that a submission's bytes are damaged from now on; returns bytes that stand nowhere else.
+    pub fn damage(&mut self, place: usize, now: u64) -> Vec<u8> {
+        let submission = &mut self.submissions[place];
+        submission.damaged = Some(now);
+        submission.events[0].1.clone()
+    }
+
+    /// Tells whether anything was damaged before a crash at these moments.
+    pub fn is_damaged(&self, moments: Moments) -> bool {
+        let mut damaged = self.submissions.iter().filter_map(|submission| submission.damaged);
+        damaged.any(|damaged| damaged <= moments.first)
+    }
+
+    /// Selects everything that can be read.
+    pub fn all(&self, moments: Moments) -> Selection {
+        Selection { skip_holes: self.is_damaged(moments), ..Selection::default() }
+    }
+
+    /// Checks a log on a disk that broke its promises: what is read was submitted, each append whole and in
+    /// order; and it is a prefix of what was submitted, or reading says that something is missing.
+    pub fn check_broken(&self, view: &LogView, now: u64) -> Result<(), String> {
+        let submitted: Vec<_> =
+            self.submissions.iter().filter(|submission| submission.submitted <= now).collect();
+        if let Ok(events) = read(view, &Selection::default()) {
+            let whole = submitted.iter().all(|submission| submission.gone.is_none());
+            return in_order(&events, &submitted, whole);
+        }
+        match read(view, &Selection { skip_holes: true, ..Selection::default() }) {
+            Ok(events) => in_order(&events, &submitted, false),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Tells whether the newest submission was acknowledged as durable.
+    pub fn newest_is_durable(&self) -> bool {
+        self.submissions.last().is_some_and(|submission| submission.durable.is_some())
     }
 
     /// Returns the channels that may be in the log.
@@ -323,6 +388,41 @@ pub fn read(view: &LogView, selection: &Selection) -> Result<Vec<Event>, String>
     events.collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
+/// Checks that events are those of some submissions, each whole, in order; of the first ones, if asked.
+fn in_order(events: &[Event], submitted: &[&Submission], first_ones: bool) -> Result<(), String> {
+    let mut rest = events;
+    let mut missing = None;
+    for (place, submission) in submitted.iter().enumerate().filter(|(_, known)| !known.events.is_empty()) {
+        let same = |event: &Event, (name, payload): &(&str, Vec<u8>)| {
+            event.channel.as_str() == *name && event.kind == KIND && event.payload == payload.as_slice()
+        };
+        match (rest.first().is_some_and(|event| same(event, &submission.events[0])), missing) {
+            (false, _) => missing = missing.or(Some(place)),
+            (true, Some(missing)) if first_ones => {
+                return Err(format!("{place} is there without {missing}, and reading does not say so"));
+            }
+            (true, _) => {
+                let count = submission.events.len();
+                let whole = rest.len() >= count
+                    && rest[..count].iter().zip(&submission.events).all(|(event, known)| same(event, known));
+                if !whole {
+                    return Err(format!("{place} is there in part"));
+                }
+                rest = &rest[count..];
+            }
+        }
+    }
+    match rest.first() {
+        None => Ok(()),
+        Some(event) => Err(format!("{} {} was never submitted there", event.channel, event.seq)),
+    }
+}
+
+/// Tells whether what was read begins with a submission.
+fn begins(rest: &[Event], submission: &Submission) -> bool {
+    rest.first().is_some_and(|event| event.payload == submission.events[0].1.as_slice())
+}
+
 /// Takes a submission's events off the front of what was read.
 fn take<'a>(
     rest: &'a [Event],
@@ -348,13 +448,23 @@ fn take<'a>(
 }
 
 /// Checks that reading one channel alone, which uses its index, gives the same events.
-fn check_channel(view: &LogView, name: &str, next: u64, all: &[Event]) -> Result<(), String> {
+fn check_channel(
+    view: &LogView,
+    name: &str,
+    next: u64,
+    all: &[Event],
+    selection: &Selection,
+) -> Result<(), String> {
     let name = channel(name);
     let info = view.channel(&name).map_err(|error| error.to_string())?;
-    if info.map(|info| info.next_seq) != Some(Seq(next)) {
+    let goes_on = info.is_some_and(|info| {
+        info.next_seq == Seq(next) || (selection.skip_holes && info.next_seq > Seq(next))
+    });
+    if !goes_on {
         return Err(format!("channel {name} does not go on at {next}"));
     }
-    let alone = read(view, &Selection::channel(&name))?;
+    let channels = Selection::channel(&name).channels;
+    let alone = read(view, &Selection { channels, ..selection.clone() })?;
     if !alone.iter().eq(all.iter().filter(|event| event.channel == name)) {
         return Err(format!("reading {name} alone gives other events"));
     }

@@ -9,6 +9,7 @@ use super::SimulatedDisk;
 use super::image::Contents;
 use super::operation::{Fault, Operation, OperationKind};
 use super::state::{Handle, State};
+use super::torn::SECTOR_BYTES;
 
 pub(super) struct SimulatedFile {
     disk: SimulatedDisk,
@@ -56,8 +57,18 @@ impl DiskFile for SimulatedFile {
         };
         self.perform(operation, |state, fault| {
             Fault::check(fault)?;
-            let count = Fault::limit(fault, bytes.len());
-            state.write(self.handle.inode, &bytes[..count], offset)
+            let inode = self.handle.inode;
+            match fault {
+                Some(Fault::Misdirected { offset }) => state.write(inode, bytes, offset),
+                Some(Fault::Misfiled { file }) => {
+                    let other = state.named_at(file).unwrap_or(inode);
+                    state.write(other, bytes, offset)
+                }
+                Some(Fault::SwappedSectors { first, second }) => {
+                    state.write(inode, &swapped(bytes, offset, first, second), offset)
+                }
+                _ => state.write(inode, &bytes[..Fault::limit(fault, bytes.len())], offset),
+            }
         })
     }
 
@@ -92,4 +103,19 @@ impl fmt::Debug for SimulatedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SimulatedFile({})", self.path.display())
     }
+}
+
+/// Returns what a write brings whose whole sectors `first` and `second` change places.
+fn swapped(bytes: &[u8], offset: u64, first: usize, second: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let sector = usize::try_from(SECTOR_BYTES).expect("a sector fits in memory");
+    let begin = usize::try_from(offset.next_multiple_of(SECTOR_BYTES) - offset).expect("less than a sector");
+    let count = bytes.len().saturating_sub(begin) / sector;
+    if count >= 2 {
+        let (first, second) = (begin + first % count * sector, begin + second % count * sector);
+        for at in 0..sector {
+            bytes.swap(first + at, second + at);
+        }
+    }
+    bytes
 }

@@ -50,6 +50,13 @@ impl Image {
         self.contents.insert(inode, Arc::new(contents));
     }
 
+    /// Cuts or extends a file whose length programs have seen.
+    pub(super) fn set_length(&mut self, inode: Inode, bytes: u64) {
+        if self.length(inode) != bytes {
+            self.contents_mut(inode).set_length(bytes).expect("a length that a file had is not too large");
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn contents_count(&self) -> usize {
         self.contents.len()

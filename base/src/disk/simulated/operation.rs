@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// One call that changed or synced something on a simulated disk, or tried to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub enum OperationKind {
     CreateDirectories,
 }
 
-/// How an operation fails.
+/// How an operation fails, or does something else than it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
@@ -55,6 +56,30 @@ pub enum Fault {
     Short {
         /// The most bytes that are written.
         bytes: u64,
+    },
+    /// A write succeeds and lands at another offset of its file. Other operations are not affected.
+    Misdirected {
+        /// Where the bytes land.
+        offset: u64,
+    },
+    /// A write succeeds and lands, at its offset, in another file. Other operations are not affected.
+    Misfiled {
+        /// The place of that file among [`SimulatedDisk::files`](crate::SimulatedDisk::files), counted round.
+        file: usize,
+    },
+    /// A write succeeds, and two of the whole sectors that it covers have changed places. Writes that cover
+    /// fewer than two, and other operations, are not affected.
+    SwappedSectors {
+        /// One sector, counted round from the first that the write covers.
+        first: usize,
+        /// The other one.
+        second: usize,
+    },
+    /// It is done as usual, and takes this long on the clock of
+    /// [`SimulatedDisk::take_time_on`](crate::SimulatedDisk::take_time_on).
+    Slow {
+        /// How long.
+        time: Duration,
     },
     /// The power goes off before it: it has no effect, and it and every later call fail until the restart.
     PowerOff,

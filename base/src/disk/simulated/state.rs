@@ -1,14 +1,16 @@
 //! What a simulated disk holds, and what each operation does to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::image::{Contents, Image, Inode};
 use super::operation::{Fault, Operation};
 use super::pending::{Pending, with_dependencies};
-use super::snapshot::{CrashImage, Snapshot};
+use super::snapshot::{CrashImage, Snapshot, Unsynced};
+use crate::ManualClock;
 
 /// The error of an operation that finds no space: `ENOSPC`.
 const ENOSPC: i32 = 28;
@@ -29,6 +31,12 @@ pub(super) struct State {
     volatile: Image,
     durable: Arc<Image>,
     pending: Arc<Vec<Pending>>,
+    /// What would be there if the last syncs, from the oldest remembered on, had done nothing.
+    unsynced: VecDeque<Unsynced>,
+    /// How many syncs are remembered.
+    syncs_remembered: usize,
+    /// What slow operations take their time on.
+    clock: Option<Arc<ManualClock>>,
     open_files: BTreeMap<Inode, Arc<()>>,
     inodes_made: u64,
     operations: Vec<Operation>,
@@ -53,6 +61,9 @@ impl State {
             volatile: image.clone(),
             durable: Arc::new(image),
             pending: Arc::default(),
+            unsynced: VecDeque::new(),
+            syncs_remembered: 0,
+            clock: None,
             open_files: BTreeMap::new(),
             inodes_made,
             operations: Vec::new(),
@@ -72,7 +83,7 @@ impl State {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        Snapshot::new(Arc::clone(&self.durable), Arc::clone(&self.pending))
+        Snapshot::new(Arc::clone(&self.durable), Arc::clone(&self.pending), self.unsynced.clone())
     }
 
     /// Gives an operation its number and remembers it.
@@ -104,6 +115,8 @@ impl State {
             operations: std::mem::take(&mut self.operations),
             faults: std::mem::take(&mut self.faults),
             capacity: self.capacity,
+            syncs_remembered: self.syncs_remembered,
+            clock: self.clock.take(),
             start: self.start + 1,
             ..Self::new(image)
         };
@@ -154,18 +167,21 @@ impl State {
 
     pub(super) fn create_directories(&mut self, path: &Path) -> io::Result<()> {
         self.volatile.tree.create_directories(path)?;
+        for unsynced in &mut self.unsynced {
+            Arc::make_mut(&mut unsynced.durable).tree.create_directories(path)?;
+        }
         Arc::make_mut(&mut self.durable).tree.create_directories(path)
     }
 
     pub(super) fn rename(&mut self, from: PathBuf, to: PathBuf) -> io::Result<()> {
         self.volatile.tree.rename(&from, &to)?;
-        Arc::make_mut(&mut self.pending).push(Pending::Rename { from, to });
+        self.leave_pending(Pending::Rename { from, to });
         Ok(())
     }
 
     pub(super) fn remove(&mut self, path: PathBuf) -> io::Result<()> {
         self.volatile.tree.remove(&path)?;
-        Arc::make_mut(&mut self.pending).push(Pending::Remove { path });
+        self.leave_pending(Pending::Remove { path });
         Ok(())
     }
 
@@ -193,17 +209,20 @@ impl State {
 
     /// Makes the contents of a file durable.
     pub(super) fn sync(&mut self, inode: Inode) {
+        self.remember_unsynced();
         let marks = self.pending.iter().map(|change| change.inode() == Some(inode)).collect();
         self.make_durable(marks);
     }
 
     /// Forgets what is pending for a file's contents: programs still see it, no sync will reach it.
     pub(super) fn lose(&mut self, inode: Inode) {
+        self.unsynced.clear();
         Arc::make_mut(&mut self.pending).retain(|change| change.inode() != Some(inode));
     }
 
     pub(super) fn sync_directory(&mut self, path: &Path) -> io::Result<()> {
         self.volatile.tree.check_directory(path)?;
+        self.remember_unsynced();
         self.make_durable(with_dependencies(&self.pending, |change| change.is_synced_with(path)));
         self.forget_unreachable();
         Ok(())
@@ -213,9 +232,30 @@ impl State {
         self.capacity = free_bytes.map(|free| self.used_bytes().saturating_add(free));
     }
 
+    pub(super) fn remember_syncs(&mut self, syncs: usize) {
+        self.syncs_remembered = syncs;
+        self.forget_syncs();
+    }
+
+    pub(super) fn take_time_on(&mut self, clock: Option<Arc<ManualClock>>) {
+        self.clock = clock;
+    }
+
+    pub(super) fn take_time(&self, time: Duration) {
+        let clock = self.clock.as_ref().expect("a slow operation needs a clock: see take_time_on");
+        clock.advance(time);
+    }
+
+    /// Returns the file at this place among those that have names, counted round.
+    pub(super) fn named_at(&self, place: usize) -> Option<Inode> {
+        let count = self.volatile.named().count();
+        self.volatile.named().nth(place.checked_rem(count)?)
+    }
+
     pub(super) fn flip_bit(&mut self, path: &Path, bit_offset: u64) {
         let inode = *self.volatile.tree.get(path).expect("the file whose bit is to be flipped exists");
         assert!(self.volatile.flip_bit(inode, bit_offset), "{} ends before bit {bit_offset}", path.display());
+        self.unsynced.clear();
         Arc::make_mut(&mut self.durable).flip_bit(inode, bit_offset);
     }
 
@@ -259,8 +299,30 @@ impl State {
     /// Shows a change to programs and leaves it pending.
     fn change(&mut self, change: Pending) -> io::Result<()> {
         self.volatile.apply(&change)?;
-        Arc::make_mut(&mut self.pending).push(change);
+        self.leave_pending(change);
         Ok(())
+    }
+
+    fn leave_pending(&mut self, change: Pending) {
+        for unsynced in &mut self.unsynced {
+            Arc::make_mut(&mut unsynced.pending).push(change.clone());
+        }
+        Arc::make_mut(&mut self.pending).push(change);
+    }
+
+    /// Keeps what there is before a sync, as long as so many syncs are remembered.
+    fn remember_unsynced(&mut self) {
+        if self.syncs_remembered > 0 {
+            let (durable, pending) = (Arc::clone(&self.durable), Arc::clone(&self.pending));
+            self.unsynced.push_back(Unsynced { durable, pending });
+            self.forget_syncs();
+        }
+    }
+
+    fn forget_syncs(&mut self) {
+        while self.unsynced.len() > self.syncs_remembered {
+            self.unsynced.pop_front();
+        }
     }
 
     /// Moves the marked changes, in order, from pending to durable.

@@ -7,7 +7,7 @@ use super::image::{Contents, Image, Inode};
 use super::pending::Pending;
 
 /// What a device writes as a whole or not at all.
-const SECTOR_BYTES: u64 = 512;
+pub(super) const SECTOR_BYTES: u64 = 512;
 
 /// Applies what survives of `pending` to `durable`.
 ///

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base::{CrashImage, Operation, SimulatedDisk, Snapshot};
+use base::{CrashImage, Fault, Operation, SimulatedDisk, Snapshot};
 use redex::{
     Ack, AppendError, ChannelConfig, Condition, Expect, LogOptions, Outcome, Rejection, Store, Ticket,
 };
 
-use crate::ledger::{Ledger, Part, Place, Repeat};
+use crate::ledger::{Ledger, Moments, Part, Place, Repeat};
 use crate::support::{DIR, World, channel, options};
 
 /// One thing that is done.
@@ -37,7 +37,19 @@ pub enum Step {
     Close,
     /// Takes the power away, and opens what is left.
     Crash(CrashImage),
+    /// Lets the operation fail that comes behind so many others.
+    Fail {
+        ahead: u64,
+        fault: Fault,
+    },
+    /// Limits the space that is left, or takes the limit away.
+    Space(Option<u64>),
+    /// Drops the log, damages what it holds of a submission, and opens it again.
+    Damage(usize),
 }
+
+/// Syncs that may turn out to have lied.
+const SYNCS_REMEMBERED: usize = 3;
 
 /// A named list of steps.
 #[derive(Debug, Clone)]
@@ -45,6 +57,8 @@ pub struct Workload {
     pub name: String,
     pub options: LogOptions,
     pub steps: Vec<Step>,
+    /// Whether the disk fails on the way.
+    pub faulty: bool,
 }
 
 /// A moment at which the power may go.
@@ -72,6 +86,8 @@ pub struct Met {
     pub rejected: Vec<Rejection>,
     /// Appends and syncs whose outcome was unknown; the log was opened again behind the first.
     pub unknown: usize,
+    /// What reading gave, behind a failure, instead of what is durable.
+    pub unserved: Vec<String>,
     /// Everything, for messages.
     pub errors: Vec<String>,
 }
@@ -80,7 +96,7 @@ impl Workload {
     pub fn new(name: &str, steps: impl IntoIterator<Item = Step>) -> Self {
         let mut options = options();
         options.segment_bytes = 1 << 20;
-        Self { name: name.to_owned(), options, steps: steps.into_iter().collect() }
+        Self { name: name.to_owned(), options, steps: steps.into_iter().collect(), faulty: false }
     }
 
     /// Seals segments as early as the options allow.
@@ -89,10 +105,25 @@ impl Workload {
         self
     }
 
-    /// Runs the steps on an empty disk that keeps its promises.
+    /// Changes the options.
+    pub fn with(mut self, change: impl FnOnce(&mut LogOptions)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Says that the disk fails on the way.
+    pub fn faulty(mut self) -> Self {
+        self.faulty = true;
+        self
+    }
+
+    /// Runs the steps on an empty disk, which fails only where a step says so.
     pub fn run(&self, seed: u64) -> Trace {
-        let trace = self.run_on(&SimulatedDisk::new(), seed, false);
-        assert_eq!(trace.met.errors, [""; 0], "{}", self.name);
+        let disk = SimulatedDisk::new();
+        disk.remember_syncs(SYNCS_REMEMBERED);
+        let trace = self.run_on(&disk, seed, self.faulty);
+        assert_eq!(trace.met.unserved, [""; 0], "{}", self.name);
+        assert!(self.faulty || trace.met.errors.is_empty(), "{}: {:?}", self.name, trace.met.errors);
         trace
     }
 
@@ -101,7 +132,18 @@ impl Workload {
     /// With `held`, tickets are kept until the log is closed, so that an append that is rejected later is
     /// known to be.
     pub fn run_on(&self, disk: &SimulatedDisk, seed: u64, held: bool) -> Trace {
-        let moments = record(disk);
+        self.run_with(disk, seed, held, |_| {})
+    }
+
+    /// Runs the steps like [`run_on`](Self::run_on), and does something before each operation.
+    pub fn run_with(
+        &self,
+        disk: &SimulatedDisk,
+        seed: u64,
+        held: bool,
+        before: impl FnMut(&Operation) + Send + 'static,
+    ) -> Trace {
+        let moments = record_with(disk, before);
         let mut runner = Runner {
             world: World::on(disk.clone(), seed),
             options: &self.options,
@@ -111,6 +153,7 @@ impl Workload {
             ledger: Ledger::default(),
             met: Met::default(),
         };
+        disk.take_time_on(Some(Arc::clone(&runner.world.clock)));
         runner.open();
         for step in &self.steps {
             runner.step(step);
@@ -126,9 +169,17 @@ impl Workload {
 
 /// Has a disk remember the moment before each operation from now on.
 pub fn record(disk: &SimulatedDisk) -> Arc<Mutex<Vec<Moment>>> {
+    record_with(disk, |_| {})
+}
+
+fn record_with(
+    disk: &SimulatedDisk,
+    mut before: impl FnMut(&Operation) + Send + 'static,
+) -> Arc<Mutex<Vec<Moment>>> {
     let moments = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&moments);
     disk.on_operation(Some(Box::new(move |operation, snapshot| {
+        before(operation);
         let moment = Moment { next: Some(operation.clone()), ordinal: operation.ordinal, snapshot };
         sink.lock().unwrap().push(moment);
     })));
@@ -165,6 +216,8 @@ impl Runner<'_> {
                 }
                 Err(error) => self.met.errors.push(format!("open: {error}")),
             }
+            // Opening takes space: where there is none, somebody makes room.
+            self.world.disk.fill_up(None);
         }
         panic!("does not open: {:?}", self.met.errors);
     }
@@ -211,6 +264,16 @@ impl Runner<'_> {
                 self.world.disk.restart(survivors);
                 self.open();
             }
+            Step::Fail { ahead, fault } => self.world.disk.inject(self.now() + ahead, *fault),
+            Step::Space(free_bytes) => self.world.disk.fill_up(*free_bytes),
+            Step::Damage(place) => {
+                self.settle();
+                self.tickets.clear();
+                self.store = None;
+                let now = self.now();
+                flip_where(&self.world.disk, &self.ledger.damage(*place, now));
+                self.open();
+            }
         }
         self.settle();
     }
@@ -229,6 +292,9 @@ impl Runner<'_> {
             }
         };
         let outcome = ticket.wait(ack);
+        if matches!(outcome, Outcome::Rejected { .. }) {
+            self.check_reads();
+        }
         if let (Ack::Durable, Outcome::Appended { at } | Outcome::AlreadyAppended { at }) = (ack, &outcome) {
             let visible = store.main().reader().visible();
             assert!(visible >= at.position(), "durable at {}, but only {visible} is visible", at.index);
@@ -253,12 +319,21 @@ impl Runner<'_> {
             other => panic!("{other}"),
         }
         self.met.unknown += 1;
+        self.check_reads();
         let refused = self.store().main().append(&channel("a"), &[]).unwrap_err();
         assert!(matches!(refused, AppendError::Poisoned { .. }), "{refused}");
         self.settle();
         self.tickets.clear();
         self.store = None;
         self.open();
+    }
+
+    /// Reads are served whatever failed: everything durable is there, and nothing that was not submitted.
+    fn check_reads(&mut self) {
+        let view = self.store().main().reader().view();
+        if let Err(fault) = self.ledger.check(&view, Moments::at(self.now())) {
+            self.met.unserved.push(fault);
+        }
     }
 
     fn close(&mut self) {
@@ -297,4 +372,16 @@ impl Runner<'_> {
         self.store = None;
         (self.ledger, self.met)
     }
+}
+
+/// Inverts a bit of the one place in the segments where these bytes stand.
+fn flip_where(disk: &SimulatedDisk, wanted: &[u8]) {
+    for (path, _) in disk.files() {
+        let bytes = disk.read(&path).unwrap_or_default();
+        let found = bytes.windows(wanted.len()).position(|part| part == wanted);
+        if let Some(at) = found.filter(|_| path.extension().is_some_and(|extension| extension == "seg")) {
+            return disk.flip_bit(&path, at as u64 * 8);
+        }
+    }
+    panic!("what is to be damaged is not there");
 }

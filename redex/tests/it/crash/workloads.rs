@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base::{CrashImage, Seq};
+use base::{CrashImage, Fault, Seq};
 use redex::{Ack, ChannelConfig, Expect};
 
 use super::workload::{Step, Workload};
@@ -66,7 +66,8 @@ fn times(count: usize, steps: &[Step]) -> Vec<Step> {
 
 /// Returns all workloads.
 pub fn all() -> Vec<Workload> {
-    [appending(), sizes(), identities(), lifetimes(), segments(), crashes()].concat()
+    [appending(), sizes(), identities(), lifetimes(), segments(), crashes(), options(), failures(), damage()]
+        .concat()
 }
 
 /// Levels of acknowledgement, and how they mix.
@@ -334,4 +335,82 @@ fn crashes() -> Vec<Workload> {
         all.push(Workload::new(&format!("crashed-behind-a-roll-{seed}"), steps).small_segments());
     }
     all
+}
+
+/// Options at their ends.
+fn options() -> Vec<Workload> {
+    let some = times(3, &[append(A, 2, Text(100), Written), append(B, 1, Text(900), Durable)]);
+    let staged = times(5, &[append(A, 1, Text(300), Staged)]);
+    vec![
+        Workload::new("smallest-segments", times(6, &[append(A, 2, Text(5_000), Written)]))
+            .with(|options| options.segment_bytes = 16 << 10),
+        Workload::new("stage-of-one-append", staged.clone()).with(|options| options.staged_bytes_max = 1),
+        Workload::new("signed-always", some.clone()).with(|options| options.sign_within = Duration::ZERO),
+        Workload::new("signed-rarely", [some.clone(), staged, vec![elapse(30), Step::Drop]].concat())
+            .with(|options| options.sign_within = Duration::from_secs(60)),
+        Workload::new("no-cache", some).with(|options| options.cache_bytes = 0),
+    ]
+}
+
+fn fail(ahead: u64, fault: Fault) -> Step {
+    Step::Fail { ahead, fault }
+}
+
+/// Disks that fail or are full before the power goes.
+fn failures() -> Vec<Workload> {
+    const EIO: Fault = Fault::Error(5);
+    const ENOSPC: Fault = Fault::Error(28);
+    let first = append(A, 1, Text(300), Durable);
+    let then = [append(A, 1, Text(700), Written), append(B, 1, Text(40), Durable)];
+    let around = |fault: Step| [vec![first.clone(), fault], then.to_vec(), then.to_vec()].concat();
+    let failed = |name: &str, steps: Vec<Step>| Workload::new(name, steps).faulty();
+    let large = [append(A, 2, Text(30_000), Written), append(B, 1, Text(30_000), Durable)];
+    let full = |free| {
+        let steps = [vec![Step::Space(Some(free))], large.to_vec(), large.to_vec(), vec![Step::Space(None)]];
+        [vec![first.clone()], steps.concat(), then.to_vec()].concat()
+    };
+    vec![
+        failed("failed-write", around(fail(0, EIO))),
+        failed("failed-sync", around(fail(2, EIO))),
+        failed("no-space-for-a-write", around(fail(0, ENOSPC))),
+        failed("short-writes", around(fail(0, Fault::Short { bytes: 520 }))),
+        failed("slow", around(fail(0, Fault::Slow { time: Duration::from_millis(300) }))),
+        failed("full", full(0)),
+        failed("full-soon", full(70_000)),
+        failed("full-between-segments", full(40_000)).small_segments(),
+        failed("full-and-crashed", [full(10_000), vec![sectors(4)], then.to_vec()].concat()),
+        failed("failed-sync-and-crashed", [around(fail(2, EIO)), vec![reordered(3)], then.to_vec()].concat()),
+        failed(
+            "failed-close",
+            vec![first.clone(), then[0].clone(), fail(1, EIO), Step::Reopen, then[1].clone()],
+        ),
+        failed(
+            "failed-roll",
+            [vec![fail(9, EIO)], large.to_vec(), vec![fail(4, EIO)], large.to_vec(), then.to_vec()].concat(),
+        )
+        .small_segments(),
+    ]
+}
+
+/// Logs that were damaged before the power goes.
+fn damage() -> Vec<Workload> {
+    let durable = times(4, &[append(A, 1, Text(300), Durable)]);
+    let then = [append(A, 1, Text(700), Written), append(B, 1, Text(40), Durable)];
+    vec![
+        Workload::new("damaged", [durable.clone(), vec![Step::Damage(1)], then.to_vec()].concat()),
+        Workload::new(
+            "damaged-twice",
+            [durable.clone(), vec![Step::Damage(0)], then.to_vec(), vec![Step::Damage(2)], then.to_vec()]
+                .concat(),
+        ),
+        Workload::new(
+            "damaged-and-crashed",
+            [durable.clone(), vec![Step::Damage(2)], then.to_vec(), vec![sectors(2)], then.to_vec()].concat(),
+        ),
+        Workload::new(
+            "damaged-and-rolled",
+            [durable, vec![Step::Damage(1)], times(3, &[append(B, 1, Text(30_000), Written)])].concat(),
+        )
+        .small_segments(),
+    ]
 }

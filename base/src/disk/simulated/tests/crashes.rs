@@ -323,6 +323,147 @@ fn equal_seeds_give_equal_images() {
     }
 }
 
+fn left(disk: &SimulatedDisk, path: &str, survivors: CrashImage) -> Option<Vec<u8>> {
+    disk.snapshot().image(&survivors).read(path)
+}
+
+#[test]
+fn lengths_can_survive_without_the_data_of_the_last_writes() {
+    let disk = SimulatedDisk::new();
+    let file = durable(&disk, "a", b"old");
+    file.write_at(b"one", 3).unwrap();
+    file.write_at(b"TWO!", 2).unwrap();
+    file.set_length(10).unwrap();
+    file.write_at(b"three", 8).unwrap();
+    let lost = |writes| left(&disk, "a", CrashImage::SizeBeforeData { writes }).unwrap();
+    assert_eq!(lost(0), b"olTWO!\0\0three");
+    assert_eq!(lost(1), b"olTWO!\0\0\0\0\0\0\0");
+    assert_eq!(lost(2), b"oldone\0\0\0\0\0\0\0");
+    assert_eq!(lost(3), b"old\0\0\0\0\0\0\0\0\0\0");
+    assert_eq!(lost(usize::MAX), lost(3));
+    file.set_length(4).unwrap();
+    let all = CrashImage::SizeBeforeData { writes: usize::MAX };
+    assert_eq!(left(&disk, "a", all).unwrap(), b"old\0", "a later cut survives");
+    file.sync_data().unwrap();
+    assert_eq!(left(&disk, "a", all).unwrap(), b"olTW");
+}
+
+#[test]
+fn data_can_survive_without_the_last_changes_of_length() {
+    let disk = SimulatedDisk::new();
+    let file = durable(&disk, "a", b"old");
+    file.write_at(b"NE", 2).unwrap();
+    file.set_length(6).unwrap();
+    file.write_at(b"Wtail", 4).unwrap();
+    file.set_length(1).unwrap();
+    let lost = |operations| left(&disk, "a", CrashImage::DataBeforeSize { operations }).unwrap();
+    assert_eq!(lost(0), b"o");
+    assert_eq!(lost(1), b"olNEWtail", "the cut is lost");
+    assert_eq!(lost(2), b"olNEWt");
+    assert_eq!(lost(3), b"olNE");
+    assert_eq!(lost(4), b"olN");
+    assert_eq!(lost(usize::MAX), lost(4));
+    let created = open(&disk, "b", OpenMode::Create);
+    created.write_at(b"x", 0).unwrap();
+    assert_eq!(left(&disk, "b", CrashImage::DataBeforeSize { operations: 9 }).unwrap(), b"");
+}
+
+#[test]
+fn renames_alone_can_be_lost() {
+    let disk = SimulatedDisk::new();
+    let file = durable(&disk, "a", b"old");
+    durable(&disk, "gone", b"");
+    rename(&disk, "a", "b");
+    file.write_at(b"new", 0).unwrap();
+    disk.remove(Path::new("gone")).unwrap();
+    open(&disk, "a", OpenMode::Create);
+    let image = disk.snapshot().image(&CrashImage::LostRenames);
+    assert_eq!((names(&image), image.read("a").unwrap()), (vec!["a".into()], b"new".to_vec()));
+    sync_root(&disk);
+    assert_eq!(names(&disk.snapshot().image(&CrashImage::LostRenames)), ["a", "b"]);
+}
+
+#[test]
+fn removals_alone_can_be_lost() {
+    let disk = SimulatedDisk::new();
+    durable(&disk, "a", b"old");
+    durable(&disk, "b", b"");
+    disk.remove(Path::new("a")).unwrap();
+    open(&disk, "a", OpenMode::Create).write_at(b"new", 0).unwrap();
+    rename(&disk, "b", "c");
+    let image = disk.snapshot().image(&CrashImage::LostRemovals);
+    assert_eq!(names(&image), ["a", "c"]);
+    assert_eq!(image.read("a").unwrap(), b"old", "what was made behind the removal is lost with it");
+    sync_root(&disk);
+    assert_eq!(left(&disk, "a", CrashImage::LostRemovals).unwrap(), b"new");
+}
+
+fn lying(syncs: usize) -> impl Fn(u64) -> CrashImage {
+    move |seed| CrashImage::LyingSyncs { syncs, seed }
+}
+
+#[test]
+fn what_lying_syncs_said_to_be_durable_survives_by_the_sector() {
+    let disk = SimulatedDisk::new();
+    disk.remember_syncs(2);
+    let file = durable(&disk, "a", b"");
+    for byte in [b'1', b'2', b'3'] {
+        file.write_at(&[byte; SECTOR], u64::from(byte - b'1') * SECTOR as u64).unwrap();
+        file.sync_data().unwrap();
+    }
+    let kept = [vec![b'1'; SECTOR], vec![b'2'; SECTOR], vec![b'3'; SECTOR]];
+    let all = kept.concat();
+    assert_eq!(outcomes(&disk, "a", lying(0)), [Some(all.clone())].into());
+    let one = [Some(kept[..2].concat()), Some(all.clone())].into();
+    assert_eq!(outcomes(&disk, "a", lying(1)), one);
+    let hole = [kept[0].clone(), vec![0; SECTOR], kept[2].clone()].concat();
+    let two = [Some(kept[0].clone()), Some(kept[..2].concat()), Some(hole), Some(all)].into();
+    assert_eq!(outcomes(&disk, "a", lying(2)), two);
+    assert_eq!(outcomes(&disk, "a", lying(9)), two, "more than two are not remembered");
+    assert_eq!(disk.snapshot().remembered_syncs(), 2);
+}
+
+#[test]
+fn the_sync_of_a_directory_can_lie() {
+    let disk = SimulatedDisk::new();
+    disk.remember_syncs(1);
+    durable(&disk, "a", b"x");
+    rename(&disk, "a", "b");
+    sync_root(&disk);
+    disk.create_directories(Path::new("d")).unwrap();
+    assert_eq!(outcomes(&disk, "a", lying(1)), [None, Some(b"x".to_vec())].into());
+    assert!(disk.snapshot().image(&lying(1)(0)).exists(Path::new("d")).unwrap());
+    assert_eq!(outcomes(&disk, "a", sectors), [None].into());
+}
+
+#[test]
+fn syncs_are_forgotten_when_asked_and_when_they_cannot_be_undone() {
+    let disk = SimulatedDisk::new();
+    let file = durable(&disk, "a", b"x");
+    let sync = || {
+        disk.remember_syncs(3);
+        open(&disk, "a", OpenMode::Write).sync_data().unwrap();
+        assert_eq!(disk.snapshot().remembered_syncs(), 1);
+    };
+    file.sync_data().unwrap();
+    assert_eq!(disk.snapshot().remembered_syncs(), 0, "a new disk remembers nothing");
+    let acts: [&dyn Fn(); 5] = [
+        &|| disk.remember_syncs(0),
+        &|| disk.flip_bit("a", 0),
+        &|| disk.write("b", b""),
+        &|| disk.restart(&CrashImage::None),
+        &|| {
+            disk.inject(disk.operation_count(), Fault::Error(5));
+            open(&disk, "a", OpenMode::Write).sync_data().unwrap_err();
+        },
+    ];
+    for act in acts {
+        sync();
+        act();
+        assert_eq!(disk.snapshot().remembered_syncs(), 0);
+    }
+}
+
 /// Runs random operations over three files and their names; returns the disk.
 fn scrambled(seed: u64) -> SimulatedDisk {
     let disk = SimulatedDisk::new();

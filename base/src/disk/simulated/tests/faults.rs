@@ -193,3 +193,75 @@ fn a_full_disk_gets_space_back() {
     disk.fill_up(None);
     file.write_at(&[1], 8).unwrap();
 }
+
+#[test]
+fn a_misdirected_write_succeeds_and_lands_elsewhere() {
+    let disk = SimulatedDisk::new();
+    let file = durable(&disk, "a", b"......");
+    durable(&disk, "b", b"......");
+    disk.inject(0, Fault::Misdirected { offset: 4 });
+    disk.inject(1, Fault::Misfiled { file: 1 });
+    disk.inject(2, Fault::Misfiled { file: 4 });
+    assert_eq!(file.write_at(b"xy", 0).unwrap(), 2);
+    assert_eq!(file.write_at(b"yz", 1).unwrap(), 2);
+    assert_eq!(file.write_at(b"z", 1).unwrap(), 1);
+    assert_eq!((disk.read("a").unwrap(), disk.read("b").unwrap()), (b".z..xy".to_vec(), b".yz...".to_vec()));
+    assert_eq!(disk.operations()[0].offset, 0, "the call is recorded as it was made");
+    file.sync_data().unwrap();
+    let image = disk.snapshot().image(&CrashImage::None);
+    assert_eq!(
+        (image.read("a").unwrap(), image.read("b").unwrap()),
+        (b".z..xy".to_vec(), b"......".to_vec())
+    );
+}
+
+#[test]
+fn sectors_of_one_write_change_places() {
+    let disk = SimulatedDisk::new();
+    let file = durable(&disk, "a", b"");
+    let bytes = [[b'1'; SECTOR], [b'2'; SECTOR], [b'3'; SECTOR], [b'4'; SECTOR]].concat();
+    disk.inject(0, Fault::SwappedSectors { first: 0, second: 4 });
+    disk.inject(1, Fault::SwappedSectors { first: 0, second: 1 });
+    // The write begins and ends within a sector: it covers two whole ones.
+    assert_eq!(file.write_at(&bytes[100..1900], 100).unwrap(), 1800);
+    let read = disk.read("a").unwrap();
+    let sectors: Vec<_> = read.chunks(SECTOR).map(|sector| sector[sector.len() - 1]).collect();
+    assert_eq!(sectors, b"1234", "0 and 4 are the same sector");
+    file.write_at(&bytes[100..1900], 100).unwrap();
+    let read = disk.read("a").unwrap();
+    let sectors: Vec<_> = read.chunks(SECTOR).map(|sector| sector[sector.len() - 1]).collect();
+    assert_eq!(sectors, b"1324");
+    disk.inject(2, Fault::SwappedSectors { first: 0, second: 1 });
+    assert_eq!(file.write_at(b"short", 0).unwrap(), 5);
+    assert_eq!(&disk.read("a").unwrap()[..5], b"short");
+}
+
+#[test]
+fn sectors_at_rest_change_places_durably() {
+    let disk = SimulatedDisk::new();
+    durable(&disk, "a", &[[b'1'; SECTOR], [b'2'; SECTOR], [b'3'; SECTOR]].concat());
+    disk.swap_sectors("a", 0, 2);
+    let expected = [[b'3'; SECTOR], [b'2'; SECTOR], [b'1'; SECTOR]].concat();
+    assert_eq!(disk.read("a").unwrap(), expected);
+    assert_eq!(disk.snapshot().image(&CrashImage::None).read("a").unwrap(), expected);
+    assert_eq!(disk.operation_count(), 0);
+}
+
+#[test]
+fn a_slow_operation_is_done_and_takes_its_time() {
+    let disk = SimulatedDisk::new();
+    let clock = Arc::new(crate::ManualClock::new(crate::Timestamp::from_nanos(0)));
+    disk.take_time_on(Some(Arc::clone(&clock)));
+    let file = durable(&disk, "a", b"");
+    let slow = Fault::Slow { time: std::time::Duration::from_millis(30) };
+    disk.inject(0, slow);
+    disk.inject(2, slow);
+    let passed = || crate::Clock::monotonic(&*clock).as_millis();
+    file.write_at(b"x", 0).unwrap();
+    assert_eq!(passed(), 30);
+    file.write_at(b"y", 1).unwrap();
+    assert_eq!(passed(), 30);
+    file.sync_data().unwrap();
+    assert_eq!(passed(), 60);
+    assert_eq!(disk.snapshot().image(&CrashImage::None).read("a").unwrap(), b"xy");
+}
