@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base::{CrashImage, Fault};
-use redex::{Ack, ChannelConfig};
+use redex::{Ack, ChannelConfig, Compression};
 
 use super::workload::{Step, Workload};
 use crate::ledger::{Fill, Part, Repeat};
@@ -27,6 +27,7 @@ pub fn workload(seed: u64) -> Workload {
         options.sync_within = Duration::from_millis(*made.dice.pick(&[1, 40, 100]));
         options.sign_within = Duration::from_millis(*made.dice.pick(&[0, 5, 1_000]));
         options.staged_bytes_max = *made.dice.pick(&[1 << 10, 32 << 20]);
+        options.compression = *made.dice.pick(&[Compression::None, Compression::Lz4, Compression::Zstd]);
     })
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base::{CrashImage, Fault, Seq};
-use redex::{Ack, ChannelConfig, Expect};
+use redex::{Ack, ChannelConfig, Compression, Expect};
 
 use super::workload::{Step, Workload};
 use crate::ledger::{Fill, Part, Repeat};
@@ -348,7 +348,10 @@ fn options() -> Vec<Workload> {
         Workload::new("signed-always", some.clone()).with(|options| options.sign_within = Duration::ZERO),
         Workload::new("signed-rarely", [some.clone(), staged, vec![elapse(30), Step::Drop]].concat())
             .with(|options| options.sign_within = Duration::from_secs(60)),
-        Workload::new("no-cache", some).with(|options| options.cache_bytes = 0),
+        Workload::new("no-cache", some.clone()).with(|options| options.cache_bytes = 0),
+        Workload::new("lz4", some.clone()).with(|options| options.compression = Compression::Lz4),
+        Workload::new("zstd", [some, vec![Step::Reopen, append(A, 3, Zeros(4_000), Written)]].concat())
+            .with(|options| options.compression = Compression::Zstd),
     ]
 }
 
