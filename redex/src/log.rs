@@ -19,6 +19,7 @@ mod progress;
 mod quarantine;
 mod recovery;
 mod retention;
+mod seal;
 mod stage;
 mod ticket;
 

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use base::{Doors, Identity, IncarnationId, NodeId, OpenMode, Position, Seq, Slot, Term, Timestamp};
 
+use super::seal::Contents;
 use super::stage::OpenEntry;
 use crate::Compression;
 use crate::chain::Chain;
 use crate::codec::block::BlockItem;
 use crate::codec::compression::Compressor;
 use crate::codec::control::{Control, HoleRecord, IncarnationRecord};
-use crate::codec::entry::HeadFields;
 use crate::codec::footer::Footer;
 use crate::codec::frame::{FrameKind, Place};
 use crate::codec::segment_header::{self, SegmentHeader};
 use crate::codec::superblock::Superblock;
 use crate::codec::visible::{self, Visible};
-use crate::codec::{Put, block, control, entry, footer, frame, state};
+use crate::codec::{Put, footer, frame, state};
 use crate::index::SegmentIndex;
 use crate::index::points::IndexSource;
 use crate::limits::SIGNATURE_RESERVE_BYTES;
@@ -182,63 +182,26 @@ impl Committer {
         let hasher = &self.segments.hasher;
         let offset = self.writer.tail() + frames.len() as u64;
         let slot = Slot { term: self.incarnation.term, node: NodeId(0), index: open.index };
-        let mut controls = Vec::new();
+        let mut first = Vec::new();
         if first_of_batch && !self.incarnation.begun {
-            controls.push(Control::Incarnation(self.incarnation_record()));
-            controls.extend(self.incarnation.holes.iter().cloned().map(Control::Hole));
+            first.push(Control::Incarnation(self.incarnation_record()));
+            first.extend(self.incarnation.holes.iter().cloned().map(Control::Hole));
         }
-        controls.extend(open.controls);
-        let mut control_bytes = Vec::new();
-        controls.iter().for_each(|record| control::encode(&mut control_bytes, record));
-        let mut block_list = Vec::new();
-        let mut blocks = Vec::with_capacity(open.blocks.len());
-        let mut block_bytes = 0;
-        for block in &open.blocks {
-            let item = BlockItem {
-                channel: block.channel.clone(),
-                first_seq: block.first_seq,
-                events: block.events,
-                bytes: block.bytes.len(),
-                hash: hasher.block(&block.bytes),
-            };
-            block::encode(&mut block_list, &item);
-            block_bytes += item.bytes;
-            blocks.push(item);
-        }
-        let body_bytes = entry::body_bytes_max(
-            control_bytes.len() + open.append_bytes.len() + block_list.len(),
-            block_bytes,
-        );
+        let contents = Contents::new(hasher, &open, first);
+        let body_bytes = contents.body_bytes;
         let end = offset + frame::frame_bytes_max(body_bytes) as u64;
         let testified = self.testified(chain);
         let signed = sign
             || chain.last_signed < testified
             || end >= self.segment_bytes
             || end + SIGNATURE_RESERVE_BYTES > self.writer.filled();
-        let fields = HeadFields {
-            slot,
-            incarnation: self.incarnation.id,
-            previous: chain.last_hash,
-            recorded_at: open.recorded_at,
-            events: open.events,
-            appends: open.appends,
-            blocks: count(blocks.len()),
-            controls: count(controls.len()),
-            witness: signed.then(|| (chain.root.position(), chain.root.hash(hasher))),
-        };
+        let fields = contents.fields(hasher, slot, self.incarnation.id, chain, signed);
         let mut hash = base::Hash::ZERO;
         let (place, kind, index) = (self.place(offset), FrameKind::Entry, slot.index);
         frame::encode_with(frames, place, kind, index, testified, compressor, body_bytes, |body| {
-            let begin = body.len();
-            entry::encode_head(body, &fields, &control_bytes, &open.append_bytes, &block_list);
-            hash = hasher.entry(&body[begin..]);
-            body.put_u32(crc32fast::hash(&body[begin..]));
-            if signed {
-                let message = hasher.signed_message(fields.incarnation, slot.index, &hash);
-                body.put(self.identity.sign(&message).as_bytes());
-            }
-            open.blocks.iter().for_each(|block| body.put(&block.bytes));
+            hash = contents.encode(body, hasher, &self.identity, &fields);
         });
+        let Contents { controls, blocks, .. } = contents;
         open.spare.give_back(open.blocks);
         Encoded {
             slot,
@@ -446,10 +409,6 @@ impl Committer {
             tracing::warn!(%cause, "visible position not written");
         }
     }
-}
-
-fn count(length: usize) -> u32 {
-    u32::try_from(length).expect("an entry is far below 4 Gi items")
 }
 
 /// Creates a segment file with header and state frames: temporary file, sync, rename, sync of the directory.
