@@ -19,7 +19,9 @@ use crate::codec::escape;
 use crate::codec::event::{self, EventRecord};
 use crate::codec::footer::{self, Footer, FooterChannel, Standing};
 use crate::codec::frame::{self, FrameKind, Place};
-use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::codec::local::{LocalState, Vote};
+use crate::codec::segment_header::{self, Cut, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::codec::state::Beginning;
 use crate::codec::superblock::{self, Superblock};
 use crate::codec::visible::{self, Visible};
 use crate::codec::{Cursor, Malformed, Put, state};
@@ -149,7 +151,15 @@ impl Structure {
                     number: choices.number(),
                     first_index: Index(choices.number()),
                     created_at: choices.time(),
+                    cut: None,
                 };
+                let cut = Cut {
+                    segment: choices.number() % header.number.max(1),
+                    offset: choices.number(),
+                    index: header.first_index,
+                };
+                let cut = Some(cut).filter(|_| header.number > 0 && choices.flag());
+                let header = SegmentHeader { cut, ..header };
                 made(&(header, 2), |(header, _)| segment_header::encode(header), segment_header::decode)
             }
             Self::Superblock => {
@@ -306,8 +316,8 @@ fn read_entry(bytes: &[u8]) -> Option<Accepted> {
 }
 
 fn read_state(bytes: &[u8]) -> Option<Accepted> {
-    let (state, mut chain) = state::decode(bytes).ok()?;
-    let again = state::encode(&state, &chain);
+    let Beginning { state, mut chain, local } = state::decode(bytes).ok()?;
+    let again = state::encode(&state, &chain, &local);
     // A writer goes on from it.
     let index = state.next_index;
     let slot = Slot { term: Term(1), node: NodeId(0), index };
@@ -530,8 +540,11 @@ fn make_state(choices: &mut Choices<'_>) -> Vec<u8> {
         state.next_index = Index(index + 1);
     }
     state.trimmed = Position(choices.below(state.next_index.0 as usize + 1) as u64);
-    let bytes = state::encode(&state, &chain);
-    let (read, read_chain) = state::decode(&bytes).expect("what was encoded is read");
+    let local = choices.local();
+    let bytes = state::encode(&state, &chain, &local);
+    let Beginning { state: read, chain: read_chain, local: read_local } =
+        state::decode(&bytes).expect("what was encoded is read");
+    assert_eq!(read_local, local);
     assert_eq!((read_chain, read.trimmed), (chain, state.trimmed));
     assert_eq!((read.channels(), read.producers()), (state.channels(), state.producers()));
     assert_eq!((&read.incarnations, &read.holes), (&state.incarnations, &state.holes));
@@ -631,6 +644,17 @@ impl Choices<'_> {
     fn slot(&mut self) -> Slot {
         let (term, node) = (Term(self.number()), NodeId(self.number()));
         Slot { term, node, index: Index(self.number()) }
+    }
+
+    fn local(&mut self) -> LocalState {
+        let vote = Vote { term: Term(self.number()), node: NodeId(self.number()), committed: self.flag() };
+        let vote = Some(vote).filter(|_| self.flag());
+        let (committed, purged) = (self.slot(), self.slot());
+        LocalState {
+            vote,
+            committed: Some(committed).filter(|_| self.flag()),
+            purged: Some(purged).filter(|_| self.flag()),
+        }
     }
 
     fn repeat(&mut self) -> Repeat {

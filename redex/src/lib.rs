@@ -8,6 +8,7 @@
 //! It knows nothing about folds, SQL, networks or what payloads mean. The bytes are in `FORMAT.md`, the
 //! reasons in `DESIGN.md`.
 
+mod appender;
 mod cache;
 mod chain;
 mod chunk;

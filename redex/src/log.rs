@@ -29,7 +29,8 @@ pub(crate) use open::{Site, open, read_superblock};
 pub use retention::{Hold, HoldInfo};
 pub use ticket::{Acknowledged, Ticket};
 
-use committer::{Committer, Stopped};
+use crate::appender::Stopped;
+use committer::Committer;
 use flusher::Flusher;
 use progress::{Need, Progress};
 use retention::{Holds, RetentionDue};
@@ -329,7 +330,7 @@ impl Shared {
         }
         self.publish(&mut committer);
         self.retain(&mut committer);
-        let (written, durable) = (committer.state.position(), committer.synced);
+        let (written, durable) = (committer.end.state.position(), committer.end.synced);
         drop(committer);
         self.progress.update(|progress| {
             progress.written = written;
@@ -366,11 +367,11 @@ impl Shared {
                 stopped => stopped,
             })?;
         }
-        let unsynced = committer.synced < committer.state.position();
+        let unsynced = committer.end.synced < committer.end.state.position();
         if !unsynced {
             return Ok(());
         }
-        let sync = sync || committer.is_volatile();
+        let sync = sync || committer.end.is_volatile();
         if sync {
             committer.sync()?;
             // Whoever stages from here on sees whether the deadline still stands.
@@ -386,15 +387,15 @@ impl Shared {
 
     /// Lets readers see what is durable, before anybody is told that it is.
     fn publish(&self, committer: &mut Committer) {
-        if committer.published == committer.synced {
+        if committer.published == committer.end.synced {
             return;
         }
-        committer.published = committer.synced;
+        committer.published = committer.end.synced;
         committer.tell_readers(true);
         let news = std::mem::take(&mut committer.news);
-        let state = &committer.state;
+        let state = &committer.end.state;
         self.published.update(|visible| {
-            visible.position = committer.synced;
+            visible.position = committer.end.synced;
             if !news.channels.is_empty() {
                 let channels = Arc::make_mut(&mut visible.channels);
                 for (slot, next) in news.channels {
@@ -431,7 +432,7 @@ impl Shared {
             Stopped::Write(cause) => {
                 tracing::warn!(%cause, "write failed, staged appends rejected");
                 let epoch = stage.epoch;
-                stage.reset(committer.state.clone());
+                stage.reset(committer.end.state.clone());
                 drop(stage);
                 let reason = match cause.kind() {
                     std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
@@ -439,7 +440,7 @@ impl Shared {
                     }
                     _ => Rejection::WriteFailed { cause: cause.to_string() },
                 };
-                self.progress.fail(epoch, committer.state.position(), reason);
+                self.progress.fail(epoch, committer.end.state.position(), reason);
                 self.arm();
             }
             Stopped::Broken(cause) => {

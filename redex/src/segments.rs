@@ -13,6 +13,7 @@ use crate::chain::Chain;
 use crate::codec::entry;
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{SEGMENT_HEADER_BYTES, file_name, parse_file_name};
+use crate::codec::state::Beginning;
 use crate::error::{Corruption, ReadError};
 use crate::frames::is_zero;
 use crate::hashing::LogHasher;
@@ -177,7 +178,7 @@ impl Segments {
     /// Reads log state and chain as they were when a segment began.
     pub(crate) fn state_at(&self, segment: &Segment) -> Result<(LogState, Chain), ReadError> {
         let first = self.load_part(segment, 0, STATE_BYTES_FIRST)?;
-        let (state, chain, ..) = match read_state(first.view()) {
+        let (Beginning { state, chain, .. }, ..) = match read_state(first.view()) {
             Ok(read) => read,
             Err(_) => read_state(self.load(segment)?.view()).map_err(|malformed| {
                 ReadError::Corrupt(Corruption {

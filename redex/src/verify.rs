@@ -13,8 +13,9 @@ use crate::codec::entry::{self, EntryHead, EntryParts};
 use crate::codec::footer::{Footer, Standing, decode_close, decode_footer};
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, parse_file_name};
+use crate::codec::state::Beginning;
 use crate::codec::visible::{self, VISIBLE_BYTES};
-use crate::codec::{Malformed, event, superblock};
+use crate::codec::{Malformed, event, local, state, superblock};
 use crate::error::OpenError;
 use crate::frames::{Frame, SegmentBytes, Step, Verdict, testimony};
 use crate::hashing::LogHasher;
@@ -340,7 +341,9 @@ impl<'a> Verifier<'a> {
         let begin = SEGMENT_HEADER_BYTES as u64;
         let expected = format!("two state frames at index {}", self.state.next_index);
         match read_state(segment) {
-            Ok((state, chain, offset, good)) if self.report.segments == 1 && first_index > Index::ZERO => {
+            Ok((Beginning { state, chain, .. }, offset, good))
+                if self.report.segments == 1 && first_index > Index::ZERO =>
+            {
                 // What was before was given up; an entry has that on record.
                 self.report.begins = Position(first_index.0);
                 if good < 2 || state.next_index != first_index {
@@ -351,9 +354,9 @@ impl<'a> Verifier<'a> {
                 (self.state, self.chain) = (state, chain);
                 offset
             }
-            Ok((state, chain, offset, good)) => {
-                let own = crate::codec::state::encode(&self.state, &self.chain);
-                let theirs = crate::codec::state::encode(&state, &chain);
+            Ok((Beginning { state, chain, local }, offset, good)) => {
+                let own = state::encode(&self.state, &self.chain, &local);
+                let theirs = state::encode(&state, &chain, &local);
                 if own != theirs || state.next_index != first_index {
                     let found = format!("state at index {} that does not follow", state.next_index);
                     self.fault(path, begin, expected, found);
@@ -498,7 +501,12 @@ impl<'a> Verifier<'a> {
                     );
                 }
             }
-            FrameKind::State | FrameKind::Vote | FrameKind::Marker => {
+            FrameKind::Local => {
+                if let Err(malformed) = local::decode(&body) {
+                    self.fault(path, frame.offset, "local state", wrong(&malformed));
+                }
+            }
+            FrameKind::State => {
                 self.fault(path, frame.offset, "an entry", format!("a {:?} frame", frame.header.kind));
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Position, Timestamp};
 
-use super::committer::{Committer, Incarnation, News, create_segment};
+use super::committer::{Committer, Incarnation, News};
 use super::flusher::Flusher;
 use super::progress::Progress;
 use super::recovery::{Ending, recover};
@@ -15,9 +15,13 @@ use super::retention::RetentionDue;
 use super::stage::Stage;
 use super::{ClockCheck, Closer, Log, Shared};
 use crate::LogOptions;
+use crate::appender::{Appender, create_segment};
 use crate::chain::Chain;
 use crate::codec::compression::Compressor;
 use crate::codec::control::HoleRecord;
+use crate::codec::local::LocalState;
+use crate::codec::segment_header::SegmentHeader;
+use crate::codec::state::Beginning;
 use crate::codec::superblock::{self, Superblock};
 use crate::error::{Corruption, OpenError};
 use crate::follower::visible_state;
@@ -187,6 +191,7 @@ struct Begun {
     writer: SegmentWriter,
     state: LogState,
     chain: Chain,
+    local: LocalState,
     index: Arc<RwLock<SegmentIndex>>,
     /// Holes that no entry has on record yet.
     unrecorded: Vec<HoleRecord>,
@@ -199,31 +204,40 @@ fn begin_writing(
     superblock: &Superblock,
     ending: Ending,
 ) -> Result<Begun, OpenError> {
-    let fresh = |number: u64, state: LogState, chain: Chain, unrecorded: Vec<HoleRecord>| {
-        let now = site.doors.clock.now();
-        let limit = options.segment_bytes;
-        let (segment, writer) = create_segment(segments, superblock, number, &state, &chain, limit, now)
-            .map_err(OpenError::io(&site.dir))?;
+    let fresh = |number: u64, beginning: Beginning, unrecorded: Vec<HoleRecord>| {
+        let Beginning { state, chain, local } = beginning;
+        let header = SegmentHeader {
+            log: superblock.log,
+            origin: superblock.origin,
+            number,
+            first_index: state.next_index,
+            created_at: site.doors.clock.now(),
+            cut: None,
+        };
+        let (segment, writer) =
+            create_segment(segments, &header, &state, &chain, &local, options.segment_bytes)
+                .map_err(OpenError::io(&site.dir))?;
         let index = Arc::new(RwLock::new(SegmentIndex::default()));
         segment.set_index(IndexSource::Memory(Arc::clone(&index)));
         segments.insert(segment);
-        Ok(Begun { writer, state, chain, index, unrecorded })
+        Ok(Begun { writer, state, chain, local, index, unrecorded })
     };
     match ending {
-        Ending::Fresh => fresh(0, LogState::default(), Chain::default(), Vec::new()),
+        Ending::Fresh => fresh(0, Beginning::default(), Vec::new()),
         Ending::Sealed { segment, replay } => {
             finish_sealed(segments, &segment, &replay)?;
-            fresh(segment.number + 1, replay.state, replay.chain, replay.unrecorded)
+            let Replay { state, chain, local, unrecorded, .. } = *replay;
+            fresh(segment.number + 1, Beginning { state, chain, local }, unrecorded)
         }
         Ending::Open { segment, replay, length } => {
             let file =
                 segments.disk.open(&segment.path, OpenMode::Write).map_err(OpenError::io(&segment.path))?;
             let writer =
                 SegmentWriter::new(segment.number, file, replay.offset, length, options.segment_bytes);
-            let index = Arc::new(RwLock::new(replay.index));
+            let index = Arc::new(RwLock::new(replay.index.clone()));
             segment.set_index(IndexSource::Memory(Arc::clone(&index)));
-            let (state, chain, unrecorded) = (replay.state, replay.chain, replay.unrecorded);
-            Ok(Begun { writer, state, chain, index, unrecorded })
+            let Replay { state, chain, local, unrecorded, .. } = *replay;
+            Ok(Begun { writer, state, chain, local, index, unrecorded })
         }
     }
 }
@@ -259,20 +273,23 @@ fn assemble(
     let incarnation_id = incarnation.id;
     let position = begun.state.position();
     let mut committer = Committer {
-        doors: doors.clone(),
+        end: Appender {
+            doors: doors.clone(),
+            superblock: superblock.clone(),
+            segments: Arc::clone(&segments),
+            segment_bytes: options.segment_bytes,
+            writer: begun.writer,
+            sealed: false,
+            index: begun.index,
+            state: begun.state.clone(),
+            chain: begun.chain,
+            local: begun.local,
+            synced: position,
+            began: false,
+        },
         identity: Arc::clone(&site.identity),
-        superblock: superblock.clone(),
-        segments: Arc::clone(&segments),
-        segment_bytes: options.segment_bytes,
         sign_within: options.sign_within,
-        writer: begun.writer,
-        sealed: false,
-        index: begun.index,
-        state: begun.state.clone(),
-        chain: begun.chain,
-        synced: position,
         published: position,
-        began: false,
         removed: Position::ZERO,
         incarnation,
         touched: Vec::new(),
@@ -285,7 +302,7 @@ fn assemble(
     // What an earlier process gave up and could not remove.
     committer.remove_trimmed();
     committer.tell_readers(true);
-    let published = Arc::new(Published::new(visible_state(&committer.state), Arc::clone(&doors.clock)));
+    let published = Arc::new(Published::new(visible_state(&committer.end.state), Arc::clone(&doors.clock)));
     let clock_check = ClockCheck {
         wall: doors.clock.now(),
         monotonic: doors.clock.monotonic(),
