@@ -10,15 +10,17 @@ use crate::chain::Chain;
 use crate::codec::append::Repeatable;
 use crate::codec::block::BlockItem;
 use crate::codec::control::Control;
+use crate::codec::entry::EntryParts;
 use crate::codec::footer::{self, Footer};
 use crate::codec::frame::{self, FrameKind, Place};
 use crate::codec::local::LocalState;
 use crate::codec::segment_header::{self, Cut, SegmentHeader};
 use crate::codec::superblock::Superblock;
 use crate::codec::{Put, state};
+use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
 use crate::index::points::IndexSource;
-use crate::replay::standing_of;
+use crate::replay::{repeatables_of, standing_of};
 use crate::segments::{Segment, Segments};
 use crate::state::{Effects, LogState};
 use crate::writer::SegmentWriter;
@@ -58,6 +60,22 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
+    /// Describes an entry that stands, or will, at `offset`.
+    pub(crate) fn of(parts: &EntryParts<'_>, hasher: &LogHasher, offset: u64) -> Self {
+        let head = &parts.head;
+        Self {
+            slot: head.slot,
+            recorded_at: head.recorded_at,
+            previous: head.previous,
+            hash: hasher.entry(parts.head_bytes),
+            signed: parts.signature.is_some(),
+            offset,
+            controls: head.controls.clone(),
+            blocks: head.blocks.clone(),
+            repeatables: repeatables_of(head),
+        }
+    }
+
     pub(crate) fn effects(&self) -> Effects<'_> {
         Effects {
             index: self.slot.index,
@@ -117,6 +135,10 @@ impl Appender {
     pub(crate) fn settle(&mut self, encoded: &Encoded) {
         let applied = self.state.apply(&encoded.effects());
         assert!(applied.is_ok(), "what is written must follow from log state: {applied:?}");
+        self.add_to_index(encoded);
+    }
+
+    pub(crate) fn add_to_index(&self, encoded: &Encoded) {
         self.index.write().unwrap_or_else(PoisonError::into_inner).add(
             encoded.slot.index,
             encoded.offset,

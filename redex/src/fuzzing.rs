@@ -22,7 +22,7 @@ use crate::codec::frame::{self, FrameKind, Place};
 use crate::codec::local::{LocalState, Vote};
 use crate::codec::segment_header::{self, Cut, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::codec::state::Beginning;
-use crate::codec::superblock::{self, Superblock};
+use crate::codec::superblock::{self, LogKind, Superblock};
 use crate::codec::visible::{self, Visible};
 use crate::codec::{Cursor, Malformed, Put, state};
 use crate::hashing::LogHasher;
@@ -168,6 +168,7 @@ impl Structure {
                     origin: OriginId::from_bytes(choices.array()),
                     created_at: choices.time(),
                     name: choices.text(64),
+                    kind: if choices.flag() { LogKind::Replicated } else { LogKind::Local },
                 };
                 made(&(superblock, 2), |(superblock, _)| superblock::encode(superblock), superblock::decode)
             }
@@ -708,7 +709,8 @@ impl Choices<'_> {
     }
 
     fn control(&mut self) -> Control {
-        match self.below(4) {
+        match self.below(5) {
+            4 => Control::Consensus(self.text(60).into_bytes().into()),
             0 => Control::Incarnation(self.incarnation()),
             3 => {
                 let channels = (0..self.below(4)).map(|_| (self.name(), Seq(self.number()))).collect();

@@ -30,6 +30,7 @@ mod log_writer;
 mod outcome;
 mod reader;
 mod replay;
+mod replica;
 mod request;
 mod root;
 mod scan;
@@ -53,6 +54,10 @@ pub use log::{Acknowledged, Hold, HoldInfo, Log, ProducerState, QuarantinedRange
 pub use log_writer::LogWriter;
 pub use outcome::{Ack, Appended, At, ChannelRange, Expect, Outcome, Rejection};
 pub use reader::{Beyond, ChannelInfo, HoleInfo, IncarnationInfo, LogReader, LogView, SegmentInfo};
+pub use replica::{
+    Completion, EntryContent, Proposer, ReplicaEntry, ReplicaError, ReplicaIdentity, ReplicaLog,
+    ReplicaState, SealedEntry, Vote,
+};
 pub use request::{AppendRequest, ChannelEvents, Condition, Idempotency};
 pub use scan::{Scan, ScanStatistics};
 pub use selection::{Bounds, Channels, Selection};

@@ -25,16 +25,18 @@ mod ticket;
 
 pub(crate) use open::OpenedLog;
 pub use open::{QuarantinedRange, RecoveryReport};
-pub(crate) use open::{Site, open, read_superblock};
+pub(crate) use open::{Site, open, open_end, open_superblock, prepare_directory, read_superblock};
 pub use retention::{Hold, HoldInfo};
+pub(crate) use seal::Contents;
 pub use ticket::{Acknowledged, Ticket};
 
 use crate::appender::Stopped;
 use committer::Committer;
-use flusher::Flusher;
+pub(crate) use flusher::{Flush, Flusher};
 use progress::{Need, Progress};
 use retention::{Holds, RetentionDue};
-use stage::{Shut, Stage};
+use stage::Shut;
+pub(crate) use stage::Stage;
 
 /// A log open for writing. Cloning shares it; it stays open until closed, or until the last clone is dropped,
 /// which closes it too.
@@ -249,21 +251,12 @@ impl Shared {
         self.deadline().into_iter().chain(retention).min()
     }
 
-    /// Tells whether there is something to be done before `nanos`.
-    pub(crate) fn acts_before(&self, nanos: u64) -> bool {
-        self.acts_at().is_some_and(|at| at < Duration::from_nanos(nanos))
-    }
-
     fn disarm(&self) {
         self.deadline.store(0, Ordering::SeqCst);
     }
 
     fn now(&self) -> Result<Timestamp, Rejection> {
         self.clock_check.now(&self.doors)
-    }
-
-    pub(crate) fn is_shut(&self) -> bool {
-        self.stage().shut.is_some()
     }
 
     /// Locks the stage; writes what is staged before, when there is no room for more.
@@ -470,31 +463,6 @@ impl Shared {
         }
     }
 
-    /// Acts once: commits for those who await, syncs what was left unsynced for too long. Returns when to act
-    /// again.
-    pub(crate) fn flush_step(&self) -> Option<Duration> {
-        let (awaited, durable_awaited) = {
-            let progress = self.progress.lock();
-            (progress.has_wakers(), progress.wants_durable())
-        };
-        if awaited {
-            let ack = if durable_awaited { Ack::Durable } else { Ack::Written };
-            self.commit_in_turn(self.effort(ack));
-        }
-        let now = self.doors.clock.monotonic();
-        let due = self.deadline().is_some_and(|deadline| deadline <= now);
-        if due {
-            self.disarm();
-            self.commit_in_turn(self.effort(Ack::Durable));
-        } else if self.is_retention_due() {
-            self.commit_in_turn(Ack::Written);
-        }
-        match self.progress.lock().has_wakers() && !self.is_shut() {
-            true => Some(now),
-            false => self.acts_at(),
-        }
-    }
-
     /// Commits; behind whoever commits at the moment.
     fn commit_in_turn(&self, ack: Ack) {
         while !self.round(ack) {
@@ -553,6 +521,41 @@ impl Shared {
             }
             Err(Stopped::Broken(cause)) => Err(AppendError::Unknown { cause }),
         }
+    }
+}
+
+impl Flush for Shared {
+    /// Acts once: commits for those who await, syncs what was left unsynced for too long. Returns when to act
+    /// again.
+    fn flush_step(&self) -> Option<Duration> {
+        let (awaited, durable_awaited) = {
+            let progress = self.progress.lock();
+            (progress.has_wakers(), progress.wants_durable())
+        };
+        if awaited {
+            let ack = if durable_awaited { Ack::Durable } else { Ack::Written };
+            self.commit_in_turn(self.effort(ack));
+        }
+        let now = self.doors.clock.monotonic();
+        let due = self.deadline().is_some_and(|deadline| deadline <= now);
+        if due {
+            self.disarm();
+            self.commit_in_turn(self.effort(Ack::Durable));
+        } else if self.is_retention_due() {
+            self.commit_in_turn(Ack::Written);
+        }
+        match self.progress.lock().has_wakers() && !self.is_shut() {
+            true => Some(now),
+            false => self.acts_at(),
+        }
+    }
+
+    fn is_shut(&self) -> bool {
+        self.stage().shut.is_some()
+    }
+
+    fn acts_before(&self, nanos: u64) -> bool {
+        self.acts_at().is_some_and(|at| at < Duration::from_nanos(nanos))
     }
 }
 

@@ -5,7 +5,7 @@ use base::{Index, LogId, Position};
 use crate::chain::Chain;
 use crate::codec::append::Repeatable;
 use crate::codec::control::{Control, HoleRecord};
-use crate::codec::entry::EntryParts;
+use crate::codec::entry::{EntryHead, EntryParts};
 use crate::codec::footer::{Footer, Standing, decode_close, decode_footer};
 use crate::codec::frame::{FRAME_BYTES_MIN, FrameKind};
 use crate::codec::local::{self, LocalState};
@@ -258,8 +258,7 @@ pub(crate) fn entries_max(bytes: u64) -> u64 {
 
 pub(crate) fn apply_entry(state: &mut LogState, parts: &EntryParts<'_>) -> Result<(), Malformed> {
     let head = &parts.head;
-    let repeatables: Vec<Repeatable> =
-        head.appends.iter().filter_map(|append| append.repeatable.clone()).collect();
+    let repeatables = repeatables_of(head);
     state.apply(&Effects {
         index: head.slot.index,
         term: head.slot.term,
@@ -269,6 +268,11 @@ pub(crate) fn apply_entry(state: &mut LogState, parts: &EntryParts<'_>) -> Resul
         blocks: &head.blocks,
         repeatables: &repeatables,
     })
+}
+
+/// Returns what an entry's appends are recognised by.
+pub(crate) fn repeatables_of(head: &EntryHead) -> Vec<Repeatable> {
+    head.appends.iter().filter_map(|append| append.repeatable.clone()).collect()
 }
 
 pub(crate) fn standing_of(state: &LogState, chain: &Chain, hasher: &LogHasher) -> Standing {

@@ -1,7 +1,7 @@
 //! Control records: what an entry says about its log rather than in a channel.
 //!
 //! ```text
-//!   u16 type: 1 incarnation, 2 channel created, 3 hole, 5 trim
+//!   u16 type: 1 incarnation, 2 channel created, 3 hole, 5 trim, 9 consensus
 //!       (reserved: 4 moved, 6 redaction, 7 anchor, 8 successor key)
 //!   u16 reserved, 0
 //!   u32 bytes of what follows
@@ -13,6 +13,7 @@
 //!                   each (u16 + name, u64 next sequence number)
 //! trim:             u64 index of the first entry that is kept, u32 channels whose beginning goes,
 //!                   each (u16 + name, u64 first sequence number that is kept)
+//! consensus:        bytes that consensus understands
 //! ```
 
 use base::{ChannelName, Hash, IncarnationId, Index, Position, PublicKey, Seq};
@@ -24,6 +25,7 @@ const INCARNATION: u16 = 1;
 const CHANNEL_CREATED: u16 = 2;
 const HOLE: u16 = 3;
 const TRIM: u16 = 5;
+const CONSENSUS: u16 = 9;
 const FLAG_CONTENT_TYPE: u8 = 1;
 
 /// The beginning of an incarnation.
@@ -68,9 +70,15 @@ pub(crate) struct TrimRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Control {
     Incarnation(IncarnationRecord),
-    ChannelCreated { name: ChannelName, base: Seq, config: ChannelConfig },
+    ChannelCreated {
+        name: ChannelName,
+        base: Seq,
+        config: ChannelConfig,
+    },
     Hole(HoleRecord),
     Trim(TrimRecord),
+    /// What consensus itself put into the log, such as its membership; alone in an entry without incarnation.
+    Consensus(Box<[u8]>),
 }
 
 pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
@@ -79,6 +87,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
         Control::ChannelCreated { .. } => CHANNEL_CREATED,
         Control::Hole(_) => HOLE,
         Control::Trim(_) => TRIM,
+        Control::Consensus(_) => CONSENSUS,
     };
     out.put_u16(code);
     out.put_u16(0);
@@ -96,6 +105,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
             out.put_u64(trim.first.0);
             encode_numbers(out, &trim.channels);
         }
+        Control::Consensus(bytes) => out.put(bytes),
     }
     let length = u32::try_from(out.len() - length_at - 4).expect("control records are far below 4 GiB");
     out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
@@ -155,6 +165,7 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Control, Malformed> {
             let first = Index(body.u64("first kept entry")?);
             Control::Trim(TrimRecord { first, channels: decode_numbers(&mut body)? })
         }
+        CONSENSUS => Control::Consensus(body.take(length, "control length")?.into()),
         _ => return Err(Malformed::new("control type")),
     };
     body.finish("control length")?;
@@ -231,6 +242,7 @@ mod tests {
             Control::ChannelCreated { name, base: Seq(5), config: ChannelConfig::default() },
             Control::Trim(TrimRecord { first: Index(9), channels: hole.channels.clone() }),
             Control::Hole(hole),
+            Control::Consensus(Box::from(&b"membership"[..])),
         ]
     }
 

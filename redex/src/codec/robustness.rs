@@ -17,7 +17,7 @@ use super::frame::{FrameKind, Place};
 use super::local::LocalState;
 use super::segment_header::SegmentHeader;
 use super::state::Beginning;
-use super::superblock::Superblock;
+use super::superblock::{LogKind, Superblock};
 use super::visible::Visible;
 use super::{
     Cursor, Malformed, Put, append, block, control, entry, escape, event, footer, frame, segment_header,
@@ -391,7 +391,13 @@ fn files_of_fixed_length() {
         }
     };
     let (log, origin, created_at) = (log(), OriginId::from_bytes([2; 32]), Timestamp::from_nanos(5));
-    let block = superblock::encode(&Superblock { log, origin, created_at, name: "main".to_owned() });
+    let block = superblock::encode(&Superblock {
+        log,
+        origin,
+        created_at,
+        name: "main".to_owned(),
+        kind: LogKind::Local,
+    });
     torment("superblock", &[block], copies, |bytes| superblock::decode(bytes).is_ok());
     let (number, first_index) = (3, Index(40));
     let header =
