@@ -251,14 +251,29 @@ impl ReplicaLog {
     ///
     /// Any [`ReplicaError`] but those about entries.
     pub fn save_vote(&self, vote: Vote) -> Result<(), ReplicaError> {
-        self.shared.barrier(|core| {
-            let before = core.local.vote.replace(vote);
-            let written = core.write_local();
-            written.map_err(|stopped| {
-                core.local.vote = before;
-                core.stopped(stopped)
-            })
-        })
+        self.shared.barrier(|core| core.write_vote(vote))
+    }
+
+    /// Notes a vote, and returns at once; `flushed` is told once the vote is durable, and everything that was appended
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// As [`save_vote`](Self::save_vote); `flushed` is told, too.
+    pub fn save_vote_then(&self, vote: Vote, flushed: Completion) -> Result<(), ReplicaError> {
+        let mut core = self.shared.core();
+        let written = core.check_open().and_then(|()| core.write_vote(vote));
+        match &written {
+            Ok(()) => core.wait(flushed),
+            Err(error) => {
+                drop(core);
+                flushed.complete(Err(error.clone()));
+                return written;
+            }
+        }
+        drop(core);
+        self.shared.flusher.wake();
+        written
     }
 
     /// Returns the newest vote.
@@ -408,20 +423,21 @@ impl Shared {
     /// Syncs what was appended, while further entries can be; tells who waits for it.
     fn flush(&self) {
         let _turn = self.turn();
-        let (file, position) = {
-            let mut core = self.core();
+        let (file, position, writes) = {
+            let core = self.core();
             if core.check_open().is_err() || !core.has_unsynced() {
                 return self.settle(core);
             }
-            // What is written from here on is for the next one.
-            core.dirty = false;
-            (Arc::clone(core.end.writer.file()), core.end.state.position())
+            (Arc::clone(core.end.writer.file()), core.end.state.position(), core.writes)
         };
         let synced = file.sync_data();
         let mut core = self.core();
         match synced {
             // A segment that was sealed meanwhile was synced with that.
-            Ok(()) => core.end.synced = core.end.synced.max(position),
+            Ok(()) => {
+                core.end.synced = core.end.synced.max(position);
+                core.durable_writes = core.durable_writes.max(writes);
+            }
             Err(cause) => {
                 core.stopped(Stopped::Broken(format!("a failed sync ({cause})")));
             }

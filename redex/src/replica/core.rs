@@ -12,7 +12,7 @@ use crate::codec::compression::Compressor;
 use crate::codec::control::{self, Control};
 use crate::codec::entry::{self, EntryHead, EntryParts, HeadFields};
 use crate::codec::frame::{self, FrameKind};
-use crate::codec::local::{self, LocalState};
+use crate::codec::local::{self, LocalState, Vote};
 use crate::codec::{Malformed, Put};
 use crate::hashing::LogHasher;
 use crate::reader::Published;
@@ -32,10 +32,11 @@ pub(super) struct Core {
     pub visible: LogState,
     /// What readers do not see yet.
     pub unseen: VecDeque<Encoded>,
-    /// Who waits for what to become durable, in order.
-    pub waiting: VecDeque<(Position, Completion)>,
-    /// Whether frames were written since the last sync.
-    pub dirty: bool,
+    /// How many writes there were, and how many of them are durable.
+    pub writes: u64,
+    pub durable_writes: u64,
+    /// Who waits for which write to become durable, in order.
+    pub waiting: VecDeque<(u64, Completion)>,
     pub compressor: Compressor,
     pub poison: Option<String>,
     pub closed: bool,
@@ -145,7 +146,7 @@ impl Core {
             return Err(error);
         }
         frames.clear();
-        self.dirty = true;
+        self.writes += 1;
         self.end.chain = chain.clone();
         batch.iter().for_each(|encoded| self.end.add_to_index(encoded));
         self.unseen.extend(batch.drain(..));
@@ -241,32 +242,32 @@ impl Core {
         body
     }
 
-    /// Has a completion told when everything appended so far is durable.
+    /// Has a completion told when everything written so far is durable.
     pub(super) fn wait(&mut self, flushed: Completion) {
-        self.waiting.push_back((self.end.state.position(), flushed));
+        self.waiting.push_back((self.writes, flushed));
     }
 
     pub(super) fn has_unsynced(&self) -> bool {
-        self.dirty || self.end.synced < self.end.state.position()
+        self.durable_writes < self.writes
     }
 
     /// Makes everything written durable.
     pub(super) fn sync(&mut self) -> Result<(), ReplicaError> {
-        let synced = self.end.sync();
-        self.dirty &= synced.is_err();
-        synced.map_err(|stopped| self.stopped(stopped))
+        self.end.sync().map_err(|stopped| self.stopped(stopped))?;
+        self.durable_writes = self.writes;
+        Ok(())
     }
 
     /// Takes the completions whose outcome is known.
     pub(super) fn take_completed(&mut self) -> Vec<(Completion, Result<(), ReplicaError>)> {
         let mut told = Vec::new();
         let failed = self.poison.as_ref().map(|cause| ReplicaError::Poisoned { cause: cause.clone() });
-        while let Some((position, completion)) = self.waiting.pop_front() {
+        while let Some((write, completion)) = self.waiting.pop_front() {
             match &failed {
                 Some(error) => told.push((completion, Err(error.clone()))),
-                None if position <= self.end.synced => told.push((completion, Ok(()))),
+                None if write <= self.durable_writes => told.push((completion, Ok(()))),
                 None => {
-                    self.waiting.push_front((position, completion));
+                    self.waiting.push_front((write, completion));
                     break;
                 }
             }
@@ -282,8 +283,17 @@ impl Core {
         self.end.append_frame(FrameKind::Local, &body)?;
         self.end.local = self.local;
         self.local_due = None;
-        self.dirty = true;
+        self.writes += 1;
         Ok(())
+    }
+
+    /// Writes a new vote; keeps the one before when that fails.
+    pub(super) fn write_vote(&mut self, vote: Vote) -> Result<(), ReplicaError> {
+        let before = self.local.vote.replace(vote);
+        self.write_local().map_err(|stopped| {
+            self.local.vote = before;
+            self.stopped(stopped)
+        })
     }
 
     pub(super) fn note_committed(&mut self, committed: Option<Slot>) {
@@ -355,6 +365,9 @@ impl Core {
 
     pub(super) fn close(&mut self) -> Result<(), ReplicaError> {
         let closed = self.write_local_if_due().and_then(|()| self.end.close());
+        if closed.is_ok() {
+            self.durable_writes = self.writes;
+        }
         let closed = closed.map_err(|stopped| self.stopped(stopped));
         self.closed = true;
         closed

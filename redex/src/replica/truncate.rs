@@ -58,10 +58,6 @@ impl Core {
         self.end.go_on_in(segment, writer);
         self.end.synced = self.end.state.position();
         self.unseen.retain(|unseen| unseen.slot.index < from);
-        // Whoever waits for entries that are gone was told that they are durable, which they were.
-        for (position, _) in &mut self.waiting {
-            *position = (*position).min(self.end.synced);
-        }
         self.local_due = None;
         tracing::info!(%from, "the end of the replica was cut off");
         Ok(())
