@@ -350,9 +350,8 @@ impl ReplicaLog {
             let epoch = self.shared.epoch.load(Ordering::SeqCst);
             let (segments, from, to) = {
                 let core = self.shared.core();
-                let kept = core.kept();
                 let to = range.end.0.min(core.end.state.next_index.0);
-                (Arc::clone(&core.end.segments), range.start.max(kept.next_index()), Position(to))
+                (Arc::clone(&core.end.segments), range.start.max(core.first()), Position(to))
             };
             let read = read::entries(&segments, from, to, bytes_max);
             if self.shared.epoch.load(Ordering::SeqCst) == epoch {

@@ -71,9 +71,15 @@ impl Core {
         self.local.purged.map_or(Position::ZERO, |slot| slot.index.position_after())
     }
 
+    /// Returns the index of the first entry that is there, or comes first.
+    pub(super) fn first(&self) -> Index {
+        let first = self.end.segments.all().first().map_or(Index::ZERO, |segment| segment.first_index);
+        first.max(self.kept().next_index())
+    }
+
     fn last(&self) -> Option<Slot> {
         let next = self.end.state.next_index;
-        if next.0 <= self.kept().0 {
+        if next <= self.first() {
             return self.local.purged;
         }
         let (term, node) = (self.end.chain.term, self.end.chain.node);
@@ -98,6 +104,7 @@ impl Core {
             && self.end.state.next_index < first.slot.index
         {
             self.leap(first.slot.index).map_err(|stopped| self.stopped(stopped))?;
+            self.end.segments.remove_below(Position(first.slot.index.0));
         }
         let before = self.end.state.next_index;
         let appended = self.append_batches(entries);
