@@ -14,7 +14,7 @@ use crate::codec::entry::EntryParts;
 use crate::codec::footer::{self, Footer};
 use crate::codec::frame::{self, FrameKind, Place};
 use crate::codec::local::LocalState;
-use crate::codec::segment_header::{self, Cut, SegmentHeader};
+use crate::codec::segment_header::{self, SegmentHeader, Truncation};
 use crate::codec::superblock::Superblock;
 use crate::codec::{Put, state};
 use crate::hashing::LogHasher;
@@ -188,7 +188,7 @@ impl Appender {
         &self,
         state: &LogState,
         chain: &Chain,
-        cut: Option<Cut>,
+        truncation: Option<Truncation>,
     ) -> Result<(Arc<Segment>, SegmentWriter), Stopped> {
         let header = SegmentHeader {
             log: self.superblock.log,
@@ -196,7 +196,7 @@ impl Appender {
             number: self.writer.number + 1,
             first_index: state.next_index,
             created_at: self.doors.clock.now(),
-            cut,
+            truncation,
         };
         let created = create_segment(&self.segments, &header, state, chain, &self.local, self.segment_bytes);
         created.map_err(|cause| {

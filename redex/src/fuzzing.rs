@@ -20,7 +20,7 @@ use crate::codec::event::{self, EventRecord};
 use crate::codec::footer::{self, Footer, FooterChannel, Standing};
 use crate::codec::frame::{self, FrameKind, Place};
 use crate::codec::local::{LocalState, Vote};
-use crate::codec::segment_header::{self, Cut, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, SegmentHeader, Truncation};
 use crate::codec::state::Beginning;
 use crate::codec::superblock::{self, LogKind, Superblock};
 use crate::codec::visible::{self, Visible};
@@ -151,15 +151,15 @@ impl Structure {
                     number: choices.number(),
                     first_index: Index(choices.number()),
                     created_at: choices.time(),
-                    cut: None,
+                    truncation: None,
                 };
-                let cut = Cut {
+                let truncation = Truncation {
                     segment: choices.number() % header.number.max(1),
                     offset: choices.number(),
                     index: header.first_index,
                 };
-                let cut = Some(cut).filter(|_| header.number > 0 && choices.flag());
-                let header = SegmentHeader { cut, ..header };
+                let truncation = Some(truncation).filter(|_| header.number > 0 && choices.flag());
+                let header = SegmentHeader { truncation, ..header };
                 made(&(header, 2), |(header, _)| segment_header::encode(header), segment_header::decode)
             }
             Self::Superblock => {

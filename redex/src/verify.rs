@@ -13,7 +13,7 @@ use crate::codec::entry::{self, EntryHead, EntryParts};
 use crate::codec::footer::{Footer, Standing, decode_close, decode_footer};
 use crate::codec::frame::FrameKind;
 use crate::codec::local::LocalState;
-use crate::codec::segment_header::{self, Cut, SEGMENT_HEADER_BYTES, parse_file_name};
+use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, Truncation, parse_file_name};
 use crate::codec::state::Beginning;
 use crate::codec::superblock::LogKind;
 use crate::codec::visible::{self, VISIBLE_BYTES};
@@ -145,12 +145,12 @@ pub fn verify(dir: &Path, doors: &Doors, options: &VerifyOptions) -> Result<Veri
         .filter_map(|name| parse_file_name(name))
         .collect();
     found.sort_unstable();
-    let cuts = Cuts::read(disk, &log_dir, &found);
-    found.retain(|(number, first_index)| !cuts.is_gone(*number, *first_index));
+    let truncations = Truncations::read(disk, &log_dir, &found);
+    found.retain(|(number, first_index)| !truncations.is_gone(*number, *first_index));
     for (place, (number, first_index)) in found.iter().enumerate() {
         let path = log_dir.join(segment_header::file_name(*number, *first_index));
         let last = place + 1 == found.len();
-        verifier.ends_at = cuts.end_of(*number);
+        verifier.ends_at = truncations.end_of(*number);
         verifier.segment(&path, *number, *first_index, last)?;
         if verifier.stopped {
             break;
@@ -160,30 +160,35 @@ pub fn verify(dir: &Path, doors: &Doors, options: &VerifyOptions) -> Result<Veri
 }
 
 /// What the segments of a log cut off of each other; all that is known of an end without a footer.
-struct Cuts {
+struct Truncations {
     /// The cuts, and the numbers and first indexes of the segments that made them.
-    cuts: Vec<(Cut, u64, Index)>,
+    truncations: Vec<(Truncation, u64, Index)>,
 }
 
-impl Cuts {
+impl Truncations {
     fn read(disk: &dyn Disk, dir: &Path, segments: &[(u64, Index)]) -> Self {
-        let cut = |(number, first_index): &(u64, Index)| {
+        let truncation = |(number, first_index): &(u64, Index)| {
             let file = disk.open(&dir.join(segment_header::file_name(*number, *first_index)), OpenMode::Read);
             let bytes = base::read_to_end(&*file.ok()?, SEGMENT_HEADER_BYTES).ok()?;
             let (header, _) = segment_header::decode(&bytes).ok()?;
-            header.cut.map(|cut| (cut, *number, *first_index))
+            header.truncation.map(|truncation| (truncation, *number, *first_index))
         };
-        Self { cuts: segments.iter().filter_map(cut).collect() }
+        Self { truncations: segments.iter().filter_map(truncation).collect() }
     }
 
     /// Tells whether a segment was cut off as a whole, and its removal was cut short.
     fn is_gone(&self, number: u64, first_index: Index) -> bool {
-        self.cuts.iter().any(|(cut, by, from)| number < *by && (number > cut.segment || first_index >= *from))
+        self.truncations.iter().any(|(truncation, by, from)| {
+            number < *by && (number > truncation.segment || first_index >= *from)
+        })
     }
 
     /// Returns where a segment ends that another one cut off.
     fn end_of(&self, number: u64) -> Option<u64> {
-        self.cuts.iter().find(|(cut, ..)| cut.segment == number).map(|(cut, ..)| cut.offset)
+        self.truncations
+            .iter()
+            .find(|(truncation, ..)| truncation.segment == number)
+            .map(|(truncation, ..)| truncation.offset)
     }
 }
 

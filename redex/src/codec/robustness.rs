@@ -400,8 +400,14 @@ fn files_of_fixed_length() {
     });
     torment("superblock", &[block], copies, |bytes| superblock::decode(bytes).is_ok());
     let (number, first_index) = (3, Index(40));
-    let header =
-        segment_header::encode(&SegmentHeader { log, origin, number, first_index, created_at, cut: None });
+    let header = segment_header::encode(&SegmentHeader {
+        log,
+        origin,
+        number,
+        first_index,
+        created_at,
+        truncation: None,
+    });
     torment("segment header", &[header], copies, |bytes| segment_header::decode(bytes).is_ok());
     let (incarnation, position, open) = (IncarnationId::NONE, Position(7), true);
     let told = visible::encode(&Visible { log, incarnation, position, open });

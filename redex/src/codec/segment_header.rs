@@ -31,13 +31,13 @@ pub(crate) struct SegmentHeader {
     pub number: u64,
     pub first_index: Index,
     pub created_at: Timestamp,
-    pub cut: Option<Cut>,
+    pub truncation: Option<Truncation>,
 }
 
 /// What a segment cuts off: the end of an earlier segment, and all segments in between. What stands there testifies
 /// to nothing any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub(crate) struct Truncation {
     /// The earlier segment.
     pub segment: u64,
     /// Where it ends; 0 when nothing of it stays.
@@ -59,8 +59,10 @@ pub(crate) fn encode(header: &SegmentHeader) -> Vec<u8> {
         out.put_u64(header.number);
         out.put_u64(header.first_index.0);
         out.put_i64(header.created_at.as_nanos());
-        let cut = header.cut.map_or([u64::MAX; 3], |cut| [cut.segment, cut.offset, cut.index.0]);
-        cut.into_iter().for_each(|field| out.put_u64(field));
+        let truncation = header
+            .truncation
+            .map_or([u64::MAX; 3], |truncation| [truncation.segment, truncation.offset, truncation.index.0]);
+        truncation.into_iter().for_each(|field| out.put_u64(field));
         super::superblock::finish_copy(&mut out, begin, COPY_BYTES);
     }
     out
@@ -78,20 +80,22 @@ pub(crate) fn decode_copy(bytes: &[u8], copy: u32) -> Result<SegmentHeader, Malf
         number: cursor.u64("segment number")?,
         first_index: Index(cursor.u64("first index")?),
         created_at: Timestamp::from_nanos(cursor.i64("created at")?),
-        cut: decode_cut(&mut cursor)?,
+        truncation: decode_truncation(&mut cursor)?,
     };
-    if header.cut.is_some_and(|cut| cut.segment >= header.number || cut.index != header.first_index) {
-        return Err(Malformed::new("cut segment"));
+    if header.truncation.is_some_and(|truncation| {
+        truncation.segment >= header.number || truncation.index != header.first_index
+    }) {
+        return Err(Malformed::new("truncation"));
     }
     super::superblock::finish_zeros(cursor)?;
     Ok(header)
 }
 
-fn decode_cut(cursor: &mut super::Cursor<'_>) -> Result<Option<Cut>, Malformed> {
-    let mut field = || cursor.u64("cut segment");
+fn decode_truncation(cursor: &mut super::Cursor<'_>) -> Result<Option<Truncation>, Malformed> {
+    let mut field = || cursor.u64("truncation");
     let fields = [field()?, field()?, field()?];
     let [segment, offset, index] = fields;
-    Ok((fields != [u64::MAX; 3]).then_some(Cut { segment, offset, index: Index(index) }))
+    Ok((fields != [u64::MAX; 3]).then_some(Truncation { segment, offset, index: Index(index) }))
 }
 
 /// Returns the format version of a head that is whole, but of another version than ours.
@@ -131,17 +135,18 @@ mod tests {
             number: 3,
             first_index: Index(40),
             created_at: Timestamp::from_nanos(5),
-            cut: None,
+            truncation: None,
         }
     }
 
     #[test]
     fn a_cut_round_trips_and_one_that_cannot_be_is_refused() {
-        let cut = Cut { segment: 2, offset: 4096, index: Index(40) };
-        let cutting = |cut| SegmentHeader { cut: Some(cut), ..sample() };
-        assert_eq!(decode(&encode(&cutting(cut))), Ok((cutting(cut), 2)));
-        for wrong in [Cut { segment: 3, ..cut }, Cut { index: Index(41), ..cut }] {
-            assert_eq!(decode(&encode(&cutting(wrong))), Err(Malformed::new("cut segment")));
+        let truncation = Truncation { segment: 2, offset: 4096, index: Index(40) };
+        let cutting = |truncation| SegmentHeader { truncation: Some(truncation), ..sample() };
+        assert_eq!(decode(&encode(&cutting(truncation))), Ok((cutting(truncation), 2)));
+        for wrong in [Truncation { segment: 3, ..truncation }, Truncation { index: Index(41), ..truncation }]
+        {
+            assert_eq!(decode(&encode(&cutting(wrong))), Err(Malformed::new("truncation")));
         }
     }
 

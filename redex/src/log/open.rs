@@ -239,7 +239,7 @@ fn begin_writing(
                 number,
                 first_index: state.next_index,
                 created_at: doors.clock.now(),
-                cut: None,
+                truncation: None,
             };
             let limit = options.segment_bytes;
             let (segment, writer) = create_segment(segments, &header, &state, &chain, &local, limit)

@@ -121,7 +121,7 @@ fn repair_header(
         number: segment.number,
         first_index: segment.first_index,
         created_at: superblock.created_at,
-        cut: None,
+        truncation: None,
     };
     if let Some(version) = segment_header::other_version(&loaded.bytes) {
         return Err(other_version(&segment.path, version));

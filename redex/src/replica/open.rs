@@ -1,4 +1,4 @@
-//! Opening a replica: cuts that a crash interrupted are finished, then its end is put in order.
+//! Opening a replica: a truncation that a crash interrupted is finished, then its end is put in order.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::{Closer, ReplicaIdentity, ReplicaLog, Shared, log_dir, read};
 use crate::appender::{Appender, Encoded};
 use crate::codec::Malformed;
 use crate::codec::compression::Compressor;
-use crate::codec::segment_header::{self, Cut, SEGMENT_HEADER_BYTES, file_name, parse_file_name};
+use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, Truncation, file_name, parse_file_name};
 use crate::codec::superblock::{LogKind, Superblock};
 use crate::error::{Corruption, OpenError, ReadError};
 use crate::follower::visible_state;
@@ -48,7 +48,7 @@ pub(super) fn open(
     };
     let superblock = open_superblock(disk, &log_dir, made, &mut report)?;
     check_identity(&log_dir, &superblock, identity)?;
-    finish_cut(disk, &log_dir, superblock.log).map_err(OpenError::io(&log_dir))?;
+    finish_truncation(disk, &log_dir, superblock.log).map_err(OpenError::io(&log_dir))?;
     // What is damaged is settled with the other replicas, which a hole would keep from being.
     let options = LogOptions { strict: true, ..options.clone() };
     let (end, _) = open_end(doors, &log_dir, &superblock, &options, &mut report)?;
@@ -67,20 +67,21 @@ fn check_identity(dir: &Path, found: &Superblock, named: &ReplicaIdentity) -> Re
     }))
 }
 
-/// Does what a crash kept from being done of the newest segment's cut.
-fn finish_cut(disk: &dyn Disk, dir: &Path, log: base::LogId) -> std::io::Result<()> {
+/// Does what a crash kept from being done of the newest segment's truncation.
+fn finish_truncation(disk: &dyn Disk, dir: &Path, log: base::LogId) -> std::io::Result<()> {
     let mut found: Vec<_> = disk.list(dir)?.iter().filter_map(|name| parse_file_name(name)).collect();
     found.sort_unstable();
     let Some((newest, newest_first)) = found.pop() else { return Ok(()) };
-    let cut = read_cut(disk, &dir.join(file_name(newest, newest_first)), log)?;
+    let truncation = read_truncation(disk, &dir.join(file_name(newest, newest_first)), log)?;
     let mut changed = false;
     while let Some((number, first)) = found.pop() {
         let path = dir.join(file_name(number, first));
         // Where the header does not read, names tell as much.
-        let is_gone = first >= newest_first || cut.is_some_and(|cut| number > cut.segment);
+        let is_gone =
+            first >= newest_first || truncation.is_some_and(|truncation| number > truncation.segment);
         if !is_gone {
-            if let Some(cut) = cut.filter(|cut| cut.segment == number) {
-                changed |= shorten(disk, &path, cut.offset)?;
+            if let Some(truncation) = truncation.filter(|truncation| truncation.segment == number) {
+                changed |= shorten(disk, &path, truncation.offset)?;
             }
             break;
         }
@@ -94,13 +95,13 @@ fn finish_cut(disk: &dyn Disk, dir: &Path, log: base::LogId) -> std::io::Result<
     if changed { disk.sync_directory(dir) } else { Ok(()) }
 }
 
-fn read_cut(disk: &dyn Disk, path: &Path, log: base::LogId) -> std::io::Result<Option<Cut>> {
+fn read_truncation(disk: &dyn Disk, path: &Path, log: base::LogId) -> std::io::Result<Option<Truncation>> {
     let file = disk.open(path, OpenMode::Read)?;
     let bytes = base::read_to_end(&*file, SEGMENT_HEADER_BYTES)?;
     Ok(segment_header::decode(&bytes)
         .ok()
         .filter(|(header, _)| header.log == log)
-        .and_then(|(header, _)| header.cut))
+        .and_then(|(header, _)| header.truncation))
 }
 
 fn shorten(disk: &dyn Disk, path: &Path, offset: u64) -> std::io::Result<bool> {

@@ -1,6 +1,6 @@
 //! Cutting off the end of a replica, and giving up its beginning.
 //!
-//! A cut begins with a new segment, which says where the one before ends from now on: once that is durable, what was cut
+//! A truncation begins with a new segment, which says where the one before ends from now on: once that is durable, what was cut
 //! off testifies to nothing, whatever a crash leaves of it. Only then does it go, the newest first.
 
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use super::ReplicaError;
 use super::core::Core;
 use crate::appender::Stopped;
 use crate::codec::control::HoleRecord;
-use crate::codec::segment_header::Cut;
+use crate::codec::segment_header::Truncation;
 use crate::index::points::IndexSource;
 use crate::segments::{Sealed, Segment};
 
 impl Core {
-    /// Cuts off every entry from `from` on that was not purged.
+    /// Truncations off every entry from `from` on that was not purged.
     pub(super) fn truncate_from(&mut self, from: Index) -> Result<(), Stopped> {
         let from = from.max(self.kept().next_index());
         if from >= self.end.state.next_index {
@@ -33,23 +33,23 @@ impl Core {
             return Err(Stopped::Broken(format!("no segment with entry {from}")));
         };
         let stays = cut_off.first_index < from;
-        let cut = match (stays, self.end.segments.before(&cut_off)) {
-            (true, _) => Cut { segment: cut_off.number, offset: replay.offset, index: from },
-            // An earlier cut may be all that says where that one ends, and goes now.
+        let truncation = match (stays, self.end.segments.before(&cut_off)) {
+            (true, _) => Truncation { segment: cut_off.number, offset: replay.offset, index: from },
+            // An earlier truncation may be all that says where that one ends, and goes now.
             (false, Some(before)) => {
-                Cut { segment: before.number, offset: self.bytes_of(&before)?, index: from }
+                Truncation { segment: before.number, offset: self.bytes_of(&before)?, index: from }
             }
-            (false, None) => Cut { segment: cut_off.number, offset: 0, index: from },
+            (false, None) => Truncation { segment: cut_off.number, offset: 0, index: from },
         };
         self.end.local = self.local;
-        let (segment, writer) = self.end.create_next(&replay.state, &replay.chain, Some(cut))?;
+        let (segment, writer) = self.end.create_next(&replay.state, &replay.chain, Some(truncation))?;
         let gone = self.end.segments.forget_from(from);
         if stays {
             let ended = Arc::new(Segment::new(&self.end.segments.dir, cut_off.number, cut_off.first_index));
             ended.sealed.get_or_init(|| Sealed { next_index: from });
             ended.set_index(IndexSource::Memory(Arc::new(std::sync::RwLock::new(replay.index))));
             self.end.segments.insert(Arc::clone(&ended));
-            self.remove(&gone, Some((&ended, cut.offset)))?;
+            self.remove(&gone, Some((&ended, truncation.offset)))?;
         } else {
             self.remove(&gone, None)?;
         }
@@ -84,7 +84,7 @@ impl Core {
             }
             segments.disk.sync_directory(&segments.dir)
         });
-        removed.map_err(|cause| Stopped::Broken(format!("a cut that was not finished ({cause})")))
+        removed.map_err(|cause| Stopped::Broken(format!("a truncation that was not finished ({cause})")))
     }
 
     /// Refuses to cut off what is committed.
@@ -124,8 +124,8 @@ impl Core {
         chain.root.skip_to(&self.end.segments.hasher, next);
         self.end.local = self.local;
         let (number, tail) = (self.end.writer.number, self.end.writer.tail());
-        let cut = Cut { segment: number, offset: tail, index: next };
-        let (segment, writer) = self.end.create_next(&state, &chain, Some(cut))?;
+        let truncation = Truncation { segment: number, offset: tail, index: next };
+        let (segment, writer) = self.end.create_next(&state, &chain, Some(truncation))?;
         // What readers have not seen of the beginning is behind them now.
         self.unseen.clear();
         self.visible = state.clone();

@@ -1,4 +1,4 @@
-//! A replica of a log that consensus puts in order: appends at slots, votes, cuts, purges, and crashes among them.
+//! A replica of a log that consensus puts in order: appends at slots, votes, truncations, purges, and crashes among them.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -154,10 +154,12 @@ fn entries_that_do_not_follow_are_refused_and_leave_nothing() {
     let mut proposer = log.proposer(Term(1), NodeId(1), leader(1));
     let entries: Vec<_> = (0..3).map(|n| sealed(&mut proposer, "orders", &format!("{n}"))).collect();
     append(&log, &entries[..1]);
+    let files = world.disk.files().len();
     let refused = |entries: &[ReplicaEntry]| {
         let told = Told::default();
         let error = log.append(entries, noting(&told, 1)).unwrap_err();
         assert_eq!(*told.lock().unwrap(), [(1, Err(error.clone()))], "whoever waits is told");
+        assert_eq!(world.disk.files().len(), files, "nothing had to be cut off");
         error
     };
     assert_eq!(
@@ -415,8 +417,9 @@ fn images(seed: u64) -> [CrashImage; 9] {
 }
 
 #[test]
-fn a_crash_within_a_cut_leaves_the_log_before_it_or_behind_it() {
-    for keep in [0, 1, 37, 100, 399] {
+fn a_crash_within_a_truncation_leaves_the_log_before_it_or_behind_it() {
+    // Behind entry 399 nothing was synced before.
+    for keep in [0, 1, 37, 100, 399, 405] {
         let moments = at_every_crash(
             |log| {
                 append(log, &blanks(1, 0..400));
@@ -442,7 +445,7 @@ fn a_crash_within_a_cut_leaves_the_log_before_it_or_behind_it() {
 }
 
 #[test]
-fn a_crash_behind_a_cut_and_new_entries_leaves_nothing_of_what_was_cut_off() {
+fn a_crash_behind_a_truncation_and_new_entries_leaves_nothing_of_what_was_cut_off() {
     at_every_crash(
         |log| {
             append(log, &blanks(1, 0..300));

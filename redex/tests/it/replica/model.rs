@@ -1,4 +1,4 @@
-//! Random appends, flushes, votes, commits, cuts, purges, reopenings and crashes, beside a naive twin.
+//! Random appends, flushes, votes, commits, truncations, purges, reopenings and crashes, beside a naive twin.
 
 use std::collections::BTreeMap;
 
