@@ -211,7 +211,7 @@ impl Run {
     fn crash(&mut self) {
         let Some(disk) = self.disk.clone() else { return };
         self.note_told();
-        let image = self.dice.pick(&images(self.dice.below(1 << 20))).clone();
+        let image = *self.dice.pick(&images(self.dice.below(1 << 20)));
         disk.power_off();
         self.proposer = None;
         self.log = None;

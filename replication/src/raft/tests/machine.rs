@@ -26,9 +26,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Machine {
 
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, Vec<LogId>>, io::Error> {
         let mut applied = self.0.lock().unwrap();
-        let mut meta = SnapshotMetaOf::<TypeConfig>::default();
-        meta.last_log_id = applied.last;
-        meta.last_membership = applied.membership.clone();
+        let last_membership = applied.membership.clone();
+        let meta = SnapshotMetaOf::<TypeConfig> { last_log_id: applied.last, last_membership };
         let snapshot = applied.entries.clone();
         applied.snapshot = Some((meta.clone(), snapshot.clone()));
         Ok(SnapshotOf::<TypeConfig, _> { meta, snapshot })

@@ -190,7 +190,8 @@ async fn g10_the_mark_of_a_purge_comes_before_the_removal_and_a_gap_is_refused()
     disk.on_operation(Some(Box::new(move |_, snapshot| taken.lock().unwrap().push(snapshot))));
     store.purge(log_id(1, 300)).await.unwrap();
     disk.on_operation(None);
-    for snapshot in removed.lock().unwrap().iter() {
+    let removed = std::mem::take(&mut *removed.lock().unwrap());
+    for snapshot in &removed {
         // Never is anything gone that the mark does not cover: such a log would be refused.
         let mut store = open(&simulated(&snapshot.image(&CrashImage::LostRemovals), 3));
         let state = store.get_log_state().await.unwrap();
