@@ -93,6 +93,11 @@ impl BlockCache {
         self.frames.get(&(segment, offset))
     }
 
+    /// Lets go of all frames, some of which were overwritten.
+    pub(crate) fn forget_frames(&self) {
+        self.frames.invalidate_all();
+    }
+
     pub(crate) fn keep_frame(&self, segment: u64, offset: u64, body: Bytes) {
         self.frames.insert((segment, offset), body);
     }

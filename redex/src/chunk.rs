@@ -6,7 +6,8 @@ use base::{ChannelName, IncarnationId, Index, Timestamp};
 use bytes::Bytes;
 
 use crate::codec::block::BlockItem;
-use crate::codec::{Cursor, Malformed, entry, event};
+use crate::codec::{Cursor, Malformed, entry, erasable};
+use crate::redaction::Redacted;
 use crate::{EventRef, Selection};
 
 /// The selected events of one entry; shares the bytes that they were read in.
@@ -19,6 +20,8 @@ pub struct Chunk {
     body: Bytes,
     blocks: Vec<BlockItem>,
     picked: Vec<Picked>,
+    /// The number of the segment that the entry stands in, and where its frame begins there.
+    pub(crate) place: (u64, u64),
 }
 
 /// Where a selected event stands.
@@ -28,6 +31,8 @@ struct Picked {
     offset: u32,
     seq: u64,
     ordinal: u32,
+    /// Whether the event was taken out of the log since these bytes were read.
+    masked: bool,
 }
 
 impl Chunk {
@@ -53,7 +58,7 @@ impl Chunk {
         if selection.reverse {
             picked.reverse();
         }
-        Ok(Self { index, incarnation, recorded_at, body, blocks, picked })
+        Ok(Self { index, incarnation, recorded_at, body, blocks, picked, place: (0, 0) })
     }
 
     /// Returns the index of the entry.
@@ -80,12 +85,17 @@ impl Chunk {
     pub fn events(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
         self.picked.iter().map(|picked| {
             let mut cursor = Cursor::new(&self.body[picked.offset as usize..]);
-            let record = event::decode(&mut cursor).expect("the event was decoded when it was picked");
+            let item = &self.blocks[picked.block as usize];
+            let event = erasable::decode_event(&mut cursor, item.erasable)
+                .expect("the event was decoded when it was picked");
+            let record = event.record.filter(|_| !picked.masked);
+            let redacted = record.is_none();
+            let record = record.unwrap_or_default();
             EventRef {
-                channel: &self.blocks[picked.block as usize].channel,
+                channel: &item.channel,
                 seq: base::Seq(picked.seq),
                 index: self.index,
-                ordinal: record.ordinal,
+                ordinal: event.ordinal,
                 incarnation: self.incarnation,
                 recorded_at: self.recorded_at,
                 time: record.time,
@@ -94,8 +104,21 @@ impl Chunk {
                 headers: record.headers,
                 blobs: record.blobs,
                 payload: record.payload,
+                redacted,
             }
         })
+    }
+
+    /// Takes the content out of events that were redacted since the chunk was read; drops them where they were
+    /// selected by it.
+    pub(crate) fn mask(&mut self, redacted: &Redacted, selection: &Selection) {
+        let blocks = &self.blocks;
+        for picked in &mut self.picked {
+            picked.masked |= redacted.has(&blocks[picked.block as usize].channel, picked.seq);
+        }
+        if selection.kinds.is_some() || selection.keys.is_some() {
+            self.picked.retain(|picked| !picked.masked);
+        }
     }
 
     /// Returns when the sequencer put the entry in order.
@@ -149,18 +172,21 @@ fn pick_block(
     let mut cursor = Cursor::new(&body[range]);
     for nth in 0..item.events {
         let offset = end - cursor.remaining();
-        let record = event::decode(&mut cursor)?;
+        let event = erasable::decode_event(&mut cursor, item.erasable)?;
         let seq = item.first_seq.0 + u64::from(nth);
-        let kind_wanted =
-            selection.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| kind == record.kind));
-        let key_wanted = selection
-            .keys
+        // A redacted event has neither kind nor key.
+        let record = event.record.as_ref();
+        let kind_wanted = selection
+            .kinds
             .as_ref()
-            .is_none_or(|keys| keys.iter().any(|key| Some(key.as_str()) == record.key));
+            .is_none_or(|kinds| kinds.iter().any(|kind| record.is_some_and(|record| kind == record.kind)));
+        let key_wanted = selection.keys.as_ref().is_none_or(|keys| {
+            keys.iter().any(|key| record.is_some_and(|record| Some(key.as_str()) == record.key))
+        });
         if selection.seqs.contains(seq) && kind_wanted && key_wanted {
             let block = u32::try_from(place).map_err(|_| Malformed::new("block count"))?;
             let offset = u32::try_from(offset).map_err(|_| Malformed::new("entry length"))?;
-            picked.push(Picked { block, offset, seq, ordinal: record.ordinal });
+            picked.push(Picked { block, offset, seq, ordinal: event.ordinal, masked: false });
         }
     }
     cursor.finish("block length")

@@ -14,12 +14,20 @@ pub struct ChannelConfig {
     /// The form of the payloads, such as `application/json`; at most 255 bytes. Information for readers: the
     /// log does not look into payloads. Default: unset.
     pub content_type: Option<String>,
+    /// Whether events are committed to one by one, so that [`Log::redact`](crate::Log::redact) can take them out
+    /// again. Each takes 32 bytes more and a hash of its own, and its entry is not compressed. Default: no.
+    pub erasable: bool,
 }
 
 impl ChannelConfig {
     /// Makes a configuration that names the form of the payloads.
     pub fn with_content_type(content_type: &str) -> Self {
-        Self { content_type: Some(content_type.to_owned()) }
+        Self { content_type: Some(content_type.to_owned()), ..Self::default() }
+    }
+
+    /// Makes the configuration of a channel whose events can be redacted.
+    pub fn of_erasable() -> Self {
+        Self { erasable: true, ..Self::default() }
     }
 
     pub(crate) fn fault(&self) -> Option<String> {

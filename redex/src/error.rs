@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base::{ChannelName, Classify, ErrorKind, IdentityError, Index, OriginId, Position, Timestamp};
+use base::{ChannelName, Classify, ErrorKind, IdentityError, Index, OriginId, Position, Seq, Timestamp};
 
 use crate::outcome::Rejection;
 
@@ -221,6 +221,79 @@ impl Classify for OpenError {
     }
 }
 
+/// Why events were not redacted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedactError {
+    /// There is no such channel.
+    #[error("there is no channel `{channel}`: look at the channels of the log")]
+    NoChannel {
+        /// The channel.
+        channel: ChannelName,
+    },
+    /// The channel was not created erasable.
+    #[error(
+        "channel `{channel}` is not erasable, so that its events stay: write what is to be redacted later to a channel that is created so"
+    )]
+    NotErasable {
+        /// The channel.
+        channel: ChannelName,
+    },
+    /// No events were named.
+    #[error("no events of channel `{channel}` are named: give their sequence numbers")]
+    Empty {
+        /// The channel.
+        channel: ChannelName,
+    },
+    /// An event is not in the log: not yet, not any more, or lost.
+    #[error("event {seq} is not in channel `{channel}`, which has {first} to below {next}")]
+    NotThere {
+        /// The channel.
+        channel: ChannelName,
+        /// The first event that is not there.
+        seq: Seq,
+        /// The first event that is kept.
+        first: Seq,
+        /// The number of the next event.
+        next: Seq,
+    },
+    /// More is asked for than is done in one go.
+    #[error("{what} is too large: {count}, at most {max} in one redaction; redact in several steps")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// How large.
+        count: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The redaction was not put on record; nothing was taken out.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// What is to be taken out could not be read; nothing was taken out.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The redaction is on record, and readers see no content any more, but some of it may still be on disk. The
+    /// log takes no more appends until it was opened again.
+    #[error("redaction recorded but not finished: {cause}; reopen the log, which finishes it")]
+    Unfinished {
+        /// What happened.
+        cause: String,
+    },
+}
+
+impl Classify for RedactError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoChannel { .. } | Self::NotThere { .. } => ErrorKind::NotFound,
+            Self::NotErasable { .. } | Self::Empty { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
+            Self::Append(error) => error.kind(),
+            Self::Read(error) => Classify::kind(error),
+            Self::Unfinished { .. } => ErrorKind::Unavailable,
+        }
+    }
+}
+
 /// Why a read failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -252,6 +325,14 @@ pub enum ReadError {
         /// What the decoder said.
         cause: String,
     },
+    /// The event was taken out of the log, so that it has no value.
+    #[error("event {seq} of channel `{channel}` was redacted: pass over it")]
+    Redacted {
+        /// The channel.
+        channel: ChannelName,
+        /// The event.
+        seq: base::Seq,
+    },
     /// The operating system refused.
     #[error("read `{}`: {source}", path.display())]
     Io {
@@ -279,7 +360,7 @@ impl Classify for ReadError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Hole { .. } | Self::Corrupt(_) => ErrorKind::Corrupt,
-            Self::Trimmed { .. } => ErrorKind::NotFound,
+            Self::Trimmed { .. } | Self::Redacted { .. } => ErrorKind::NotFound,
             Self::Decode { .. } => ErrorKind::Invalid,
             Self::Io { source, .. } => Classify::kind(source),
         }

@@ -98,9 +98,16 @@ pub struct EventRef<'a> {
     pub blobs: Blobs<'a>,
     /// The content.
     pub payload: &'a [u8],
+    /// Whether the event was taken out of the log: then only its place is known, and everything else is empty.
+    pub redacted: bool,
 }
 
 impl EventRef<'_> {
+    /// Tells whether the event was taken out of the log.
+    pub fn is_redacted(&self) -> bool {
+        self.redacted
+    }
+
     /// Copies the event into an owned value.
     pub fn to_event(&self) -> Event {
         Event {
@@ -120,6 +127,7 @@ impl EventRef<'_> {
                 .collect(),
             blobs: self.blobs.iter().collect(),
             payload: Bytes::copy_from_slice(self.payload),
+            redacted: self.redacted,
         }
     }
 }
@@ -157,4 +165,27 @@ pub struct Event {
     pub blobs: Vec<BlobReference>,
     /// The content.
     pub payload: Bytes,
+    /// Whether the event was taken out of the log.
+    pub redacted: bool,
+}
+
+impl Event {
+    /// Tells whether the event was taken out of the log: then only its place is known, and everything else is empty.
+    pub fn is_redacted(&self) -> bool {
+        self.redacted
+    }
+
+    /// Takes everything out but the place.
+    pub(crate) fn into_redacted(self) -> Self {
+        Self {
+            time: None,
+            kind: String::new(),
+            key: None,
+            headers: Vec::new(),
+            blobs: Vec::new(),
+            payload: Bytes::new(),
+            redacted: true,
+            ..self
+        }
+    }
 }

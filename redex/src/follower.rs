@@ -15,6 +15,7 @@ use crate::frames::SegmentBytes;
 use crate::index::SegmentIndex;
 use crate::index::points::IndexSource;
 use crate::reader::VisibleState;
+use crate::redaction;
 use crate::replay::{End, LoadedSegment, Replay};
 use crate::segments::{Segment, Segments};
 use crate::state::LogState;
@@ -79,13 +80,27 @@ impl Follower {
             return Ok(None);
         }
         self.segments.discover().map_err(ReadError::io(&self.segments.dir))?;
-        if self.place.is_none() {
+        let begins = self.place.is_none();
+        if begins {
             self.begin(bound)?;
         }
         self.read_on(bound)?;
+        if begins {
+            self.note_redactions_under_way();
+        }
         let Some(place) = &self.place else { return Ok(None) };
         self.segments.forget_below(place.state.trimmed);
         Ok((Some(place.state.position()) != before).then(|| visible_state(&place.state)))
+    }
+
+    /// Notes what is redacted by a record that was read, or stands before all that was, and may still be on disk.
+    fn note_redactions_under_way(&self) {
+        let (disk, dir, log) = (&*self.disk, &self.segments.dir, self.segments.log);
+        let known = self.place.as_ref().map_or(0, |place| place.state.redactions);
+        let prepared = redaction::prepared(disk, dir, log).filter(|redo| redo.number <= known);
+        for redo in redaction::due(disk, dir, log).iter().chain(&prepared) {
+            self.segments.redact(&redo.record);
+        }
     }
 
     /// Returns how far a live writer lets readers read; `None` when there is no writer, so that everything
@@ -177,6 +192,7 @@ impl Follower {
         let index = place.index.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut replay = Replay::resume(place.state, place.chain, index, place.offset);
         replay.run(part.view(), &self.segments.hasher, bound.unwrap_or(Position(u64::MAX)));
+        replay.redactions.iter().for_each(|record| self.segments.redact(record));
         let progressed = replay.offset > place.offset;
         let missing = bound.filter(|bound| replay.state.position() < *bound);
         let reading = match &replay.end {

@@ -24,13 +24,15 @@ use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, SegmentHeader, Tr
 use crate::codec::state::Beginning;
 use crate::codec::superblock::{self, LogKind, Superblock};
 use crate::codec::visible::{self, Visible};
-use crate::codec::{Cursor, Malformed, Put, state};
+use crate::codec::{Cursor, Malformed, Put, redo, state};
 use crate::hashing::LogHasher;
 use crate::index::file::{self, BLOCK_BYTES, IndexOwner};
 use crate::index::{SegmentIndex, Target};
 use crate::replay::{HoleFrame, apply_entry, decode_hole_frame, encode_hole_frame};
 use crate::state::{ChannelState, IncarnationState, LogState};
 use crate::{At, BlobReference, ChannelConfig, ChannelRange, Chunk, Compression, EventInput, Selection};
+
+mod redaction;
 
 const LOG: LogId = LogId::from_bytes([1; 16]);
 const OWNER: IndexOwner = IndexOwner { log: LOG, segment: 3, segment_bytes: 9_000_000 };
@@ -44,6 +46,8 @@ pub enum Structure {
     Event,
     Append,
     Block,
+    ErasableBlock,
+    Redo,
     Control,
     Entry,
     State,
@@ -72,12 +76,14 @@ pub struct Accepted {
 pub struct Choices<'a>(pub &'a [u8]);
 
 impl Structure {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Escaped,
         Self::Frame,
         Self::Event,
         Self::Append,
         Self::Block,
+        Self::ErasableBlock,
+        Self::Redo,
         Self::Control,
         Self::Entry,
         Self::State,
@@ -98,6 +104,8 @@ impl Structure {
             Self::Event => read_part(bytes, event::decode, put_event),
             Self::Append => read_part(bytes, append::decode, put_append),
             Self::Block => read_part(bytes, block::decode, block::encode),
+            Self::ErasableBlock => redaction::read_block(bytes),
+            Self::Redo => read_whole(bytes, redo::decode, redo::encode),
             Self::Control => read_part(bytes, control::decode, control::encode),
             Self::Entry => read_entry(bytes),
             Self::State => read_state(bytes),
@@ -133,6 +141,8 @@ impl Structure {
             Self::Event => make_event(choices),
             Self::Append => made_part(&choices.append(), put_append, append::decode),
             Self::Block => made_part(&choices.block(0), block::encode, block::decode),
+            Self::ErasableBlock => redaction::make_block(choices),
+            Self::Redo => redaction::make_redo(choices),
             Self::Control => made_part(&choices.control(), control::encode, control::decode),
             Self::Entry => make_entry(choices),
             Self::State => make_state(choices),
@@ -189,6 +199,7 @@ impl Structure {
     pub fn repair(self, bytes: &mut [u8]) {
         match self {
             Self::Frame => repair_frame(bytes, 0),
+            Self::Redo => redaction::repair_redo(bytes),
             Self::Entry => repair_entry(bytes),
             Self::SegmentHeader | Self::Superblock => {
                 checksum(bytes, 0, 508);
@@ -456,9 +467,16 @@ fn make_entry(choices: &mut Choices<'_>) -> Vec<u8> {
     for _ in 0..choices.below(4) {
         let begin = blocks.len();
         let events = choices.below(3);
-        (0..events).for_each(|_| blocks.extend(make_event(choices)));
+        let erasable = choices.flag();
+        for _ in 0..events {
+            blocks.extend(if erasable {
+                redaction::make_erasable_event(choices)
+            } else {
+                make_event(choices)
+            });
+        }
         let events = u32::try_from(events).expect("it is small");
-        list.push(BlockItem { events, ..choices.block(blocks.len() - begin) });
+        list.push(BlockItem { events, erasable, ..choices.block(blocks.len() - begin) });
     }
     let signed = choices.flag();
     // The appends have as many events as the blocks.
@@ -540,13 +558,14 @@ fn make_state(choices: &mut Choices<'_>) -> Vec<u8> {
         chain.push(&hasher, slot, choices.hash(), choices.flag());
         state.next_index = Index(index + 1);
     }
+    state.redactions = choices.below(3) as u64;
     state.trimmed = Position(choices.below(state.next_index.0 as usize + 1) as u64);
     let local = choices.local();
     let bytes = state::encode(&state, &chain, &local);
     let Beginning { state: read, chain: read_chain, local: read_local } =
         state::decode(&bytes).expect("what was encoded is read");
     assert_eq!(read_local, local);
-    assert_eq!((read_chain, read.trimmed), (chain, state.trimmed));
+    assert_eq!((read_chain, read.trimmed, read.redactions), (chain, state.trimmed, state.redactions));
     assert_eq!((read.channels(), read.producers()), (state.channels(), state.producers()));
     assert_eq!((&read.incarnations, &read.holes), (&state.incarnations, &state.holes));
     assert!(read.keys().eq(state.keys()));
@@ -680,7 +699,8 @@ impl Choices<'_> {
 
     fn block(&mut self, bytes: usize) -> BlockItem {
         let first_seq = Seq(self.number().min(u64::MAX - u64::from(u32::MAX)));
-        BlockItem { channel: self.name(), first_seq, events: self.u32(), bytes, hash: self.hash() }
+        let (channel, events, erasable) = (self.name(), self.u32(), self.flag());
+        BlockItem { channel, first_seq, events, bytes, erasable, hash: self.hash() }
     }
 
     fn incarnation(&mut self) -> IncarnationRecord {
@@ -694,7 +714,7 @@ impl Choices<'_> {
     }
 
     fn config(&mut self) -> ChannelConfig {
-        ChannelConfig { content_type: self.flag().then(|| self.text(255)) }
+        ChannelConfig { content_type: self.flag().then(|| self.text(255)), erasable: self.flag() }
     }
 
     fn hole(&mut self) -> HoleRecord {
@@ -709,7 +729,8 @@ impl Choices<'_> {
     }
 
     fn control(&mut self) -> Control {
-        match self.below(5) {
+        match self.below(6) {
+            5 => Control::Redaction(self.redaction()),
             4 => Control::Consensus(self.text(60).into_bytes().into()),
             0 => Control::Incarnation(self.incarnation()),
             3 => {

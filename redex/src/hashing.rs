@@ -9,6 +9,8 @@ pub(crate) struct LogHasher {
     log: LogId,
     entry: [u8; 32],
     block: [u8; 32],
+    event: [u8; 32],
+    erasable_block: [u8; 32],
     leaf: [u8; 32],
     node: [u8; 32],
     root: [u8; 32],
@@ -21,6 +23,8 @@ impl LogHasher {
             log,
             entry: key("netdb redex 2026-11 entry"),
             block: key("netdb redex 2026-11 block"),
+            event: key("netdb redex 2026-11 event"),
+            erasable_block: key("netdb redex 2026-11 erasable block"),
             leaf: key("netdb redex 2026-11 log root leaf"),
             node: key("netdb redex 2026-11 log root node"),
             root: key("netdb redex 2026-11 log root"),
@@ -35,6 +39,16 @@ impl LogHasher {
     /// Hashes the uncompressed bytes of a channel block.
     pub(crate) fn block(&self, block: &[u8]) -> Hash {
         blake3::keyed_hash(&self.block, block).into()
+    }
+
+    /// Returns the commitment to an event: the hash of its salt and its record.
+    pub(crate) fn event(&self, salted: &[u8]) -> Hash {
+        blake3::keyed_hash(&self.event, salted).into()
+    }
+
+    /// Hashes the list of an erasable block's commitments.
+    pub(crate) fn erasable_block(&self, commitments: &[u8]) -> Hash {
+        blake3::keyed_hash(&self.erasable_block, commitments).into()
     }
 
     pub(crate) fn leaf(&self, slot: Slot, entry: &Hash) -> Hash {

@@ -152,7 +152,7 @@ mod tests {
 
     fn block(name: &str, first: u64, events: u32) -> BlockItem {
         let channel = ChannelName::new(name).unwrap();
-        BlockItem { channel, first_seq: Seq(first), events, bytes: 0, hash: Hash::ZERO }
+        BlockItem { channel, first_seq: Seq(first), events, bytes: 0, erasable: false, hash: Hash::ZERO }
     }
 
     #[test]

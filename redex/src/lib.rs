@@ -29,6 +29,7 @@ mod log;
 mod log_writer;
 mod outcome;
 mod reader;
+mod redaction;
 mod replay;
 mod replica;
 mod request;
@@ -47,10 +48,12 @@ mod writer;
 
 pub use chunk::Chunk;
 pub use config::{ChannelConfig, Compression, FlusherMode, LogOptions, Retention};
-pub use error::{AppendError, Corruption, OpenError, Owner, ReadError};
+pub use error::{AppendError, Corruption, OpenError, Owner, ReadError, RedactError};
 pub use event::{BlobReference, Blobs, Event, EventInput, EventRef, Headers};
 pub use limits::{ENTRY_BYTES_MAX, EVENT_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, KEY_WINDOW, KIND_BYTES_MAX};
-pub use log::{Acknowledged, Hold, HoldInfo, Log, ProducerState, QuarantinedRange, RecoveryReport, Ticket};
+pub use log::{
+    Acknowledged, Hold, HoldInfo, Log, ProducerState, QuarantinedRange, RecoveryReport, Redaction, Ticket,
+};
 pub use log_writer::LogWriter;
 pub use outcome::{Ack, Appended, At, ChannelRange, Expect, Outcome, Rejection};
 pub use reader::{Beyond, ChannelInfo, HoleInfo, IncarnationInfo, LogReader, LogView, SegmentInfo};

@@ -18,6 +18,12 @@ pub const BLOBS_MAX: usize = u16::MAX as usize;
 pub const PRODUCER_ID_BYTES_MAX: usize = 1024;
 /// Longest content type in a channel's configuration, in bytes.
 pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
+/// Most events of one redaction.
+pub const REDACTION_EVENTS_MAX: usize = 1 << 20;
+/// Most bytes of a redaction that are written over what stood there.
+pub const REDACTION_BYTES_MAX: usize = 256 << 20;
+/// Longest reason of a redaction, in bytes.
+pub const REASON_BYTES_MAX: usize = 1024;
 /// Keyed appends whose keys are remembered.
 pub const KEY_WINDOW: usize = 65_536;
 /// Bytes of a channel block after which the next event starts another block.

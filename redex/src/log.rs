@@ -18,6 +18,7 @@ mod open;
 mod progress;
 mod quarantine;
 mod recovery;
+mod redact;
 mod retention;
 mod seal;
 mod stage;
@@ -26,6 +27,7 @@ mod ticket;
 pub(crate) use open::OpenedLog;
 pub use open::{QuarantinedRange, RecoveryReport};
 pub(crate) use open::{Site, open, open_end, open_superblock, prepare_directory, read_superblock};
+pub use redact::Redaction;
 pub use retention::{Hold, HoldInfo};
 pub(crate) use seal::Contents;
 pub use ticket::{Acknowledged, Ticket};
@@ -77,6 +79,8 @@ pub(crate) struct Shared {
     retention: Mutex<Retention>,
     retention_due: RetentionDue,
     holds: Arc<Holds>,
+    /// Held by whoever redacts, or closes; taken before anything else.
+    redaction: Mutex<()>,
     clock_check: ClockCheck,
     incarnation: IncarnationId,
     published: Arc<Published>,
@@ -137,6 +141,7 @@ impl Log {
         let size = request.check()?;
         let mut stage = self.shared.stage_with_room(size.bytes);
         stage.check_open()?;
+        let size = size.with_salts(stage.salt_bytes(request))?;
         let staged = stage.submit(request, size, || self.shared.now());
         let need = Need { epoch: stage.epoch, position: staged.relies_on };
         drop(stage);
@@ -480,6 +485,7 @@ impl Shared {
 
     /// Closes the log once; whoever else closes it meanwhile waits until that is done.
     fn close(&self) -> Result<(), AppendError> {
+        let _turn = self.redaction.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = self.close_log();
         self.published.close();

@@ -507,6 +507,7 @@ impl LogView {
         selection: &Selection,
     ) -> Result<impl Iterator<Item = Result<Event, ReadError>> + use<>, ReadError> {
         let mut scan = self.scan(selection)?;
+        let segments = Arc::clone(&self.shared.segments);
         let mut ready: std::collections::VecDeque<Event> = std::collections::VecDeque::new();
         let mut failed = false;
         Ok(std::iter::from_fn(move || {
@@ -520,7 +521,10 @@ impl LogView {
                     }
                 }
             }
-            ready.pop_front().map(Ok)
+            let event = ready.pop_front()?;
+            let redacted =
+                segments.redacted().is_some_and(|redacted| redacted.has(&event.channel, event.seq.0));
+            Some(Ok(if redacted { event.into_redacted() } else { event }))
         }))
     }
 }

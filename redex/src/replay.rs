@@ -4,7 +4,7 @@ use base::{Index, LogId, Position};
 
 use crate::chain::Chain;
 use crate::codec::append::Repeatable;
-use crate::codec::control::{Control, HoleRecord};
+use crate::codec::control::{Control, HoleRecord, RedactionRecord};
 use crate::codec::entry::{EntryHead, EntryParts};
 use crate::codec::footer::{Footer, Standing, decode_close, decode_footer};
 use crate::codec::frame::{FRAME_BYTES_MIN, FrameKind};
@@ -32,6 +32,8 @@ pub(crate) struct Replay {
     pub unsynced: Vec<UnsyncedFrame>,
     /// Holes that no entry has on record yet.
     pub unrecorded: Vec<HoleRecord>,
+    /// Redactions that were read.
+    pub redactions: Vec<RedactionRecord>,
     pub end: End,
 }
 
@@ -116,9 +118,20 @@ impl Replay {
     /// Goes on where an earlier reading stopped.
     pub(crate) fn resume(state: LogState, chain: Chain, index: SegmentIndex, offset: u64) -> Self {
         let testified = Position::ZERO;
-        let (unsynced, unrecorded) = (Vec::new(), Vec::new());
+        let (unsynced, unrecorded, redactions) = (Vec::new(), Vec::new(), Vec::new());
         let local = LocalState::default();
-        Self { state, chain, local, index, offset, testified, unsynced, unrecorded, end: End::Open }
+        Self {
+            state,
+            chain,
+            local,
+            index,
+            offset,
+            testified,
+            unsynced,
+            unrecorded,
+            redactions,
+            end: End::Open,
+        }
     }
 
     /// Reads frames until their end, a bad place, or the first entry that `bound` leaves out.
@@ -191,8 +204,10 @@ impl Replay {
         }
         apply_entry(&mut self.state, &parts)?;
         for control in &head.controls {
-            if let Control::Hole(record) = control {
-                self.unrecorded.retain(|hole| hole != record);
+            match control {
+                Control::Hole(record) => self.unrecorded.retain(|hole| hole != record),
+                Control::Redaction(record) => self.redactions.push(record.clone()),
+                _ => {}
             }
         }
         let hash = hasher.entry(parts.head_bytes);

@@ -2,7 +2,7 @@
 
 use base::{ChannelName, Hash};
 
-use crate::codec::control::TrimRecord;
+use crate::codec::control::{RedactionRecord, TrimRecord};
 use crate::codec::event::encoded_bytes;
 use crate::error::AppendError;
 use crate::limits::{
@@ -66,6 +66,17 @@ pub(crate) struct RequestSize {
     /// The most bytes that the request can take in an entry: its events, the record of the append, and what its
     /// channels need in the block list and among the controls.
     pub bytes: usize,
+}
+
+impl RequestSize {
+    /// Adds the salts of events of erasable channels.
+    pub(crate) fn with_salts(self, salt_bytes: usize) -> Result<Self, AppendError> {
+        let bytes = self.bytes.saturating_add(salt_bytes);
+        if bytes > ENTRY_BYTES_MAX {
+            return Err(AppendError::TooLarge { what: "append", bytes, max: ENTRY_BYTES_MAX });
+        }
+        Ok(Self { bytes, ..self })
+    }
 }
 
 /// The most bytes that a channel of a request takes beside its events: a block item, a control record and a range,
@@ -139,6 +150,11 @@ fn limit(what: &'static str, bytes: usize, max: usize) -> Result<(), AppendError
 pub(crate) fn trim_bytes(record: &TrimRecord) -> usize {
     let channels = record.channels.iter().map(|(name, _)| name.as_str().len() + 10);
     32 + channels.sum::<usize>()
+}
+
+/// Returns the most bytes that a redaction takes in an entry.
+pub(crate) fn redaction_bytes(record: &RedactionRecord) -> usize {
+    64 + record.channel.as_str().len() + record.reason.len() + 16 * record.ranges.len()
 }
 
 /// Returns the most bytes that the creation of a channel takes in an entry.

@@ -264,6 +264,12 @@ impl Scan {
         if chunk.is_empty() {
             return None;
         }
+        if let Some(redacted) = self.segments.redacted() {
+            chunk.mask(&redacted, &self.selection);
+            if chunk.is_empty() {
+                return None;
+            }
+        }
         self.remaining -= chunk.len() as u64;
         self.statistics.events += chunk.len() as u64;
         Some(chunk)
@@ -448,13 +454,17 @@ impl Scan {
                     self.statistics.entries += 1;
                     self.statistics.bytes += frame_bytes;
                     match Chunk::pick(body, &self.selection) {
-                        Ok(chunk) => return Ok(Some(chunk)),
+                        Ok(mut chunk) => {
+                            chunk.place = (window.segment.number, window.frames.last_offset());
+                            return Ok(Some(chunk));
+                        }
                         Err(_) if self.selection.skip_holes => {}
                         Err(malformed) => return Err(window.corrupt("an entry", malformed.what)),
                     }
                 }
                 Ok(Found::Other) => {}
                 Ok(Found::End) => return Ok(None),
+                Err(ReadError::Corrupt(_)) if window.frames.mend(&self.segments, &window.segment)? => {}
                 Err(ReadError::Corrupt(_)) if self.passes_over(window.frames.next_index()) => {
                     if !window.frames.skip_damage(&self.segments, &window.segment)? {
                         return Ok(None);

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use base::{ChannelName, Disk, DiskFile, Index, LogId, OpenMode, Position, Timestamp};
 
 use crate::cache::{BlockCache, FileKind};
 use crate::chain::Chain;
+use crate::codec::control::RedactionRecord;
 use crate::codec::entry;
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{SEGMENT_HEADER_BYTES, file_name, parse_file_name};
@@ -20,6 +21,7 @@ use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
 use crate::index::file::{self, IndexOwner, decode_directory, decode_header};
 use crate::index::points::{IndexFile, IndexSource};
+use crate::redaction::{self, Redacted};
 use crate::replay::{LoadedSegment, decode_hole_frame, read_state};
 use crate::state::LogState;
 
@@ -77,6 +79,10 @@ pub(crate) struct Segments {
     pub hasher: LogHasher,
     pub cache: BlockCache,
     map: RwLock<BTreeMap<u64, Arc<Segment>>>,
+    /// What readers see redacted, whatever they read before it was.
+    redacted: RwLock<Redacted>,
+    /// Whether there is any of it.
+    any_redacted: AtomicBool,
     /// Segments with entries below were forgotten, since the log gave them up.
     forgotten: AtomicU64,
 }
@@ -90,11 +96,13 @@ impl Segments {
             hasher: LogHasher::new(log),
             cache: BlockCache::new(cache_bytes),
             map: RwLock::default(),
+            redacted: RwLock::default(),
+            any_redacted: AtomicBool::new(false),
             forgotten: AtomicU64::new(0),
         }
     }
 
-    fn map(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u64, Arc<Segment>>> {
+    fn map(&self) -> RwLockReadGuard<'_, BTreeMap<u64, Arc<Segment>>> {
         self.map.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -118,6 +126,26 @@ impl Segments {
             }
         }
         Ok(())
+    }
+
+    /// Lets no reader see the content of redacted events from now on.
+    pub(crate) fn redact(&self, record: &RedactionRecord) {
+        self.redacted.write().unwrap_or_else(PoisonError::into_inner).add(record);
+        self.any_redacted.store(true, Ordering::SeqCst);
+        self.cache.forget_frames();
+    }
+
+    /// Returns what readers must not see; `None` when there is nothing.
+    pub(crate) fn redacted(&self) -> Option<RwLockReadGuard<'_, Redacted>> {
+        let any = self.any_redacted.load(Ordering::SeqCst);
+        any.then(|| self.redacted.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Writes a redaction that is due over bytes that were read: a writer may be at it, or was when it crashed.
+    fn patch(&self, loaded: &mut LoadedSegment) {
+        if let Some(redo) = redaction::due(&*self.disk, &self.dir, self.log) {
+            redo.patch(loaded.number, loaded.begin, &mut loaded.bytes);
+        }
     }
 
     /// Returns all segments in order.
@@ -380,7 +408,9 @@ impl Segments {
     pub(crate) fn load(&self, segment: &Segment) -> Result<LoadedSegment, ReadError> {
         let file = self.file(segment)?;
         let bytes = base::read_to_end(&*file, usize::MAX).map_err(ReadError::io(&segment.path))?;
-        Ok(LoadedSegment { log: self.log, number: segment.number, begin: 0, bytes })
+        let mut loaded = LoadedSegment { log: self.log, number: segment.number, begin: 0, bytes };
+        self.patch(&mut loaded);
+        Ok(loaded)
     }
 
     /// Reads at most `count` bytes of a segment file from an offset on.
@@ -395,6 +425,8 @@ impl Segments {
         let count = length.saturating_sub(begin).min(count);
         let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];
         base::read_exact_at(&*file, &mut bytes, begin).map_err(ReadError::io(&segment.path))?;
-        Ok(LoadedSegment { log: self.log, number: segment.number, begin, bytes })
+        let mut loaded = LoadedSegment { log: self.log, number: segment.number, begin, bytes };
+        self.patch(&mut loaded);
+        Ok(loaded)
     }
 }

@@ -8,7 +8,7 @@ use rustc_hash::FxBuildHasher;
 use crate::codec::Malformed;
 use crate::codec::append::{Repeat, Repeatable};
 use crate::codec::block::BlockItem;
-use crate::codec::control::{Control, HoleRecord, IncarnationRecord, TrimRecord};
+use crate::codec::control::{Control, HoleRecord, IncarnationRecord, RedactionRecord, TrimRecord};
 use crate::limits::KEY_WINDOW;
 use crate::{At, ChannelConfig, ChannelRange};
 
@@ -51,6 +51,8 @@ pub(crate) struct LogState {
     pub last_recorded_at: Timestamp,
     /// Everything below was given up.
     pub trimmed: Position,
+    /// How many redactions are on record.
+    pub redactions: u64,
     channels: Vec<ChannelState>,
     slots: HashMap<ChannelName, usize, FxBuildHasher>,
     producers: BTreeMap<Box<str>, Remembered>,
@@ -167,6 +169,9 @@ impl LogState {
             if self.channels[slot].next != block.first_seq {
                 return Err(Malformed::new("sequence number"));
             }
+            if self.channels[slot].config.erasable != block.erasable && self.holes.is_empty() {
+                return Err(Malformed::new("block flags"));
+            }
             self.take_seqs(slot, block.events.into());
         }
         for repeatable in effects.repeatables {
@@ -203,6 +208,7 @@ impl LogState {
             // The frame that stands in the hole has told already; the entry makes it part of the signed log.
             Control::Hole(_) => {}
             Control::Trim(trim) => self.apply_trim(trim)?,
+            Control::Redaction(redaction) => self.apply_redaction(redaction)?,
             Control::Consensus(_) => {}
         }
         Ok(())
@@ -222,6 +228,21 @@ impl LogState {
             channel.base = *first;
         }
         self.trimmed = Position(trim.first.0);
+        Ok(())
+    }
+
+    /// Notes that events are taken out of a channel.
+    pub(crate) fn apply_redaction(&mut self, redaction: &RedactionRecord) -> Result<(), Malformed> {
+        let slot = self.slot(&redaction.channel).ok_or(Malformed::new("channel"))?;
+        let channel = &self.channels[slot];
+        // A channel that was created in lost entries has its configuration no more.
+        if !channel.config.erasable && self.holes.is_empty() {
+            return Err(Malformed::new("channel"));
+        }
+        if redaction.ranges.last().is_none_or(|last| last.end > channel.next.0) {
+            return Err(Malformed::new("sequence number"));
+        }
+        self.redactions += 1;
         Ok(())
     }
 

@@ -135,6 +135,9 @@ impl<T: Serialize + DeserializeOwned, W: LogWriter + Clone> TypedChannel<T, W> {
 }
 
 fn decode<T: DeserializeOwned>(encoding: Encoding, event: &Event) -> Decoded<T> {
+    if event.is_redacted() {
+        return Err(ReadError::Redacted { channel: event.channel.clone(), seq: event.seq });
+    }
     match encoding.decode(&event.payload) {
         Ok(value) => Ok((event.seq, value)),
         Err(cause) => Err(ReadError::Decode { channel: event.channel.clone(), seq: event.seq, cause }),

@@ -8,6 +8,7 @@ use base::{
 };
 
 use crate::chain::Chain;
+use crate::codec::block::BlockItem;
 use crate::codec::control::{Control, HoleRecord, IncarnationRecord};
 use crate::codec::entry::{self, EntryHead, EntryParts};
 use crate::codec::footer::{Footer, Standing, decode_close, decode_footer};
@@ -16,18 +17,21 @@ use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, parse_file_name};
 use crate::codec::state::Beginning;
 use crate::codec::superblock::LogKind;
 use crate::codec::visible::{self, VISIBLE_BYTES};
-use crate::codec::{Malformed, event, local, state, superblock};
+use crate::codec::{Malformed, erasable, local, state, superblock};
 use crate::error::OpenError;
 use crate::frames::{Frame, SegmentBytes, Step, Verdict, testimony};
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
+use crate::redaction;
 use crate::replay::{apply_entry, apply_hole, decode_hole_frame, entries_max, read_state, standing_of};
 use crate::state::LogState;
 use crate::survey::Survey;
 
 mod ends;
+mod redactions;
 
 use ends::Truncations;
+use redactions::Redactions;
 
 /// What to verify.
 #[derive(Debug, Clone, Default)]
@@ -100,6 +104,8 @@ pub struct VerifyReport {
     pub entries: u64,
     /// Events in them.
     pub events: u64,
+    /// Events of them that were redacted.
+    pub redacted: u64,
     /// Bytes read of segment files.
     pub bytes: u64,
     /// Segment files read.
@@ -201,6 +207,7 @@ struct Verifier<'a> {
     purged: Position,
     /// The first entry that must be signed, and that no signature covers so far.
     unsigned: Option<Index>,
+    redactions: Redactions,
     stopped: bool,
 }
 
@@ -223,6 +230,7 @@ impl<'a> Verifier<'a> {
             root: Hash::ZERO,
             entries: 0,
             events: 0,
+            redacted: 0,
             bytes: 0,
             segments: 0,
             signatures: 0,
@@ -253,12 +261,14 @@ impl<'a> Verifier<'a> {
             ends_at: None,
             purged: Position::ZERO,
             unsigned: None,
+            redactions: Redactions::default(),
             stopped: false,
         };
         if good < 2 || length != superblock::SUPERBLOCK_BYTES as u64 {
             verifier.superblock_fault(&path);
         }
         verifier.check_visible(bound.is_some());
+        verifier.begin_redactions();
         Ok(verifier)
     }
 
@@ -319,6 +329,10 @@ impl<'a> Verifier<'a> {
             bytes.truncate(end);
         }
         let log = self.report.log;
+        if let Some(redo) = redaction::due(self.disk, &self.log_dir, log) {
+            // It may be halfway through, and opening would finish it.
+            redo.patch(number, 0, &mut bytes);
+        }
         let segment = SegmentBytes { log, segment: number, begin: 0, bytes: &bytes };
         self.report.segments += 1;
         self.report.bytes += bytes.len() as u64;
@@ -603,10 +617,17 @@ impl<'a> Verifier<'a> {
                 self.incarnation(path, frame, record);
             }
         }
+        let mut redactions = self.state.redactions;
         if let Err(malformed) = apply_entry(&mut self.state, parts) {
             self.fault(path, frame.offset, "an entry that follows from the log before it", wrong(&malformed));
             self.follow(parts);
             self.state.next_index = head.slot.index.next();
+        }
+        for control in &head.controls {
+            if let Control::Redaction(record) = control {
+                redactions += 1;
+                self.redaction(path, frame.offset, record, redactions);
+            }
         }
         let known = self.stranger.unwrap_or(self.state.incarnation());
         let by_consensus = self.is_by_consensus(head);
@@ -669,23 +690,27 @@ impl<'a> Verifier<'a> {
         let mut offset = parts.blocks_at;
         for item in &parts.head.blocks {
             let block = &body[offset..offset + item.bytes];
-            let hash = self.hasher.block(block);
+            let hash = erasable::hash_of(&self.hasher, item, block).unwrap_or(Hash::ZERO);
             if hash != item.hash {
                 let at = frame.offset + crate::codec::frame::HEADER_BYTES as u64 + offset as u64;
                 let expected = format!("a block of channel {} with hash {}", item.channel, item.hash);
                 self.fault(path, at, expected, format!("hash {hash}"));
             }
             if self.options.channel.as_ref() == Some(&item.channel) {
-                self.events(path, frame, block, item.events);
+                self.events(path, frame, block, item);
+            }
+            if item.erasable {
+                self.erasable_block(item, block);
             }
             offset += item.bytes;
         }
     }
 
-    fn events(&mut self, path: &Path, frame: &Frame<'_>, block: &[u8], count: u32) {
+    fn events(&mut self, path: &Path, frame: &Frame<'_>, block: &[u8], item: &BlockItem) {
+        let count = item.events;
         let mut cursor = crate::codec::Cursor::new(block);
         let decoded = (0..count)
-            .try_for_each(|_| event::decode(&mut cursor).map(|_| ()))
+            .try_for_each(|_| erasable::decode_event(&mut cursor, item.erasable).map(|_| ()))
             .and_then(|()| cursor.finish("block length"));
         match decoded {
             Ok(()) => {
@@ -745,6 +770,7 @@ impl<'a> Verifier<'a> {
     fn finish(mut self) -> VerifyReport {
         self.end_incarnation();
         self.check_beginning();
+        self.check_redactions();
         self.report.unsigned = self.state.position().0.saturating_sub(self.chain.last_signed.0);
         self.check_signed_end();
         if let Some(last) = self.report.incarnations.last_mut() {

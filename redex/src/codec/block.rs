@@ -5,13 +5,15 @@
 //!   u16  bytes of the channel name, name
 //!   u64  sequence number of the first event
 //!   u32  events          u32  bytes of the block
-//!   u8   flags, 0 (1 is reserved: events committed to one by one)
-//!   [32] hash of the block's bytes
+//!   u8   flags: 1 erasable, events committed to one by one
+//!   [32] hash of the block's bytes; of an erasable block, of the list of its commitments
 //! ```
 
 use base::{ChannelName, Hash, Seq};
 
 use super::{Cursor, Malformed, Put};
+
+const FLAG_ERASABLE: u8 = 1;
 
 /// One item of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(crate) struct BlockItem {
     pub first_seq: Seq,
     pub events: u32,
     pub bytes: usize,
+    /// Whether events are committed to one by one, as `erasable.rs` has it.
+    pub erasable: bool,
     pub hash: Hash,
 }
 
@@ -34,7 +38,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, item: &BlockItem) {
     out.put_u64(item.first_seq.0);
     out.put_u32(item.events);
     out.put_length(item.bytes);
-    out.put_u8(0);
+    out.put_u8(if item.erasable { FLAG_ERASABLE } else { 0 });
     out.put(item.hash.as_bytes());
 }
 
@@ -44,12 +48,14 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<BlockItem, Malformed> {
     let first_seq = Seq(cursor.u64("first sequence number")?);
     let events = cursor.u32("block events")?;
     let bytes = cursor.length("block length")?;
-    if cursor.u8("block flags")? != 0 {
-        return Err(Malformed::new("block flags"));
-    }
+    let erasable = match cursor.u8("block flags")? {
+        0 => false,
+        FLAG_ERASABLE => true,
+        _ => return Err(Malformed::new("block flags")),
+    };
     let hash = Hash::from_bytes(cursor.array("block hash")?);
     if first_seq.0.checked_add(u64::from(events)).is_none() {
         return Err(Malformed::new("first sequence number"));
     }
-    Ok(BlockItem { channel, first_seq, events, bytes, hash })
+    Ok(BlockItem { channel, first_seq, events, bytes, erasable, hash })
 }

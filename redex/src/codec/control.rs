@@ -1,20 +1,24 @@
 //! Control records: what an entry says about its log rather than in a channel.
 //!
 //! ```text
-//!   u16 type: 1 incarnation, 2 channel created, 3 hole, 5 trim, 9 consensus
-//!       (reserved: 4 moved, 6 redaction, 7 anchor, 8 successor key)
+//!   u16 type: 1 incarnation, 2 channel created, 3 hole, 5 trim, 6 redaction, 9 consensus
+//!       (reserved: 4 moved, 7 anchor, 8 successor key)
 //!   u16 reserved, 0
 //!   u32 bytes of what follows
 //! incarnation:      [16] id, [32] public key, [16] parent id, u64 last signed position, [32] hash there
 //! channel created:  u16 + name, u64 base sequence number, configuration
-//! configuration:    u8 flags: 1 content type (2 is reserved: erasable); u8 + content type
+//! configuration:    u8 flags: 1 content type, 2 erasable; with 1, u8 + content type
 //! hole:             u64 first index, u64 next index, u64 bytes lost,
 //!                   u64 first sequence number of channels created later, u32 channels that may have lost events,
 //!                   each (u16 + name, u64 next sequence number)
 //! trim:             u64 index of the first entry that is kept, u32 channels whose beginning goes,
 //!                   each (u16 + name, u64 first sequence number that is kept)
+//! redaction:        u16 + name, u16 + reason, u32 ranges in rising order that do not touch, each (u64 first sequence
+//!                   number, u64 the number behind the last)
 //! consensus:        bytes that consensus understands
 //! ```
+
+use std::ops::Range;
 
 use base::{ChannelName, Hash, IncarnationId, Index, Position, PublicKey, Seq};
 
@@ -25,8 +29,10 @@ const INCARNATION: u16 = 1;
 const CHANNEL_CREATED: u16 = 2;
 const HOLE: u16 = 3;
 const TRIM: u16 = 5;
+const REDACTION: u16 = 6;
 const CONSENSUS: u16 = 9;
 const FLAG_CONTENT_TYPE: u8 = 1;
+const FLAG_ERASABLE: u8 = 2;
 
 /// The beginning of an incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +73,16 @@ pub(crate) struct TrimRecord {
     pub channels: Vec<(ChannelName, Seq)>,
 }
 
+/// Events that are taken out of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RedactionRecord {
+    pub channel: ChannelName,
+    /// Why, as the caller says; may be empty.
+    pub reason: Box<str>,
+    /// Their numbers, in rising order; no range is empty, and none touches the next.
+    pub ranges: Vec<Range<u64>>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Control {
     Incarnation(IncarnationRecord),
@@ -77,6 +93,7 @@ pub(crate) enum Control {
     },
     Hole(HoleRecord),
     Trim(TrimRecord),
+    Redaction(RedactionRecord),
     /// What consensus itself put into the log, such as its membership; alone in an entry without incarnation.
     Consensus(Box<[u8]>),
 }
@@ -87,6 +104,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
         Control::ChannelCreated { .. } => CHANNEL_CREATED,
         Control::Hole(_) => HOLE,
         Control::Trim(_) => TRIM,
+        Control::Redaction(_) => REDACTION,
         Control::Consensus(_) => CONSENSUS,
     };
     out.put_u16(code);
@@ -105,6 +123,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
             out.put_u64(trim.first.0);
             encode_numbers(out, &trim.channels);
         }
+        Control::Redaction(redaction) => encode_redaction(out, redaction),
         Control::Consensus(bytes) => out.put(bytes),
     }
     let length = u32::try_from(out.len() - length_at - 4).expect("control records are far below 4 GiB");
@@ -135,14 +154,22 @@ fn encode_numbers(out: &mut Vec<u8>, channels: &[(ChannelName, Seq)]) {
     }
 }
 
+pub(crate) fn encode_redaction(out: &mut Vec<u8>, redaction: &RedactionRecord) {
+    out.put_text16(redaction.channel.as_str());
+    out.put_text16(&redaction.reason);
+    out.put_length(redaction.ranges.len());
+    for range in &redaction.ranges {
+        out.put_u64(range.start);
+        out.put_u64(range.end);
+    }
+}
+
 pub(crate) fn encode_config(out: &mut Vec<u8>, config: &ChannelConfig) {
-    match &config.content_type {
-        None => out.put_u8(0),
-        Some(content_type) => {
-            out.put_u8(FLAG_CONTENT_TYPE);
-            out.put_u8(u8::try_from(content_type.len()).expect("content types are limited to 255 bytes"));
-            out.put(content_type.as_bytes());
-        }
+    let content_type = if config.content_type.is_some() { FLAG_CONTENT_TYPE } else { 0 };
+    out.put_u8(content_type | if config.erasable { FLAG_ERASABLE } else { 0 });
+    if let Some(content_type) = &config.content_type {
+        out.put_u8(u8::try_from(content_type.len()).expect("content types are limited to 255 bytes"));
+        out.put(content_type.as_bytes());
     }
 }
 
@@ -165,6 +192,7 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Control, Malformed> {
             let first = Index(body.u64("first kept entry")?);
             Control::Trim(TrimRecord { first, channels: decode_numbers(&mut body)? })
         }
+        REDACTION => Control::Redaction(decode_redaction(&mut body)?),
         CONSENSUS => Control::Consensus(body.take(length, "control length")?.into()),
         _ => return Err(Malformed::new("control type")),
     };
@@ -203,16 +231,33 @@ fn decode_numbers(body: &mut Cursor<'_>) -> Result<Vec<(ChannelName, Seq)>, Malf
     (0..count).map(|_| Ok((decode_name(body)?, Seq(body.u64("sequence number")?)))).collect()
 }
 
+pub(crate) fn decode_redaction(body: &mut Cursor<'_>) -> Result<RedactionRecord, Malformed> {
+    let channel = decode_name(body)?;
+    let reason = Box::from(body.text16("reason")?);
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for _ in 0..body.u32("redacted ranges")? {
+        let range = body.u64("sequence number")?..body.u64("sequence number")?;
+        if range.is_empty() || ranges.last().is_some_and(|last| last.end >= range.start) {
+            return Err(Malformed::new("sequence number"));
+        }
+        ranges.push(range);
+    }
+    Ok(RedactionRecord { channel, reason, ranges })
+}
+
 pub(crate) fn decode_config(cursor: &mut Cursor<'_>) -> Result<ChannelConfig, Malformed> {
-    let content_type = match cursor.u8("configuration flags")? {
+    let flags = cursor.u8("configuration flags")?;
+    if flags & !(FLAG_CONTENT_TYPE | FLAG_ERASABLE) != 0 {
+        return Err(Malformed::new("configuration flags"));
+    }
+    let content_type = match flags & FLAG_CONTENT_TYPE {
         0 => None,
-        FLAG_CONTENT_TYPE => {
+        _ => {
             let length = usize::from(cursor.u8("content type")?);
             Some(cursor.text(length, "content type")?.to_owned())
         }
-        _ => return Err(Malformed::new("configuration flags")),
     };
-    Ok(ChannelConfig { content_type })
+    Ok(ChannelConfig { content_type, erasable: flags & FLAG_ERASABLE != 0 })
 }
 
 #[cfg(test)]
@@ -228,7 +273,9 @@ mod tests {
             last_signed: Position(4),
             last_signed_hash: Hash::of(b"5"),
         };
-        let config = ChannelConfig { content_type: Some("application/json".to_owned()) };
+        let config = ChannelConfig { content_type: Some("application/json".to_owned()), erasable: true };
+        let redaction =
+            RedactionRecord { channel: name.clone(), reason: "asked".into(), ranges: vec![3..5, 9..10] };
         let hole = HoleRecord {
             first: Index(3),
             next: Index(5),
@@ -239,6 +286,7 @@ mod tests {
         vec![
             Control::Incarnation(incarnation),
             Control::ChannelCreated { name: name.clone(), base: Seq(0), config },
+            Control::Redaction(redaction),
             Control::ChannelCreated { name, base: Seq(5), config: ChannelConfig::default() },
             Control::Trim(TrimRecord { first: Index(9), channels: hole.channels.clone() }),
             Control::Hole(hole),

@@ -91,7 +91,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, ordinal: u32, event: &EventInput<'_>) {
 }
 
 /// A decoded event record.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct EventRecord<'a> {
     pub ordinal: u32,
     pub time: Option<Timestamp>,

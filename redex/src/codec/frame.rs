@@ -240,6 +240,26 @@ pub(crate) fn check_body<'a>(frame: &'a [u8], header: &FrameHeader) -> Result<&'
     if padding.iter().all(|byte| *byte == 0) { Ok(stored) } else { Err(Malformed::new("frame padding")) }
 }
 
+/// Returns a frame with another body of the same length in it, which is stored in the same way; `None` where it is
+/// compressed. A sector of it may read as zeros, so that something behind the frame must testify that it was synced.
+pub(crate) fn with_body(frame: &[u8], header: &FrameHeader, body: &[u8]) -> Option<Vec<u8>> {
+    if header.compression != Compression::None || body.len() != header.body_bytes {
+        return None;
+    }
+    let mut out = Vec::with_capacity(header.frame_bytes());
+    out.put(frame.get(..HEADER_BYTES)?);
+    if header.escaped {
+        out.put(&escape(body));
+    } else {
+        out.put(body);
+    }
+    out.resize(HEADER_BYTES + header.stored_bytes.next_multiple_of(8), 0);
+    let crc = crc32fast::hash(&out[HEADER_BYTES..]);
+    out.put_u32(crc);
+    out.put_u32(END_MARK);
+    (out.len() == header.frame_bytes()).then_some(out)
+}
+
 /// Undoes escaping and compression of a stored body, where there is any.
 pub(crate) fn unpacked<'a>(
     stored: &'a [u8],

@@ -134,6 +134,7 @@ fn items(bytes: usize) -> Vec<BlockItem> {
         first_seq: Seq(first),
         events,
         bytes,
+        erasable: false,
         hash: Hash::of(b"block"),
     };
     vec![item("a", 0, 2), item("b/c", 7, 1)]

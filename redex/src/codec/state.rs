@@ -1,7 +1,7 @@
 //! The body of a state frame: log state and chain as they were when the segment began.
 //!
 //! ```text
-//! u16 format version, u16 reserved 0, u32 bytes of local state, local state
+//! u16 format version, u16 flags: 1 redactions, u32 bytes of local state, local state
 //! u64 next index, u64 index of the first entry that is kept, u64 term and u64 node of the last entry, [32] its hash,
 //! i64 last recorded at,
 //! u64 last signed position, [32] hash there, u64 leaves of the log root, its peaks, each [32]
@@ -11,6 +11,7 @@
 //! u32 incarnations, each: [16] id, [32] key, [16] parent, u64 last signed position, [32] hash there,
 //!     u64 first index, u64 term, i64 began at, [32] parent hash
 //! u32 holes, each: u32 bytes, hole as in control records
+//! with redactions: u64 how many are on record
 //! place: u64 index, u16 ranges, each (u16 + channel name, u64 first, u64 count)
 //! ```
 
@@ -27,6 +28,8 @@ use crate::root::LogRoot;
 use crate::state::{ChannelState, IncarnationState, LogState};
 use crate::{At, ChannelRange};
 
+const FLAG_REDACTIONS: u16 = 1;
+
 /// What a segment begins with.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Beginning {
@@ -38,7 +41,7 @@ pub(crate) struct Beginning {
 pub(crate) fn encode(state: &LogState, chain: &Chain, local: &LocalState) -> Vec<u8> {
     let mut out = Vec::new();
     out.put_u16(FORMAT_VERSION);
-    out.put_u16(0);
+    out.put_u16(if state.redactions > 0 { FLAG_REDACTIONS } else { 0 });
     let mut local_bytes = Vec::new();
     local::encode(&mut local_bytes, local);
     out.put_length(local_bytes.len());
@@ -81,6 +84,9 @@ pub(crate) fn encode(state: &LogState, chain: &Chain, local: &LocalState) -> Vec
         out.put_length(bytes.len());
         out.put(&bytes);
     }
+    if state.redactions > 0 {
+        out.put_u64(state.redactions);
+    }
     out
 }
 
@@ -121,7 +127,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Beginning, Malformed> {
     if cursor.u16("format version")? != FORMAT_VERSION {
         return Err(Malformed::new("format version"));
     }
-    if cursor.u16("reserved bits")? != 0 {
+    let flags = cursor.u16("state flags")?;
+    if flags & !FLAG_REDACTIONS != 0 {
         return Err(Malformed::new("reserved bits"));
     }
     let length = cursor.length("local state")?;
@@ -174,6 +181,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Beginning, Malformed> {
         let mut hole = Cursor::new(cursor.take(length, "hole length")?);
         state.holes.push(decode_hole(&mut hole)?);
         hole.finish("hole length")?;
+    }
+    if flags & FLAG_REDACTIONS != 0 {
+        state.redactions = cursor.u64("redactions")?;
+        if state.redactions == 0 {
+            return Err(Malformed::new("redactions"));
+        }
     }
     cursor.finish("state length")?;
     Ok(Beginning { state, chain, local })

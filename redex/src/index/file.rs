@@ -243,8 +243,14 @@ mod tests {
         let mut index = SegmentIndex::default();
         for entry in 0..400 {
             let channel = ChannelName::new(if entry % 2 == 0 { "even" } else { "odd" }).unwrap();
-            let item =
-                BlockItem { channel, first_seq: Seq(entry / 2), events: 1, bytes: 0, hash: Hash::ZERO };
+            let item = BlockItem {
+                channel,
+                first_seq: Seq(entry / 2),
+                events: 1,
+                bytes: 0,
+                erasable: false,
+                hash: Hash::ZERO,
+            };
             let time = Timestamp::from_nanos(entry as i64);
             index.add(Index(entry), 1024 + entry * 20_000, time, &[item]);
         }

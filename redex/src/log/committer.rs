@@ -148,6 +148,8 @@ impl Committer {
         let fields = contents.fields(hasher, slot, self.incarnation.id, chain, signed);
         let mut hash = base::Hash::ZERO;
         let (place, kind, index) = (self.end.place(frames.len()), FrameKind::Entry, slot.index);
+        let mut as_it_is = Compressor::new(Compression::None);
+        let compressor = if contents.erasable { &mut as_it_is } else { compressor };
         frame::encode_with(frames, place, kind, index, testified, compressor, body_bytes, |body| {
             hash = contents.encode(body, hasher, &self.identity, &fields);
         });

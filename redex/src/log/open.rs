@@ -26,6 +26,7 @@ use crate::follower::visible_state;
 use crate::index::SegmentIndex;
 use crate::index::points::IndexSource;
 use crate::reader::{LogReader, Published};
+use crate::redaction;
 use crate::replay::Replay;
 use crate::segments::{Segment, Segments};
 use crate::writer::SegmentWriter;
@@ -63,6 +64,8 @@ pub struct RecoveryReport {
     pub quarantined: Vec<QuarantinedRange>,
     /// Files of which one of two copies was damaged and written anew.
     pub repaired: Vec<PathBuf>,
+    /// Redactions on record that a crash had interrupted and that were finished.
+    pub finished_redactions: u64,
 }
 
 /// A damaged stretch of a segment that was copied to `quarantine/`.
@@ -122,11 +125,17 @@ pub(crate) fn open_end(
     let segments = Segments::new(dir, superblock.log, Arc::clone(&doors.disk), options.cache_bytes);
     let segments = Arc::new(segments);
     segments.discover().map_err(OpenError::io(dir))?;
+    // Frames that a redaction is halfway through are put in order before they are looked at.
+    let due = redaction::finish_due(&*doors.disk, dir, superblock.log).map_err(OpenError::io(dir))?;
     let ending = match segments.last() {
         None => Ending::Fresh,
         Some(segment) => recover(&segments, superblock, &segment, options.strict, report)?,
     };
-    begin_writing(doors, options, &segments, superblock, ending)
+    let (end, unrecorded) = begin_writing(doors, options, &segments, superblock, ending)?;
+    let prepared = redaction::settle_prepared(&*doors.disk, dir, superblock.log, end.state.redactions)
+        .map_err(OpenError::io(dir))?;
+    report.finished_redactions = due.iter().chain(&prepared).count() as u64;
+    Ok((end, unrecorded))
 }
 
 fn remove_temporary_files(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
@@ -326,13 +335,14 @@ fn assemble(
         doors: doors.clone(),
         options: options.clone(),
         committer: Mutex::new(committer),
-        stage: Mutex::new(Stage::new(staged)),
+        stage: Mutex::new(Stage::new(staged, Arc::clone(&doors.random))),
         progress: Progress::new(position),
         flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::<Shared>::clone(log)),
         deadline: AtomicU64::new(0),
         retention: Mutex::new(options.retention.clone()),
         retention_due: RetentionDue::default(),
         holds: Arc::default(),
+        redaction: Mutex::new(()),
         clock_check,
         incarnation: incarnation_id,
         published: Arc::clone(&published),

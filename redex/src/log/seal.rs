@@ -7,7 +7,7 @@ use crate::chain::Chain;
 use crate::codec::block::BlockItem;
 use crate::codec::control::Control;
 use crate::codec::entry::HeadFields;
-use crate::codec::{Put, block, control, entry};
+use crate::codec::{Put, block, control, entry, erasable};
 use crate::hashing::LogHasher;
 
 /// Everything of an entry but its place in the log and its links: hashed, and ready to be encoded.
@@ -20,6 +20,8 @@ pub(crate) struct Contents<'a> {
     block_list: Vec<u8>,
     /// The most bytes that the entry's body has.
     pub body_bytes: usize,
+    /// Whether events of it can be redacted, so that it is stored as it is.
+    pub erasable: bool,
 }
 
 impl<'a> Contents<'a> {
@@ -35,7 +37,8 @@ impl<'a> Contents<'a> {
             control_bytes.len() + open.append_bytes.len() + block_list.len(),
             blocks.iter().map(|item| item.bytes).sum(),
         );
-        Self { open, controls, control_bytes, blocks, block_list, body_bytes }
+        let erasable = blocks.iter().any(|item| item.erasable);
+        Self { open, controls, control_bytes, blocks, block_list, body_bytes, erasable }
     }
 
     /// Returns the fixed fields of the head of an entry behind `chain`.
@@ -82,12 +85,18 @@ impl<'a> Contents<'a> {
 }
 
 fn item(hasher: &LogHasher, block: &OpenBlock) -> BlockItem {
+    let hash = match block.erasable {
+        true => erasable::block_hash(hasher, &block.bytes, block.events)
+            .expect("the block was made of whole events"),
+        false => hasher.block(&block.bytes),
+    };
     BlockItem {
         channel: block.channel.clone(),
         first_seq: block.first_seq,
         events: block.events,
         bytes: block.bytes.len(),
-        hash: hasher.block(&block.bytes),
+        erasable: block.erasable,
+        hash,
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base::{ChannelName, Hash, Index, Position, Seq, Timestamp};
+use base::{ChannelName, Hash, Index, Position, Random, Seq, Timestamp};
 use rustc_hash::FxHashMap;
 
 use crate::codec::append::{self, RangeInBlock, Repeat, Repeatable};
-use crate::codec::control::{Control, TrimRecord};
-use crate::codec::event;
+use crate::codec::control::{Control, RedactionRecord, TrimRecord};
+use crate::codec::erasable::SALT_BYTES;
+use crate::codec::{Put, event};
 use crate::error::AppendError;
 use crate::limits::{BLOCK_BYTES_TARGET, ENTRY_BYTES_TARGET};
 use crate::outcome::{At, ChannelRange, Outcome, Rejection};
-use crate::request::{AppendRequest, Condition, Idempotency, RequestSize, creation_bytes, trim_bytes};
+use crate::request::{
+    AppendRequest, Condition, Idempotency, RequestSize, creation_bytes, redaction_bytes, trim_bytes,
+};
 use crate::state::{ChannelState, LogState, Remembered};
 use crate::{ChannelConfig, EventInput};
 
@@ -44,6 +47,8 @@ pub(crate) struct OpenBlock {
     pub channel: ChannelName,
     pub first_seq: Seq,
     pub events: u32,
+    /// Whether a salt stands in front of each event.
+    pub erasable: bool,
     pub bytes: Vec<u8>,
 }
 
@@ -82,6 +87,7 @@ impl OpenEntry {
                 channel: channel.name.clone(),
                 first_seq: channel.next,
                 events: 0,
+                erasable: channel.config.erasable,
                 bytes: self.spare.take(),
             });
             self.blocks.len() - 1
@@ -121,6 +127,32 @@ impl SpareBuffers {
     }
 }
 
+/// Salts for events of erasable channels, drawn many at a time.
+#[derive(Debug)]
+struct Salts {
+    random: Arc<dyn Random>,
+    drawn: Vec<u8>,
+    used: usize,
+}
+
+impl Salts {
+    const DRAWN: usize = 128 * SALT_BYTES;
+
+    fn new(random: Arc<dyn Random>) -> Self {
+        Self { random, drawn: Vec::new(), used: 0 }
+    }
+
+    fn next(&mut self) -> &[u8] {
+        if self.used == self.drawn.len() {
+            self.drawn.resize(Self::DRAWN, 0);
+            self.random.fill(&mut self.drawn);
+            self.used = 0;
+        }
+        self.used += SALT_BYTES;
+        &self.drawn[self.used - SALT_BYTES..self.used]
+    }
+}
+
 /// What staging an append decided, and up to where the decision relies on entries that are staged.
 #[derive(Debug)]
 pub(crate) struct Staged {
@@ -147,11 +179,23 @@ pub(crate) struct Stage {
     pub epoch: u64,
     pub shut: Option<Shut>,
     spare: Arc<SpareBuffers>,
+    salts: Salts,
 }
 
 impl Stage {
-    pub(crate) fn new(state: LogState) -> Self {
-        Self { state, full: Vec::new(), open: None, bytes: 0, epoch: 0, shut: None, spare: Arc::default() }
+    pub(crate) fn new(state: LogState, random: Arc<dyn Random>) -> Self {
+        let (spare, salts) = (Arc::default(), Salts::new(random));
+        Self { state, full: Vec::new(), open: None, bytes: 0, epoch: 0, shut: None, spare, salts }
+    }
+
+    /// Returns the bytes of the salts that a request's events get.
+    pub(crate) fn salt_bytes(&self, request: &AppendRequest<'_>) -> usize {
+        let erasable = request.parts.iter().filter(|part| self.is_erasable(part.channel));
+        erasable.map(|part| part.events.len().saturating_mul(SALT_BYTES)).fold(0, usize::saturating_add)
+    }
+
+    fn is_erasable(&self, channel: &ChannelName) -> bool {
+        self.state.slot(channel).is_some_and(|slot| self.state.channel(slot).config.erasable)
     }
 
     /// Tells whether nothing is staged.
@@ -265,6 +309,25 @@ impl Stage {
         Ok(())
     }
 
+    /// Stages that events are taken out of a channel.
+    pub(crate) fn redact(
+        &mut self,
+        record: RedactionRecord,
+        now: impl FnOnce() -> Result<Timestamp, Rejection>,
+    ) -> Staged {
+        let bytes = redaction_bytes(&record);
+        if let Err(reason) = self.ready(bytes, now) {
+            return self.rejected(reason);
+        }
+        self.bytes += bytes as u64;
+        let (entry, state) = self.entry();
+        entry.bytes += bytes;
+        state.apply_redaction(&record).expect("the record was made of this state");
+        entry.controls.push(Control::Redaction(record));
+        let at = At::many(entry.index, Vec::new());
+        Staged { relies_on: at.position(), outcome: Outcome::Appended { at } }
+    }
+
     fn rejected(&self, reason: Rejection) -> Staged {
         let position = self.position();
         Staged { outcome: Outcome::Rejected { reason, position }, relies_on: position }
@@ -281,7 +344,7 @@ impl Stage {
             Idempotency::None => Ok(None),
             Idempotency::Key(key) => match self.state.key(key) {
                 None => Ok(None),
-                Some(known) if known.digest == digest(request) => Ok(Some(known.at.clone())),
+                Some(known) if known.digest == self.digest(request) => Ok(Some(known.at.clone())),
                 Some(known) => {
                     let at = Box::new(known.at.clone());
                     Err(Rejection::KeyReused { key: key.to_owned(), at })
@@ -289,7 +352,7 @@ impl Stage {
             },
             Idempotency::Producer { id, number, .. } => match self.state.producer(id) {
                 Some(Remembered { number: last, digest: known, at })
-                    if number == *last && *known == digest(request) =>
+                    if number == *last && *known == self.digest(request) =>
                 {
                     Ok(Some(at.clone()))
                 }
@@ -328,6 +391,30 @@ impl Stage {
         Ok(())
     }
 
+    /// Returns what a request stands for: the given digest, or the hash of its channels and events. Of an erasable
+    /// channel the hash covers how many events there are, since one of their content would outlive it.
+    fn digest(&self, request: &AppendRequest<'_>) -> Hash {
+        if let Idempotency::Producer { digest: Some(digest), .. } = request.idempotency {
+            return digest;
+        }
+        let mut hasher = blake3::Hasher::new_derive_key("netdb redex 2026-11 append digest");
+        let mut bytes = Vec::new();
+        for part in request.parts {
+            hasher.update(&(part.channel.as_str().len() as u64).to_le_bytes());
+            hasher.update(part.channel.as_str().as_bytes());
+            if self.is_erasable(part.channel) {
+                hasher.update(&(part.events.len() as u64).to_le_bytes());
+                continue;
+            }
+            for event in part.events {
+                bytes.clear();
+                event::encode(&mut bytes, 0, event);
+                hasher.update(&bytes);
+            }
+        }
+        hasher.finalize().into()
+    }
+
     fn entry(&mut self) -> (&mut OpenEntry, &mut LogState) {
         let entry = self.open.as_mut().expect("`ready` opened an entry");
         (entry, &mut self.state)
@@ -335,7 +422,12 @@ impl Stage {
 
     fn stage(&mut self, request: &AppendRequest<'_>, size: RequestSize) -> At {
         self.bytes += size.bytes as u64;
-        let (entry, state) = self.entry();
+        let digest = match request.idempotency {
+            Idempotency::None => Hash::ZERO,
+            _ => self.digest(request),
+        };
+        let entry = self.open.as_mut().expect("`ready` opened an entry");
+        let state = &mut self.state;
         entry.bytes += size.bytes;
         let mut ranges = Ranges::default();
         for part in request.parts {
@@ -343,7 +435,7 @@ impl Stage {
                 .slot(part.channel)
                 .unwrap_or_else(|| create(state, entry, part.channel, &ChannelConfig::default()));
             for event in part.events {
-                stage_event(entry, state, slot, event, &mut ranges);
+                stage_event(entry, state, slot, event, &mut self.salts, &mut ranges);
             }
         }
         let at = ranges.at(entry);
@@ -354,7 +446,6 @@ impl Stage {
             Idempotency::Producer { id, number, .. } => Some(Repeat::Producer { id: id.into(), number }),
         };
         let repeatable = repeat.map(|repeat| {
-            let digest = digest(request);
             state.remember(&repeat, digest, at.clone());
             Repeatable { repeat, digest, ranges: ranges.into_blocks() }
         });
@@ -408,10 +499,14 @@ fn stage_event(
     state: &mut LogState,
     slot: usize,
     event: &EventInput<'_>,
+    salts: &mut Salts,
     ranges: &mut Ranges,
 ) {
     let block = entry.block(slot, state.channel(slot));
     let seq = state.take_seqs(slot, 1);
+    if entry.blocks[block].erasable {
+        entry.blocks[block].bytes.put(salts.next());
+    }
     event::encode(&mut entry.blocks[block].bytes, entry.events, event);
     entry.blocks[block].events += 1;
     entry.events += 1;
@@ -434,23 +529,4 @@ fn create(
         created_index: entry.index,
         config: config.clone(),
     })
-}
-
-/// Returns what a request stands for: the given digest, or the hash of its channels and events.
-fn digest(request: &AppendRequest<'_>) -> Hash {
-    if let Idempotency::Producer { digest: Some(digest), .. } = request.idempotency {
-        return digest;
-    }
-    let mut hasher = blake3::Hasher::new_derive_key("netdb redex 2026-11 append digest");
-    let mut bytes = Vec::new();
-    for part in request.parts {
-        hasher.update(&(part.channel.as_str().len() as u64).to_le_bytes());
-        hasher.update(part.channel.as_str().as_bytes());
-        for event in part.events {
-            bytes.clear();
-            event::encode(&mut bytes, 0, event);
-            hasher.update(&bytes);
-        }
-    }
-    hasher.finalize().into()
 }

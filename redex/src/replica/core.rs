@@ -6,11 +6,13 @@ use std::time::Duration;
 use base::{Hash, IncarnationId, Index, Position, Slot};
 
 use super::{COMMITTED_WITHIN, Completion, EntryContent, ReplicaEntry, ReplicaError, ReplicaState};
+use crate::Compression;
 use crate::appender::{Appender, Encoded, Stopped};
 use crate::chain::Chain;
 use crate::codec::compression::Compressor;
 use crate::codec::control::{self, Control};
 use crate::codec::entry::{self, EntryHead, EntryParts, HeadFields};
+use crate::codec::erasable;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::local::{self, LocalState, Vote};
 use crate::codec::{Malformed, Put};
@@ -221,7 +223,9 @@ impl Core {
         }
         let (place, index) = (self.end.place(frames.len()), entry.slot.index);
         let synced = self.end.synced;
-        let compressor = &mut self.compressor;
+        let erasable = head.blocks.iter().any(|item| item.erasable);
+        let mut as_it_is = Compressor::new(Compression::None);
+        let compressor = if erasable { &mut as_it_is } else { &mut self.compressor };
         frame::encode_with(frames, place, FrameKind::Entry, index, synced, compressor, body.len(), |out| {
             out.put(&body);
         });
@@ -401,7 +405,7 @@ fn check_sealed(
     let head: &EntryHead = &parts.head;
     let mut offset = parts.blocks_at;
     for item in &head.blocks {
-        if hasher.block(&body[offset..offset + item.bytes]) != item.hash {
+        if erasable::hash_of(hasher, item, &body[offset..offset + item.bytes])? != item.hash {
             return Err(Malformed::new("block hash"));
         }
         offset += item.bytes;

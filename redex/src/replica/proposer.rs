@@ -44,7 +44,7 @@ impl Proposer {
             doors: end.doors.clone(),
             segments: Arc::clone(&end.segments),
             identity,
-            stage: Stage::new(end.state.clone()),
+            stage: Stage::new(end.state.clone(), Arc::clone(&end.doors.random)),
             chain: end.chain.clone(),
             term,
             node,

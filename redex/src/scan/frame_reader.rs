@@ -48,6 +48,8 @@ pub(crate) struct FrameReader {
     next_index: u64,
     /// Whether the next frame is the first one behind a seek; such frames are worth keeping.
     sought: bool,
+    /// The place where a frame was last read anew that was damaged.
+    mended: Option<u64>,
 }
 
 impl FrameReader {
@@ -63,6 +65,7 @@ impl FrameReader {
             last_offset: 0,
             next_index: 0,
             sought: true,
+            mended: None,
         })
     }
 
@@ -98,6 +101,23 @@ impl FrameReader {
             self.read_bytes = READ_BYTES_NEXT;
             self.sought = false;
         }
+    }
+
+    /// Reads a damaged frame once more: a redaction that is due may have been halfway through it. Tells whether it
+    /// is whole now.
+    pub(super) fn mend(&mut self, segments: &Segments, segment: &Segment) -> Result<bool, ReadError> {
+        let offset = self.place.offset;
+        if self.mended.replace(offset) == Some(offset) {
+            return Ok(false);
+        }
+        let head = segments.load_part(segment, offset, HEADER_BYTES as u64)?;
+        let Ok(header) = decode_header(&head.bytes, self.place) else { return Ok(false) };
+        let frame = segments.load_part(segment, offset, header.frame_bytes() as u64)?;
+        let whole = frame.view().frame(offset).is_ok();
+        if whole {
+            (self.buffer, self.buffer_at) = (Bytes::from(frame.bytes), offset);
+        }
+        Ok(whole)
     }
 
     /// Goes to the next valid frame behind a damaged one; tells whether there is one.

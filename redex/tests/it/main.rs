@@ -12,6 +12,7 @@ mod holes;
 mod ledger;
 mod model;
 mod reads;
+mod redaction;
 mod replica;
 mod retention;
 mod roll;

@@ -1,0 +1,187 @@
+//! The events of an erasable block: each is committed to by itself, so that it can be redacted.
+//!
+//! ```text
+//! for each event:
+//!   [32] salt; of a redacted event, its commitment
+//!   the event's record, as in `event.rs`; of a redacted event:
+//!     0  u32  bytes of the record, as they were
+//!     4  u32  ordinal in the entry
+//!     8  u8   128
+//!     9  FF to the end of the record
+//! ```
+//!
+//! The commitment is the hash of salt and record. The hash of the block is over the list of its events, each (u32 bytes
+//! of the record, u32 ordinal, [32] commitment): it is the same before and after a redaction.
+
+use base::Hash;
+
+use super::block::BlockItem;
+use super::event::EventRecord;
+use super::{Cursor, Malformed, Put, event};
+use crate::hashing::LogHasher;
+
+/// Bytes in front of each record.
+pub(crate) const SALT_BYTES: usize = 32;
+/// Bytes that an event takes in the list that the block hash covers.
+const LISTED_BYTES: usize = 4 + 4 + Hash::BYTES;
+const FLAG_REDACTED: u8 = 128;
+const FLAGS_AT: usize = 8;
+const FILLING: u8 = 0xFF;
+
+/// An event of a block, erasable or not; without a record when it was redacted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockEvent<'a> {
+    pub ordinal: u32,
+    pub record: Option<EventRecord<'a>>,
+}
+
+/// Takes one event off a block.
+pub(crate) fn decode_event<'a>(block: &mut Cursor<'a>, erasable: bool) -> Result<BlockEvent<'a>, Malformed> {
+    if erasable {
+        let salted = Salted::decode(block)?;
+        let record = if salted.redacted { None } else { Some(salted.record()?) };
+        return Ok(BlockEvent { ordinal: salted.ordinal, record });
+    }
+    let record = event::decode(block)?;
+    Ok(BlockEvent { ordinal: record.ordinal, record: Some(record) })
+}
+
+/// An event of an erasable block, as far as its commitment needs it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Salted<'a> {
+    /// Salt, or commitment, and record.
+    pub bytes: &'a [u8],
+    pub ordinal: u32,
+    pub redacted: bool,
+}
+
+impl<'a> Salted<'a> {
+    pub(crate) fn decode(block: &mut Cursor<'a>) -> Result<Self, Malformed> {
+        let length = block.clone();
+        let mut ahead = length.clone();
+        ahead.take(SALT_BYTES, "salt")?;
+        let record_bytes = ahead.length("event length")?;
+        let ordinal = ahead.u32("event ordinal")?;
+        let redacted = ahead.u8("event flags")? == FLAG_REDACTED;
+        if record_bytes < event::EVENT_BYTES_MIN {
+            return Err(Malformed::new("event length"));
+        }
+        let total = record_bytes.checked_add(SALT_BYTES).ok_or(Malformed::new("event length"))?;
+        let bytes = block.take(total, "event length")?;
+        let filling = &bytes[SALT_BYTES + FLAGS_AT + 1..];
+        if redacted && filling.iter().any(|byte| *byte != FILLING) {
+            return Err(Malformed::new("filling of a redacted event"));
+        }
+        Ok(Self { bytes, ordinal, redacted })
+    }
+
+    fn record(&self) -> Result<EventRecord<'a>, Malformed> {
+        let mut cursor = Cursor::new(&self.bytes[SALT_BYTES..]);
+        event::decode(&mut cursor)
+    }
+
+    pub(crate) fn commitment(&self, hasher: &LogHasher) -> Hash {
+        match self.bytes.first_chunk::<SALT_BYTES>().filter(|_| self.redacted) {
+            Some(commitment) => Hash::from_bytes(*commitment),
+            None => hasher.event(self.bytes),
+        }
+    }
+
+    /// Returns what stands in the place of the event once it is redacted.
+    pub(crate) fn redact(&self, hasher: &LogHasher) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.bytes.len());
+        out.put(self.commitment(hasher).as_bytes());
+        out.put(&self.bytes[SALT_BYTES..SALT_BYTES + FLAGS_AT]);
+        out.put_u8(FLAG_REDACTED);
+        out.resize(self.bytes.len(), FILLING);
+        out
+    }
+}
+
+/// Returns the hash of an entry's block, erasable or not.
+pub(crate) fn hash_of(hasher: &LogHasher, item: &BlockItem, block: &[u8]) -> Result<Hash, Malformed> {
+    if item.erasable { block_hash(hasher, block, item.events) } else { Ok(hasher.block(block)) }
+}
+
+/// Hashes a block of so many events.
+pub(crate) fn block_hash(hasher: &LogHasher, block: &[u8], events: u32) -> Result<Hash, Malformed> {
+    let mut list = Vec::with_capacity((block.len() / SALT_BYTES * LISTED_BYTES).min(1 << 20));
+    let mut cursor = Cursor::new(block);
+    for _ in 0..events {
+        let salted = Salted::decode(&mut cursor)?;
+        list.put_length(salted.bytes.len() - SALT_BYTES);
+        list.put_u32(salted.ordinal);
+        list.put(salted.commitment(hasher).as_bytes());
+    }
+    cursor.finish("block length")?;
+    Ok(hasher.erasable_block(&list))
+}
+
+#[cfg(test)]
+mod tests {
+    use base::LogId;
+
+    use super::*;
+    use crate::EventInput;
+
+    fn block() -> Vec<u8> {
+        let mut block = Vec::new();
+        for ordinal in 0..3 {
+            block.put(&[u8::try_from(ordinal).unwrap() + 1; SALT_BYTES]);
+            event::encode(&mut block, ordinal, &EventInput::new("k", b"secret").with_key("name"));
+        }
+        block
+    }
+
+    fn redact(block: &[u8], nth: usize, hasher: &LogHasher) -> Vec<u8> {
+        let mut cursor = Cursor::new(block);
+        let mut out = Vec::new();
+        for place in 0..3 {
+            let salted = Salted::decode(&mut cursor).unwrap();
+            out.put(&if place == nth { salted.redact(hasher) } else { salted.bytes.to_vec() });
+        }
+        out
+    }
+
+    #[test]
+    fn a_redacted_block_has_its_length_and_its_hash_and_nothing_of_the_event() {
+        let hasher = LogHasher::new(LogId::from_bytes([1; 16]));
+        let whole = block();
+        let hash = block_hash(&hasher, &whole, 3).unwrap();
+        let mut redacted = whole.clone();
+        for nth in [1, 0, 1, 2] {
+            redacted = redact(&redacted, nth, &hasher);
+            assert_eq!(redacted.len(), whole.len());
+            assert_eq!(block_hash(&hasher, &redacted, 3).unwrap(), hash, "{nth}");
+            let mut cursor = Cursor::new(&redacted);
+            let events: Vec<_> = (0..3).map(|_| decode_event(&mut cursor, true).unwrap()).collect();
+            assert_eq!((events[nth].ordinal as usize, events[nth].record.is_none()), (nth, true));
+        }
+        assert!(!redacted.windows(6).any(|bytes| bytes == b"secret" || bytes == [2; 6]));
+    }
+
+    #[test]
+    fn another_salt_record_ordinal_length_or_commitment_gives_another_hash() {
+        let hasher = LogHasher::new(LogId::from_bytes([1; 16]));
+        let whole = redact(&block(), 1, &hasher);
+        let hash = block_hash(&hasher, &whole, 3).unwrap();
+        for byte in 0..whole.len() {
+            for bit in [1, 128] {
+                let mut altered = whole.clone();
+                altered[byte] ^= bit;
+                assert_ne!(block_hash(&hasher, &altered, 3), Ok(hash), "byte {byte}");
+            }
+        }
+        let other = LogHasher::new(LogId::from_bytes([2; 16]));
+        assert_ne!(block_hash(&other, &whole, 3), Ok(hash));
+    }
+
+    #[test]
+    fn truncated_blocks_are_refused() {
+        let hasher = LogHasher::new(LogId::from_bytes([1; 16]));
+        let whole = redact(&block(), 1, &hasher);
+        for length in 0..whole.len() {
+            assert!(block_hash(&hasher, &whole[..length], 3).is_err(), "{length}");
+        }
+    }
+}
