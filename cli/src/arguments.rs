@@ -9,7 +9,8 @@ mod state;
 mod transfer;
 
 pub(crate) use log::{
-    AppendArguments, FsckArguments, LogCommand, ReadArguments, TailArguments, VerifyArguments,
+    AppendArguments, FsckArguments, LogCommand, ReadArguments, RedactArguments, TailArguments,
+    VerifyArguments,
 };
 pub(crate) use state::{
     MemoryCommands, MemoryFindArguments, TaskCommands, TaskListArguments, WatchCommand, WriteArguments,

@@ -33,6 +33,11 @@ pub(crate) const HEADERS: &str = "netdbheaders";
 /// The header, never an attribute, that names the headers whose values are JSON text: a compact JSON array.
 pub(crate) const VERBATIM: &str = "netdbjson";
 
+/// Marks an event that was redacted; `import` takes it for a header like any other.
+pub(crate) const REDACTED: &str = "netdbredacted";
+/// The kind that a redacted event is exported with.
+pub(crate) const REDACTED_KIND: &str = "redacted";
+
 /// Tells whether a header of this name would be taken for something else.
 pub(crate) fn is_reserved(name: &str) -> bool {
     matches!(name, KIND | KEY | TIME | PAYLOAD | PAYLOAD_BASE64 | CHANNEL | HEADERS | VERBATIM)

@@ -14,6 +14,8 @@ pub(crate) struct EventView<'a> {
     pub(crate) key: Option<&'a str>,
     pub(crate) headers: Vec<(&'a str, &'a [u8])>,
     pub(crate) payload: &'a [u8],
+    /// Whether it was taken out of the log, so that only its place is known.
+    pub(crate) redacted: bool,
 }
 
 impl<'a> From<EventRef<'a>> for EventView<'a> {
@@ -28,6 +30,7 @@ impl<'a> From<EventRef<'a>> for EventView<'a> {
             key: event.key,
             headers: event.headers.iter().collect(),
             payload: event.payload,
+            redacted: event.redacted,
         }
     }
 }
@@ -44,6 +47,7 @@ impl<'a> From<&'a Event> for EventView<'a> {
             key: event.key.as_deref(),
             headers: event.headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect(),
             payload: &event.payload,
+            redacted: event.redacted,
         }
     }
 }

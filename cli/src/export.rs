@@ -17,6 +17,15 @@ use crate::json;
 /// Appends one event as a line.
 pub(crate) fn push_line(out: &mut Vec<u8>, event: &EventView<'_>) {
     out.push(b'{');
+    if event.redacted {
+        push_text(out, attributes::KIND, attributes::REDACTED_KIND);
+        out.push(b',');
+        push_verbatim(out, attributes::REDACTED, "true");
+        out.push(b',');
+        push_text(out, attributes::CHANNEL, event.channel.as_str());
+        out.extend_from_slice(b"}\n");
+        return;
+    }
     push_text(out, attributes::KIND, event.kind);
     if let Some(key) = event.key {
         out.push(b',');

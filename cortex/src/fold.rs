@@ -25,7 +25,8 @@ pub trait Fold: Send + Sync + 'static {
     /// Returns the channels that are folded, in no particular order.
     fn channels(&self) -> Vec<ChannelName>;
 
-    /// Applies one event.
+    /// Applies one event. One that was redacted does not come here: a state that is folded anew is without it, and one
+    /// that has it already keeps what it took from it. Whoever folds a channel that is erasable folds it anew then.
     ///
     /// # Errors
     ///

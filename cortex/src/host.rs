@@ -153,6 +153,10 @@ impl<F: Fold> Hosted<F> {
         let watched = core.changes.watchers > 0;
         let state = &mut core.state;
         let applied = catch_unwind(AssertUnwindSafe(|| {
+            // What was taken out of the log is in no state that is folded from now on.
+            if event.is_redacted() {
+                return Ok(Applied::Ignored);
+            }
             self.fold.apply(state, event, &mut Changes::into(watched.then_some(changes)))
         }));
         self.metrics.events.add(1);

@@ -1,5 +1,7 @@
 //! The arguments of `log`.
 
+use std::ops::Range;
+
 use clap::{Args, Subcommand};
 use netdb::base::{ChannelName, Timestamp};
 use netdb::redex::{Ack, Expect};
@@ -19,6 +21,9 @@ pub(crate) enum LogCommand {
     /// Reads events of a channel and then those that come, until interrupted.
     #[command(after_help = "Example:\n  net-db log tail orders --last 10")]
     Tail(TailArguments),
+    /// Takes events out of a channel that was created erasable: their content goes, their places stay.
+    #[command(after_help = "Example:\n  net-db log redact people 17..19 --reason 'request of 3 March'")]
+    Redact(RedactArguments),
     /// Lists the channels.
     #[command(after_help = "Example:\n  net-db log channels --format json")]
     Channels,
@@ -62,6 +67,9 @@ pub(crate) struct AppendArguments {
     /// Makes repeating the command harmless.
     #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) idempotency_key: Option<String>,
+    /// Creates the channel so that its events can be redacted, if it does not exist.
+    #[arg(long)]
+    pub(crate) erasable: bool,
     /// How safe the event must be before the command ends.
     #[arg(long, value_name = "staged|written|durable", default_value = "durable")]
     pub(crate) ack: Ack,
@@ -116,6 +124,19 @@ pub(crate) struct TailArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct RedactArguments {
+    /// The channel.
+    #[arg(value_parser = own_channel)]
+    pub(crate) channel: ChannelName,
+    /// The sequence numbers: the first, and the one behind the last.
+    #[arg(value_name = "FROM..TO", value_parser = seqs)]
+    pub(crate) seqs: Range<u64>,
+    /// Why; goes on record, and cannot be redacted.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
     /// Only this channel [default: the whole log].
     pub(crate) channel: Option<ChannelName>,
@@ -129,6 +150,12 @@ pub(crate) struct FsckArguments {
     /// Do what opening for writing does: remove a torn end, set damage aside, write damaged copies anew.
     #[arg(long)]
     pub(crate) repair: bool,
+}
+
+fn seqs(text: &str) -> Result<Range<u64>, &'static str> {
+    let ends = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    ends.filter(|range: &Range<u64>| !range.is_empty())
+        .ok_or("write FROM..TO, such as 3..5 for events 3 and 4")
 }
 
 fn header(text: &str) -> Result<(String, String), &'static str> {

@@ -6,6 +6,7 @@ mod events;
 mod fsck;
 mod info;
 mod read;
+mod redact;
 mod space;
 mod tail;
 mod verify;
@@ -19,6 +20,7 @@ pub(super) fn run(context: &Context, command: LogCommand) -> Result<(), Failure>
         LogCommand::Append(arguments) => append::run(context, &arguments),
         LogCommand::Read(arguments) => read::run(context, arguments),
         LogCommand::Tail(arguments) => tail::run(context, &arguments),
+        LogCommand::Redact(arguments) => redact::run(context, arguments),
         LogCommand::Channels => channels::run(context),
         LogCommand::Info => info::run(context),
         LogCommand::Verify(arguments) => verify::run(context, arguments),

@@ -20,6 +20,7 @@ fn event<'a>(channel: &'a ChannelName, headers: &[(&'a str, &'a [u8])], payload:
         key: None,
         headers: headers.to_vec(),
         payload,
+        redacted: false,
     }
 }
 

@@ -262,3 +262,45 @@ fn newest_segment(place: &Place) -> std::path::PathBuf {
     files.sort();
     files.pop().unwrap()
 }
+
+#[test]
+fn events_of_an_erasable_channel_are_redacted_and_shown_so() {
+    let place = Place::new();
+    place.ok(&["log", "append", "people", "\"Ada\"", "--kind", "joined", "--key", "ada", "--erasable"]);
+    place.ok(&["log", "append", "people", "\"Bob\"", "--kind", "joined", "--erasable"]);
+    place.ok(&["log", "append", "plain", "1"]);
+    let redacted = values(&place.ok(&["log", "redact", "people", "0..1", "--reason", "asked for"]));
+    assert_eq!((&redacted[0]["redacted"], &redacted[0]["channel"]), (&1.into(), &"people".into()));
+    let again = values(&place.ok(&["log", "redact", "people", "0..1"]));
+    assert_eq!((&again[0]["redacted"], &again[0]["position"]), (&0.into(), &serde_json::Value::Null));
+    let events = place.events("people");
+    let nothing = serde_json::Value::Null;
+    assert_eq!(
+        (&events[0]["kind"], &events[0]["key"], &events[0]["payload"]),
+        (&nothing, &nothing, &nothing)
+    );
+    assert_eq!((&events[1]["seq"], &events[1]["payload"]), (&1.into(), &"Bob".into()));
+    assert_eq!(values(&place.ok(&["log", "verify"]))[0]["redacted"], 1);
+
+    let sql = "select seq, kind, payload, payload_bytes from people where kind is null";
+    let rows = values(&place.ok(&["sql", "-c", sql]));
+    assert_eq!((rows.len(), &rows[0]["seq"], &rows[0]["payload"]), (1, &0.into(), &nothing));
+    let counted =
+        values(&place.ok(&["sql", "-c", "select count(*) as all, count(kind) as kinds from people"]));
+    assert_eq!((&counted[0]["all"], &counted[0]["kinds"]), (&2.into(), &1.into()));
+    let joined = values(&place.ok(&["sql", "-c", "select seq from people where kind = 'joined'"]));
+    assert_eq!(joined.len(), 1);
+
+    let exported = place.ok(&["export", "--channel", "people"]);
+    let first = exported.lines().next().unwrap();
+    assert_eq!(first, r#"{"type":"redacted","netdbredacted":true,"netdbchannel":"people"}"#);
+    let other = Place::new();
+    let file = other.write("people.ndjson", &exported);
+    other.ok(&["import", &file]);
+    assert_eq!(other.ok(&["export", "--channel", "people"]), exported);
+
+    place.run(&["log", "redact", "plain", "0..1"]).failed(1, "not erasable");
+    place.run(&["log", "redact", "people", "2..3"]).failed(3, "event 2 is not in channel");
+    place.run(&["log", "redact", "people", "3..3"]).failed(2, "FROM..TO");
+    place.run(&["log", "append", "plain", "1", "--erasable"]).failed(4, "plain");
+}

@@ -32,12 +32,15 @@ pub(super) fn columns(format: Format) -> &'static [&'static str] {
 
 /// The values for [`columns`].
 pub(super) fn cells<'a>(event: &EventView<'a>, format: Format) -> Vec<Cell<'a>> {
-    let (payload, base64) = payload(event.payload);
+    let (payload, base64) = match event.redacted {
+        true => (Cell::Null, Cell::Absent),
+        false => payload(event.payload),
+    };
     let recorded_at = if format == Format::Table { seconds(event.recorded_at) } else { event.recorded_at };
     let common = [
         Cell::display(recorded_at),
         Cell::time(event.time),
-        Cell::Text(event.kind.into()),
+        if event.redacted { Cell::Null } else { Cell::Text(event.kind.into()) },
         Cell::optional(event.key),
     ];
     let headers = headers(&event.headers);

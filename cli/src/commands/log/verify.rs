@@ -41,6 +41,7 @@ fn summary(report: &VerifyReport) -> Vec<Field> {
         ("root", Cell::display(report.root)),
         ("entries", Cell::Number(report.entries)),
         ("events", Cell::Number(report.events)),
+        ("redacted", Cell::Number(report.redacted)),
         ("bytes", Cell::Number(report.bytes)),
         ("segments", Cell::Number(report.segments)),
         ("signatures", Cell::Number(report.signatures)),

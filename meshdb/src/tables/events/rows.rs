@@ -117,6 +117,7 @@ impl Builder {
             },
             Self::Time(times) => times.append_option(event.time.map(base::Timestamp::as_nanos)),
             Self::RecordedAt(times) => times.append_value(event.recorded_at.as_nanos()),
+            Self::Kind(texts) if event.redacted => texts.append_null()?,
             Self::Kind(texts) => texts.append(event.kind)?,
             Self::Key(texts) => {
                 texts.append_option(event.key);
@@ -124,11 +125,12 @@ impl Builder {
             }
             Self::Headers(map) => return append_headers(map, event),
             Self::Payload(texts) => {
-                texts.append_option(std::str::from_utf8(event.payload).ok());
+                let text = std::str::from_utf8(event.payload).ok();
+                texts.append_option(text.filter(|_| !event.redacted));
                 return Ok(event.payload.len());
             }
             Self::PayloadBytes(bytes) => {
-                bytes.append_value(event.payload);
+                bytes.append_option(Some(event.payload).filter(|_| !event.redacted));
                 return Ok(event.payload.len());
             }
         }
@@ -165,6 +167,12 @@ impl Repeated {
             self.last.push_str(text);
         }
         self.run += 1;
+        Ok(())
+    }
+
+    fn append_null(&mut self) -> Result<(), ArrowError> {
+        self.end_run()?;
+        self.texts.append_null();
         Ok(())
     }
 

@@ -84,16 +84,16 @@ impl Column {
     fn field(self) -> Field {
         let name = self.name();
         match self {
-            Self::Log | Self::Channel | Self::Origin | Self::Incarnation | Self::Kind => {
+            Self::Log | Self::Channel | Self::Origin | Self::Incarnation => {
                 required(name, DataType::Utf8View)
             }
-            Self::Key | Self::Payload => optional(name, DataType::Utf8View),
+            Self::Kind | Self::Key | Self::Payload => optional(name, DataType::Utf8View),
             Self::Seq | Self::Position => required(name, DataType::UInt64),
             Self::Ordinal => required(name, DataType::UInt32),
             Self::Time => optional(name, timestamp()),
             Self::RecordedAt => required(name, timestamp()),
             Self::Headers => required(name, headers_type()),
-            Self::PayloadBytes => required(name, DataType::BinaryView),
+            Self::PayloadBytes => optional(name, DataType::BinaryView),
         }
     }
 }

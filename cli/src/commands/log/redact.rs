@@ -1,0 +1,17 @@
+//! `net-db log redact`
+
+use crate::arguments::RedactArguments;
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output::Cell;
+
+pub(super) fn run(context: &Context, arguments: RedactArguments) -> Result<(), Failure> {
+    let store = context.open_writer()?;
+    let done = store.main().redact(&arguments.channel, arguments.seqs, &arguments.reason)?;
+    store.close()?;
+    Ok(context.record(&[
+        ("channel", Cell::display(&arguments.channel)),
+        ("redacted", Cell::Number(done.events)),
+        ("position", done.index.map_or(Cell::Null, |index| Cell::Number(index.0))),
+    ])?)
+}
