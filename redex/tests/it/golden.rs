@@ -5,9 +5,10 @@
 #![allow(clippy::disallowed_methods, reason = "golden files are part of the tree, not of a log")]
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use base::{Disk, SimulatedDisk};
-use redex::{Ack, AppendRequest, ChannelEvents, EventInput, Idempotency, Selection};
+use base::{CrashImage, Disk, SimulatedDisk};
+use redex::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, Idempotency, Selection};
 
 use crate::support::{DIR, World, append, channel, options};
 
@@ -16,6 +17,13 @@ const FILES: [&str; 4] = [
     "logs/main/superblock",
     "logs/main/0000000000-00000000000000000000.seg",
     "logs/main/0000000000-00000000000000000000.idx",
+];
+
+const ERASABLE_FILES: [&str; 4] = [
+    "identity",
+    "logs/main/superblock",
+    "logs/main/0000000000-00000000000000000000.seg",
+    "logs/main/redaction.due",
 ];
 
 fn golden(name: &str) -> PathBuf {
@@ -61,12 +69,44 @@ fn written() -> World {
     world
 }
 
+/// Writes a log with an erasable channel, and stops where a redaction of it is due and not carried out yet.
+fn redacted() -> World {
+    let world = World::new();
+    let store = world.open();
+    let people = channel("people");
+    let created = store.main().create_channel(&people, &ChannelConfig::of_erasable()).unwrap();
+    created.wait(Ack::Durable).into_result().unwrap();
+    for name in ["Ada", "Bob", "Eve"] {
+        let event = EventInput::new("person.joined", name.as_bytes()).with_key(name);
+        store.main().append(&people, &[event]).unwrap().wait(Ack::Durable).into_result().unwrap();
+    }
+    store.main().redact(&people, 0..1, "asked for").unwrap();
+    let due = Arc::new(Mutex::new(None));
+    let left = Arc::clone(&due);
+    world.disk.on_operation(Some(Box::new(move |operation, snapshot| {
+        let names = snapshot.image(&CrashImage::All).files();
+        if names.iter().any(|(path, _)| path.ends_with("redaction.due")) {
+            left.lock().unwrap().get_or_insert_with(|| (operation.clone(), snapshot));
+        }
+    })));
+    store.main().redact(&people, 2..3, "").unwrap();
+    world.disk.on_operation(None);
+    let (_, snapshot) = due.lock().unwrap().take().unwrap();
+    World::on(snapshot.image(&CrashImage::All), 3)
+}
+
 #[test]
 fn the_bytes_of_format_0_do_not_change_by_accident() {
-    let world = written();
-    for name in FILES {
-        let bytes = world.disk.read(Path::new(DIR).join(name)).unwrap();
-        let path = golden(name);
+    check(&written(), "", &FILES);
+    check(&redacted(), "erasable_", &ERASABLE_FILES);
+}
+
+fn check(world: &World, prefix: &str, names: &[&str]) {
+    for name in names {
+        let mut bytes = world.disk.read(Path::new(DIR).join(name)).unwrap();
+        // What was filled ahead of the tail.
+        bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+        let path = golden(&format!("{prefix}{name}"));
         if std::env::var_os("NETDB_GOLDEN").is_some_and(|value| value == "write") {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, &bytes).unwrap();
@@ -95,4 +135,22 @@ fn files_of_format_0_are_read() {
     let placed = view.read(&Selection::channel(&channel("orders"))).unwrap().nth(1).unwrap().unwrap();
     assert_eq!((placed.key.as_deref(), &*placed.headers[1].1), (Some("k"), &[0, 255][..]));
     assert_eq!(store.main().producer("import").map(|producer| producer.number), Some(7));
+}
+
+#[test]
+fn a_redaction_of_format_0_that_is_due_is_finished() {
+    let disk = SimulatedDisk::new();
+    disk.create_directories(&Path::new(DIR).join("logs/main")).unwrap();
+    for name in ERASABLE_FILES {
+        let bytes = std::fs::read(golden(&format!("erasable_{name}"))).unwrap();
+        disk.write(Path::new(DIR).join(name), &bytes);
+    }
+    let world = World::on(disk, 2);
+    let report = world.verify();
+    assert_eq!((report.faults, report.events, report.redacted), (vec![], 3, 2));
+    let store = world.open();
+    assert_eq!(store.recovery().finished_redactions, 1);
+    let read = store.main().reader().view().read(&Selection::default()).unwrap();
+    let keys: Vec<_> = read.map(|event| event.unwrap().key).collect();
+    assert_eq!(keys, [None, Some("Bob".to_owned()), None]);
 }
