@@ -73,6 +73,8 @@ decoders! {
     frame: Frame,
     event: Event,
     append: Append,
+    erasable_block: ErasableBlock,
+    redo: Redo,
     block: Block,
     control: Control,
     entry: Entry,

@@ -229,6 +229,45 @@ fn alter(entry: &mut Entry) {
     *last = b'?';
 }
 
+/// Makes a log with an erasable channel of three events, the second of which is redacted.
+fn erasable() -> Forger {
+    let disk = SimulatedDisk::new();
+    let options = LogOptions { flusher: FlusherMode::Manual, ..LogOptions::default() };
+    let store = Store::open(Path::new(DIR), &doors(&disk, 1), &options).unwrap();
+    let name = ChannelName::new("people").unwrap();
+    let created = store.main().create_channel(&name, &crate::ChannelConfig::of_erasable()).unwrap();
+    created.wait(Ack::Durable).into_result().unwrap();
+    let events = ["Ada", "Bob", "Eve"].map(|text| EventInput::new("k", text.as_bytes()));
+    store.main().append(&name, &events).unwrap().wait(Ack::Durable).into_result().unwrap();
+    store.main().redact(&name, 1..2, "").unwrap();
+    store.close().unwrap();
+    drop(store);
+    Forger::open(&disk)
+}
+
+#[test]
+fn a_salt_an_event_or_a_commitment_altered_under_the_hash_of_its_block_is_found() {
+    let mut whole = erasable();
+    whole.entries().into_iter().for_each(|entry| entry.rehash = false);
+    assert_eq!(whole.verify(true).faults, []);
+    let place = whole.entries().iter().position(|entry| !entry.blocks.is_empty()).unwrap();
+    for byte in 0..whole.entries()[place].blocks[0].len() {
+        let mut forger =
+            Forger { items: whole.items.clone(), header: whole.header.clone(), key: None, ..erasable() };
+        forger.entries()[place].blocks[0][byte] ^= 16;
+        let faults = forger.verify(true).faults;
+        assert!(faults.iter().any(|fault| fault.expected.contains("with hash")), "byte {byte}: {faults:?}");
+    }
+}
+
+#[test]
+fn an_erasable_block_that_is_passed_off_as_another_is_found() {
+    let mut forger = erasable();
+    let entry = forger.entries().into_iter().find(|entry| !entry.blocks.is_empty()).unwrap();
+    entry.head.blocks[0].erasable = false;
+    forger.is_found();
+}
+
 #[test]
 fn a_log_that_is_put_together_unaltered_is_without_fault() {
     let mut forger = Forger::new();

@@ -213,6 +213,17 @@ fn identities() -> Vec<Workload> {
                 append(A, 1, Text(20), Durable),
             ],
         ),
+        Workload::new(
+            "erasable",
+            [
+                Step::Create { channel: A, config: ChannelConfig::of_erasable(), ack: Written },
+                over(&[part(A, 3, Text(300)), part(B, 1, Text(20)), part(A, 1, Text(3))], Written),
+                append(A, 2, Text(700), Durable),
+                Step::Drop,
+                append(A, 2, Text(20), Written),
+                append(B, 1, Text(20), Staged),
+            ],
+        ),
         Workload::new("many-channels", {
             const NAMES: [&str; 12] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"];
             let all: Vec<_> = NAMES.iter().map(|name| part(name, 1, Text(15))).collect();
