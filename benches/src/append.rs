@@ -3,7 +3,7 @@
 //! In all of them every event is hashed, linked and covered by a signature.
 
 use base::{ChannelName, Doors};
-use redex::{Ack, EventInput, Log, LogOptions, Store};
+use redex::{Ack, ChannelConfig, EventInput, Log, LogOptions, Store};
 
 use crate::Result;
 use crate::harness::{Sample, Until, contend, repeat};
@@ -24,7 +24,21 @@ pub const MEMORY_EVENTS_MAX: u64 = 8_000_000;
 ///
 /// What the log said.
 pub fn memory(setting: &Setting, batch: usize) -> Result<Sample> {
+    memory_to(setting, batch, &ChannelConfig::default())
+}
+
+/// The same to a channel whose events can be redacted: each is salted and hashed by itself.
+///
+/// # Errors
+///
+/// What the log said.
+pub fn memory_erasable(setting: &Setting, batch: usize) -> Result<Sample> {
+    memory_to(setting, batch, &ChannelConfig::of_erasable())
+}
+
+fn memory_to(setting: &Setting, batch: usize, config: &ChannelConfig) -> Result<Sample> {
     let store = Store::open("bench".as_ref(), &Doors::memory(), &LogOptions::default())?;
+    store.main().create_channel(&channel()?, config)?.wait(Ack::Durable).into_result()?;
     let until = Until { duration: setting.duration, events: MEMORY_EVENTS_MAX };
     staged_load(&store, until, batch)
 }

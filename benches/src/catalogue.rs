@@ -31,9 +31,12 @@ const fn micros(name: &'static str, what: &'static str, run: fn(&Setting) -> Res
 }
 
 /// Every benchmark, in the order in which they run.
-pub const ALL: [Benchmark; 33] = [
+pub const ALL: [Benchmark; 34] = [
     events("append-memory", "1 thread, in memory, written each 1,024 events", |s| append::memory(s, 1)),
     events("append-memory-batch64", "the same, 64 events a call", |s| append::memory(s, 64)),
+    events("append-memory-erasable", "as append-memory, of events that can be redacted", |s| {
+        append::memory_erasable(s, 1)
+    }),
     events("append-memory-each", "1 thread, in memory, each waited for", append::memory_each),
     events("append-staged", "1 thread, on disk, written each 1,024 events", |s| append::staged(s, 1)),
     events("append-staged-batch64", "the same, 64 events a call", |s| append::staged(s, 64)),
