@@ -1,7 +1,7 @@
 //! Opening a log of any size: behind a clean close, behind a crash, and behind a kill.
 //!
-//! The newest segment is nearly full of entries that hold one event each: opening reads that segment entry by entry, so
-//! that this is the most that it has to do, whatever the size of the log.
+//! Opening reads the newest segment entry by entry, so that segment is nearly full in all of them: once of large
+//! entries, as an import leaves them, once of entries that hold one event each, which is the most that there is to do.
 
 use std::io::{BufRead, BufReader};
 use std::mem::ManuallyDrop;
@@ -37,8 +37,9 @@ const CRASHED_MILLISECONDS_MAX: f64 = 300.0;
 
 /// Payload of the events that make the log large.
 const FILLING_BYTES: usize = 64 << 10;
-/// Single events by which the length of an entry is found out.
-const SAMPLE_EVENTS: u64 = 2_000;
+/// Appends that fill a small part of a segment, so that it is found out how many fill it.
+const BULK_SAMPLE: u64 = 20;
+const SINGLE_SAMPLE: u64 = 4_000;
 /// Bytes that the newest segment lacks of being sealed.
 const MARGIN_BYTES: u64 = 256 << 10;
 /// Lines after which the endless process is killed.
@@ -131,50 +132,42 @@ pub fn run(options: &OpenBigOptions) -> Result<()> {
     let dir = scratch.path();
     let begun = Instant::now();
     let mut events = fill(dir, options.gigabytes * 1_000_000_000)?;
-    let written = begun.elapsed().as_secs_f64();
+    println!("{} bytes, written in {:.0} s", bytes_of(dir)?, begun.elapsed().as_secs_f64());
 
-    let before = std::fs::metadata(newest_segment(dir)?)?.len();
-    events += append_singly(dir, SAMPLE_EVENTS)?;
-    let sampled = std::fs::metadata(newest_segment(dir)?)?.len();
-    let room = LogOptions::default().segment_bytes - MARGIN_BYTES - sampled;
-    let singles = room * SAMPLE_EVENTS / (sampled - before);
+    let (sampled, room) = sample(dir, Shape::Bulk)?;
+    events += sampled + Shape::Bulk.append_and_close(dir, room)?;
+    let clean = Openings::measure("clean", dir, options, false, events)?;
+    let clean_cold = Openings::measure("clean_cold", dir, options, true, events)?;
+
+    events += begin_segment(dir)?;
+    let (sampled, room) = sample(dir, Shape::Single)?;
     let segments = segments(dir)?.len();
-    let bytes: u64 =
-        self::segments(dir)?.iter().map(|path| Ok(std::fs::metadata(path)?.len())).sum::<Result<_>>()?;
-    println!("{bytes} bytes in {segments} segments, written in {written:.0} s");
-
-    let status = reopened::command(&CRASH, dir)?.env(COUNT, singles.to_string()).status()?;
+    let status = reopened::command(&CRASH, dir)?.env(COUNT, room.to_string()).status()?;
     if status.code().is_some() {
         return Err(Failure::from(format!("the process that is to crash ended with {status}")));
     }
-    events += singles;
+    events += sampled + room;
     if self::segments(dir)?.len() != segments {
         return Err("the newest segment was sealed, so that the next is nearly empty".into());
     }
-    let crashed = Openings::measure("crashed", dir, options, false, events)?;
-    let crashed_cold = Openings::measure("crashed_cold", dir, options, true, events)?;
-
-    let store = Store::open(dir, &Doors::system(), &LogOptions::default())?;
-    let rewritten = store.recovery().rewritten_entries;
-    store.close()?;
-    drop(store);
-    let newest = std::fs::metadata(newest_segment(dir)?)?.len();
-    println!(
-        "{newest} bytes in the newest segment, of which {rewritten} entries were not known to be synced"
-    );
-    let clean = Openings::measure("clean", dir, options, false, events)?;
-    let clean_cold = Openings::measure("clean_cold", dir, options, true, events)?;
+    let crashed = Openings::measure("crashed_single", dir, options, false, events)?;
+    let crashed_cold = Openings::measure("crashed_single_cold", dir, options, true, events)?;
+    let rewritten = rewritten_entries(dir)?;
+    let (bytes, newest) = (bytes_of(dir)?, length(&newest_segment(dir)?)?);
+    println!("{newest} bytes in the newest segment; {rewritten} entries were not known to be synced");
+    let clean_single = Openings::measure("clean_single", dir, options, false, events)?;
 
     events += kill(dir)?;
     let killed = Openings::measure("killed", dir, options, false, events)?;
 
-    let all = [&clean, &clean_cold, &crashed, &crashed_cold, &killed].map(Openings::json).join(",");
+    let all = [&clean, &clean_cold, &crashed, &crashed_cold, &clean_single, &killed];
     println!(
         "SUMMARY \"gigabytes\":{},\"bytes\":{bytes},\"segments\":{segments},\"newest_bytes\":{newest},\
-         \"newest_entries\":{},\"rewritten_entries\":{rewritten},\"runs\":{},{all}",
+         \"single_entries\":{},\"rewritten_entries\":{rewritten},\"runs\":{},{}",
         options.gigabytes,
-        SAMPLE_EVENTS + singles,
-        options.runs
+        sampled + room,
+        options.runs,
+        all.map(Openings::json).join(",")
     );
     let missed = [
         ("milliseconds behind a clean close", clean.milliseconds()[0], CLEAN_MILLISECONDS_MAX),
@@ -190,46 +183,80 @@ pub fn run(options: &OpenBigOptions) -> Result<()> {
     }
 }
 
-/// Writes large events until a segment has just begun behind so many bytes; returns how many events.
+/// Writes large events behind which so many bytes lie, and begins a segment; returns how many events.
 fn fill(dir: &Path, bytes: u64) -> Result<u64> {
     let store = Store::open(dir, &Doors::system(), &LogOptions::default())?;
     let payload: Vec<u8> = (0..FILLING_BYTES).map(|place| (place % 251) as u8 + 1).collect();
     let batch = vec![EventInput::new(KIND, &payload); 16];
     let channel = channel()?;
-    let (mut events, mut written, mut known) = (0, 0, usize::MAX);
-    loop {
+    let (mut events, mut written) = (0, 0);
+    while written < bytes {
         store.main().append(&channel, &batch)?.wait(Ack::Written).into_result()?;
         events += batch.len() as u64;
         written += (batch.len() * payload.len()) as u64;
-        if written < bytes {
-            continue;
-        }
-        let segments = segments(dir)?.len();
-        if segments > known {
-            break;
-        }
-        known = segments;
     }
     store.close()?;
+    Ok(events + begin_segment(dir)?)
+}
+
+/// Appends until a segment has just begun.
+fn begin_segment(dir: &Path) -> Result<u64> {
+    let known = segments(dir)?.len();
+    let mut events = 0;
+    while segments(dir)?.len() == known {
+        events += Shape::Bulk.append_and_close(dir, BULK_SAMPLE)?;
+    }
     Ok(events)
 }
 
-/// Appends events one by one to a log, and closes it.
-fn append_singly(dir: &Path, count: u64) -> Result<u64> {
-    let store = Store::open(dir, &Doors::system(), &LogOptions::default())?;
-    singly(&store, count)?;
-    store.close()?;
-    Ok(count)
+/// How events are appended.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    /// Many an entry, as an import does.
+    Bulk,
+    /// One an entry, as a producer does that waits for each append.
+    Single,
 }
 
-fn singly(store: &Store, count: u64) -> Result<()> {
-    let (payloads, channel) = (Payloads::default(), channel()?);
-    let events = payloads.events();
-    let mut runs = Runs::of(1);
-    for _ in 0..count {
-        store.main().append(&channel, runs.next(&events))?.wait(Ack::Written).into_result()?;
+impl Shape {
+    /// Appends so many times, and closes the log; returns how many events.
+    fn append_and_close(self, dir: &Path, count: u64) -> Result<u64> {
+        let store = Store::open(dir, &Doors::system(), &LogOptions::default())?;
+        let events = self.append(&store, count)?;
+        store.close()?;
+        Ok(events)
     }
-    Ok(())
+
+    fn append(self, store: &Store, count: u64) -> Result<u64> {
+        let (payloads, channel) = (Payloads::default(), channel()?);
+        let events = payloads.events();
+        let mut runs = Runs::of(1);
+        let mut appended = 0;
+        for _ in 0..count {
+            appended += match self {
+                Self::Bulk => stage(store.main(), &channel, &events, &mut runs)?,
+                Self::Single => {
+                    store.main().append(&channel, runs.next(&events))?.wait(Ack::Written).into_result()?;
+                    1
+                }
+            };
+        }
+        Ok(appended)
+    }
+}
+
+/// Finds out how many appends the newest segment has room for, by a few of them; returns how many events those were,
+/// and how many appends there is room for.
+fn sample(dir: &Path, shape: Shape) -> Result<(u64, u64)> {
+    let count = match shape {
+        Shape::Bulk => BULK_SAMPLE,
+        Shape::Single => SINGLE_SAMPLE,
+    };
+    let before = length(&newest_segment(dir)?)?;
+    let events = shape.append_and_close(dir, count)?;
+    let after = length(&newest_segment(dir)?)?;
+    let room = LogOptions::default().segment_bytes.saturating_sub(MARGIN_BYTES + after);
+    Ok((events, room * count / (after - before)))
 }
 
 fn open(dir: &Path) -> Result<u64> {
@@ -241,7 +268,7 @@ fn open(dir: &Path) -> Result<u64> {
 fn crash(dir: &Path) -> Result<u64> {
     let count = std::env::var(COUNT)?.parse()?;
     let store = Store::open(dir, &Doors::system(), &LogOptions::default())?;
-    singly(&store, count)?;
+    Shape::Single.append(&store, count)?;
     std::process::abort()
 }
 
@@ -281,6 +308,23 @@ fn segments(dir: &Path) -> Result<Vec<PathBuf>> {
     }
     paths.sort();
     Ok(paths)
+}
+
+fn length(path: &Path) -> Result<u64> {
+    Ok(std::fs::metadata(path)?.len())
+}
+
+/// How many bytes all segments have.
+fn bytes_of(dir: &Path) -> Result<u64> {
+    segments(dir)?.iter().map(|path| length(path)).sum()
+}
+
+/// Opens and closes a log; returns how many entries had to be written again.
+fn rewritten_entries(dir: &Path) -> Result<u64> {
+    let store = Store::open(dir, &Doors::system(), &LogOptions::default())?;
+    let rewritten = store.recovery().rewritten_entries;
+    store.close()?;
+    Ok(rewritten)
 }
 
 fn newest_segment(dir: &Path) -> Result<PathBuf> {
