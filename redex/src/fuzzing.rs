@@ -507,6 +507,8 @@ fn make_state(choices: &mut Choices<'_>) -> Vec<u8> {
             created_at: choices.time(),
             created_index: Index(choices.number()),
             config: choices.config(),
+            moved: None,
+            arrived: None,
         });
     }
     for _ in 0..choices.below(4) {

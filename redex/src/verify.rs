@@ -23,6 +23,10 @@ use crate::replay::{apply_entry, apply_hole, decode_hole_frame, entries_max, rea
 use crate::state::LogState;
 use crate::survey::Survey;
 
+mod all;
+
+pub use all::verify_all;
+
 /// What to verify.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
@@ -80,6 +84,8 @@ pub struct IncarnationReport {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct VerifyReport {
+    /// The log's name.
+    pub name: String,
     /// The log.
     pub log: LogId,
     /// Who began it.
@@ -126,8 +132,18 @@ pub struct VerifyReport {
 /// [`OpenError::NotInitialised`], [`OpenError::Corrupt`] when the superblock does not read at all,
 /// [`OpenError::Io`].
 pub fn verify(dir: &Path, doors: &Doors, options: &VerifyOptions) -> Result<VerifyReport, OpenError> {
+    verify_log(dir, crate::store::MAIN, doors, options).map(|verified| verified.report)
+}
+
+/// A log that was read from its first byte to its last, and the log state that follows from it.
+struct Verified {
+    report: VerifyReport,
+    state: LogState,
+}
+
+fn verify_log(dir: &Path, name: &str, doors: &Doors, options: &VerifyOptions) -> Result<Verified, OpenError> {
     let disk = &*doors.disk;
-    let log_dir = dir.join("logs").join(crate::store::MAIN);
+    let log_dir = crate::store::log_dir(dir, name);
     let superblock_path = log_dir.join("superblock");
     disk.list(dir).map_err(OpenError::io(dir))?;
     if !disk.exists(&superblock_path).map_err(OpenError::io(&superblock_path))? {
@@ -135,6 +151,8 @@ pub fn verify(dir: &Path, doors: &Doors, options: &VerifyOptions) -> Result<Veri
     }
     let mut verifier = Verifier::new(disk, dir, &log_dir, options)?;
     verifier.check_key(&dir.join("identity"));
+    verifier.check_name(name);
+    verifier.report.faults.extend(all::config_fault(dir, name, doors)?);
     let mut found: Vec<_> = disk
         .list(&log_dir)
         .map_err(OpenError::io(&log_dir))?
@@ -200,6 +218,7 @@ impl<'a> Verifier<'a> {
         let length = disk.open(&path, OpenMode::Read).and_then(|file| file.length());
         let length = length.map_err(OpenError::io(&path))?;
         let report = VerifyReport {
+            name: superblock.name,
             log: superblock.log,
             origin: superblock.origin,
             begins: Position::ZERO,
@@ -261,6 +280,14 @@ impl<'a> Verifier<'a> {
     fn fault(&mut self, file: &Path, offset: u64, expected: impl Into<String>, found: impl Into<String>) {
         let fault = Fault { file: file.to_owned(), offset, expected: expected.into(), found: found.into() };
         self.report.faults.push(fault);
+    }
+
+    fn check_name(&mut self, name: &str) {
+        if self.report.name != name {
+            let superblock = self.log_dir.join("superblock");
+            let found = std::mem::replace(&mut self.report.name, name.to_owned());
+            self.fault(&superblock, 72, format!("the log `{name}`"), format!("the log `{found}`"));
+        }
     }
 
     fn check_key(&mut self, path: &Path) {
@@ -691,7 +718,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    fn finish(mut self) -> VerifyReport {
+    fn finish(mut self) -> Verified {
         self.end_incarnation();
         self.check_beginning();
         self.report.unsigned = self.state.position().0.saturating_sub(self.chain.last_signed.0);
@@ -702,7 +729,7 @@ impl<'a> Verifier<'a> {
         }
         self.report.position = self.state.position();
         self.report.root = self.chain.root.hash(&self.hasher);
-        self.report
+        Verified { report: self.report, state: self.state }
     }
 }
 
@@ -733,9 +760,7 @@ impl Verifier<'_> {
 }
 
 fn created_here(head: &EntryHead, name: &ChannelName) -> bool {
-    head.controls
-        .iter()
-        .any(|control| matches!(control, Control::ChannelCreated { name: created, .. } if created == name))
+    head.controls.iter().filter_map(Control::begins).any(|(created, _)| created == name)
 }
 
 fn wrong(malformed: &Malformed) -> String {

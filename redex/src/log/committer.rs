@@ -324,7 +324,7 @@ impl Committer {
                 .extend(self.state.slot(&item.channel).filter(|slot| self.touched.last() != Some(slot)));
         }
         for control in &encoded.controls {
-            if let Control::ChannelCreated { name, .. } = control {
+            if let Some(name) = control.concerns() {
                 self.touched.extend(self.state.slot(name));
             }
         }
