@@ -54,6 +54,7 @@ struct StoreShared {
     options: LogOptions,
     identity: Arc<Identity>,
     main: Log,
+    recovery: Arc<RecoveryReport>,
     /// All logs, `main` first, in the order of their opening; it only grows.
     logs: RwLock<Vec<OpenLog>>,
     homes: Arc<Homes>,
@@ -168,6 +169,7 @@ impl Store {
                 options: options.clone(),
                 identity,
                 main: all[0].log.clone(),
+                recovery: Arc::clone(&all[0].recovery),
                 logs: RwLock::new(all),
                 homes,
                 shelf,
@@ -232,8 +234,8 @@ impl Store {
     }
 
     /// Returns what opening found and did in `main`.
-    pub fn recovery(&self) -> RecoveryReport {
-        self.recoveries().swap_remove(0).1
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.shared.recovery
     }
 
     /// Returns what opening found and did in each log; what it left of the logs that were made later is empty.

@@ -219,7 +219,14 @@ impl Store {
     /// Ends a move that has begun; tells whether there is such a channel.
     fn end_move(&self, channel: &ChannelName) -> Result<bool, PlaceError> {
         let from = self.log_of(channel);
-        let Some(Standing { moved, .. }) = from.standing(channel) else { return Ok(false) };
+        let has_left = |from: &Log| from.standing(channel).map(|standing| standing.moved);
+        if let Some(Some(moved)) = has_left(&from)
+            && !from.reader().visible().includes(moved.index)
+        {
+            // Whoever said so may have failed to make it durable.
+            from.sync()?;
+        }
+        let Some(moved) = has_left(&from) else { return Ok(false) };
         let Some(moved) = moved else { return Ok(true) };
         let all = self.opened();
         let found = all.iter().enumerate().find(|(_, opened)| opened.log.reader().id() == moved.to.id);

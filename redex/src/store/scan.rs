@@ -8,7 +8,12 @@ use crate::{Chunk, LogView, Scan, ScanStatistics, Selection};
 /// A reading of selected events of the logs of a node, up to a cut.
 #[derive(Debug)]
 pub struct StoreScan {
+    /// The logs; in the order of reading, unless they are merged.
     scans: Vec<Head>,
+    /// How many of them were read to their end, if they are read one after the other.
+    read: usize,
+    /// Whether the logs are merged by the time of recording. The parts of one channel need not be.
+    merges: bool,
     reverse: bool,
     remaining: u64,
     /// What was read beforehand, in the reverse of the order that it is given out in.
@@ -35,9 +40,9 @@ impl Head {
 }
 
 impl StoreScan {
+    /// Begins to read the logs that have something selected; the parts of a channel come in their order.
     pub(super) fn new(views: &[&LogView], selection: &Selection) -> Result<Self, ReadError> {
-        let merges = views.len() > 1;
-        let newest_of_several = selection.last.filter(|_| merges);
+        let newest_of_several = selection.last.filter(|_| views.len() > 1);
         let remaining = selection.limit.unwrap_or(u64::MAX);
         if let Some(last) = newest_of_several {
             let newest = Selection { last: None, limit: Some(last), reverse: true, ..selection.clone() };
@@ -54,11 +59,15 @@ impl StoreScan {
             }
             return Ok(Self { ready: Some(ready), remaining, ..scan });
         }
-        let scans = views
+        let mut scans = views
             .iter()
             .map(|view| Ok(Head { scan: view.scan(selection)?, next: None, ended: false }))
-            .collect::<Result<_, ReadError>>()?;
-        Ok(Self { scans, reverse: selection.reverse, remaining, ready: None })
+            .collect::<Result<Vec<_>, ReadError>>()?;
+        let (reverse, merges) = (selection.reverse, selection.only_channel().is_none());
+        if reverse && !merges {
+            scans.reverse();
+        }
+        Ok(Self { scans, read: 0, merges, reverse, remaining, ready: None })
     }
 
     /// Returns what was read so far.
@@ -85,6 +94,7 @@ impl StoreScan {
         }
         let next = match &mut self.ready {
             Some(ready) => ready.pop(),
+            None if self.merges => self.take_earliest()?,
             None => self.take_next()?,
         };
         Ok(next.map(|mut chunk| {
@@ -94,11 +104,19 @@ impl StoreScan {
         }))
     }
 
-    /// Takes the chunk that is the next in the order of recording.
+    /// Takes the next chunk of the log at hand, or of one behind it.
     fn take_next(&mut self) -> Result<Option<Chunk>, ReadError> {
-        if let [only] = self.scans.as_mut_slice() {
-            return only.scan.next_chunk();
+        while let Some(head) = self.scans.get_mut(self.read) {
+            if let Some(chunk) = head.scan.next_chunk()? {
+                return Ok(Some(chunk));
+            }
+            self.read += 1;
         }
+        Ok(None)
+    }
+
+    /// Takes the chunk that is the next in the order of recording.
+    fn take_earliest(&mut self) -> Result<Option<Chunk>, ReadError> {
         let mut first: Option<(usize, Timestamp)> = None;
         for (place, head) in self.scans.iter_mut().enumerate() {
             let Some(time) = head.time()? else { continue };

@@ -96,7 +96,15 @@ impl StoreView {
             Channels::All => view.position() > Position::ZERO,
             Channels::Names(names) => names.iter().any(|name| view.has(name)),
         };
-        StoreScan::new(&self.views.iter().filter(wanted).collect::<Vec<_>>(), selection)
+        let mut views: Vec<&LogView> = self.views.iter().filter(wanted).collect();
+        if let Some(name) = selection.only_channel().filter(|_| views.len() > 1) {
+            let ordered =
+                views.into_iter().map(|view| Ok((view.channel(name)?.map(|info| info.part_order()), view)));
+            let mut ordered = ordered.collect::<Result<Vec<_>, ReadError>>()?;
+            ordered.sort_by(|(a, _), (b, _)| a.cmp(b));
+            views = ordered.into_iter().map(|(_, view)| view).collect();
+        }
+        StoreScan::new(&views, selection)
     }
 
     /// Reads selected events as owned values, in the order of [`scan`](Self::scan).

@@ -10,6 +10,7 @@ mod follow;
 mod golden;
 mod holes;
 mod ledger;
+mod logs;
 mod model;
 mod reads;
 mod retention;
