@@ -154,11 +154,8 @@ impl LogState {
     }
 
     /// Notes that a channel came from another log.
-    pub(crate) fn come(&mut self, slot: usize, arrived: ArrivedState) -> Result<(), Malformed> {
-        match self.channels[slot].arrived.replace(Box::new(arrived)) {
-            None => Ok(()),
-            Some(_) => Err(Malformed::new("channel that came")),
-        }
+    pub(crate) fn come(&mut self, slot: usize, arrived: ArrivedState) {
+        self.channels[slot].arrived = Some(Box::new(arrived));
     }
 
     /// Gives out the next `count` numbers of a channel; returns the first.

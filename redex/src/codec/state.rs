@@ -198,26 +198,38 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(LogState, Chain), Malformed> {
 
 fn decode_moves(cursor: &mut Cursor<'_>, state: &mut LogState) -> Result<(), Malformed> {
     let left = cursor.u32("channels that left")?;
+    let mut before = None;
     for _ in 0..left {
-        let slot = state.slot(&decode_name(cursor)?).ok_or(Malformed::new("channel that left"))?;
+        let slot = next_slot(cursor, state, &mut before)?;
         let to = decode_log(cursor)?;
         let index = Index(cursor.u64("index of a move")?);
         let recorded_at = Timestamp::from_nanos(cursor.i64("time of a move")?);
-        if state.channel(slot).moved.is_some() {
-            return Err(Malformed::new("channel that left"));
-        }
         state.leave(slot, MovedState { to, index, recorded_at });
     }
     let came = cursor.u32("channels that came")?;
+    let mut before = None;
     for _ in 0..came {
-        let slot = state.slot(&decode_name(cursor)?).ok_or(Malformed::new("channel that came"))?;
+        let slot = next_slot(cursor, state, &mut before)?;
         let from = decode_log(cursor)?;
         let position = Position(cursor.u64("position of a move")?);
         let first = Seq(cursor.u64("first number")?);
-        state.come(slot, ArrivedState { from, position, first })?;
+        state.come(slot, ArrivedState { from, position, first });
     }
     // Without any the section is left out.
     if left == 0 && came == 0 { Err(Malformed::new("state length")) } else { Ok(()) }
+}
+
+/// Takes a channel's name; channels come in the order of their creation.
+fn next_slot(
+    cursor: &mut Cursor<'_>,
+    state: &LogState,
+    before: &mut Option<usize>,
+) -> Result<usize, Malformed> {
+    let slot = state.slot(&decode_name(cursor)?).ok_or(Malformed::new("channel that moved"))?;
+    if before.replace(slot).is_some_and(|before| before >= slot) {
+        return Err(Malformed::new("order of channels"));
+    }
+    Ok(slot)
 }
 
 fn decode_channel(cursor: &mut Cursor<'_>) -> Result<ChannelState, Malformed> {
