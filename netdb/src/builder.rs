@@ -163,9 +163,7 @@ impl Builder {
             }
         };
         // Nothing is given up before models hold what they are folded from.
-        let mut log_options = self.log_options;
-        let retention = std::mem::take(&mut log_options.retention);
-        let store = Store::open(&dir, &doors, &log_options)?;
+        let store = Store::open_to_hold(&dir, &doors, &self.log_options)?;
         let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
         let reader = store.main().reader();
         let (options, snapshot) = (self.runner_options, self.snapshot.as_ref());
@@ -173,7 +171,7 @@ impl Builder {
         // Until state is kept beside the log, it is made of the log's beginning.
         let begins = store.main().reader().view().begins();
         let hold = models.runner().map(|_| store.main().hold("models", begins)).transpose()?;
-        store.main().set_retention(retention);
+        store.begin_retention();
         Ok(NetDb::new(
             store,
             models,

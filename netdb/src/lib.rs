@@ -37,7 +37,9 @@ pub use cortex::{Applied, ErrorPolicy, Folded, WriteToken};
 pub use database::NetDb;
 pub use error::Error;
 pub use models::Model;
-pub use redex::{Ack, Appended, Event, EventInput, Expect, LogOptions, Selection};
+pub use redex::{
+    Ack, Appended, Event, EventInput, Expect, LogConfig, LogOptions, Placement, Retention, Selection,
+};
 pub use snapshot::Snapshot;
 #[cfg(feature = "sql")]
 pub use sql::Answer;
