@@ -116,8 +116,13 @@ impl Channel {
     /// # Errors
     ///
     /// Kind `NotFound` when there is no such channel or log, `Conflict` for a log that it was in before or that is for
-    /// another channel; `Unavailable` as for [`append`](Self::append).
+    /// another channel; `Denied` for a channel that models are folded from; `Unavailable` as for
+    /// [`append`](Self::append).
     pub fn move_to(&self, placement: &Placement) -> Result<(), Error> {
+        if crate::is_of_models(&self.name) {
+            let message = format!("channel `{}` is what state is folded from: it stays in `main`", self.name);
+            return Err(Error::new(base::ErrorKind::Denied, message));
+        }
         Ok(self.store.move_channel(&self.name, placement)?)
     }
 }

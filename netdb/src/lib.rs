@@ -28,7 +28,7 @@ pub use meshdb;
 pub use redex;
 
 pub use base::{ErrorKind, Seq, Timestamp};
-pub use builder::Builder;
+pub use builder::{Builder, hold_models, is_of_models};
 pub use channel::Channel;
 pub use cortex::models::memories::{Memories, Memory, MemoryCommand, MemoryFilter, MemoryQuery};
 pub use cortex::models::tasks::{Task, TaskCommand, TaskFilter, TaskQuery, TaskStatus, Tasks};

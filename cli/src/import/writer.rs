@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use netdb::redex::{Ack, AppendRequest, Idempotency, Log, Ticket};
+use netdb::base::LogId;
+use netdb::redex::{Ack, AppendRequest, Idempotency, Store, Ticket};
 
 use super::batch::Batch;
 use crate::exit::Failure;
@@ -10,15 +11,17 @@ use crate::limits::TICKETS_OUTSTANDING;
 
 /// Appends batches, and waits for each to be durable a few batches later.
 pub(crate) struct Writer<'a> {
-    log: &'a Log,
+    store: &'a Store,
+    /// The log of the batch before.
+    log: Option<LogId>,
     id: &'a str,
     outstanding: VecDeque<(Ticket, u64)>,
     durable_records: u64,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(log: &'a Log, id: &'a str, records_before: u64) -> Self {
-        Self { log, id, outstanding: VecDeque::new(), durable_records: records_before }
+    pub(crate) fn new(store: &'a Store, id: &'a str, records_before: u64) -> Self {
+        Self { store, log: None, id, outstanding: VecDeque::new(), durable_records: records_before }
     }
 
     /// Records known to be durable, those of earlier runs included.
@@ -28,10 +31,15 @@ impl<'a> Writer<'a> {
 
     /// Appends one batch atomically. It is durable only after [`settle`](Self::settle).
     pub(super) fn append(&mut self, batch: &Batch) -> Result<(), Failure> {
+        // The newest number tells how far all logs are, since nothing goes to another one before that is durable.
+        let log = batch.events.channel().map(|channel| self.store.log_of(channel).reader().id());
+        if std::mem::replace(&mut self.log, log) != log {
+            self.settle(0)?;
+        }
         let idempotency =
             Idempotency::Producer { id: self.id, number: batch.last_line, digest: Some(batch.digest) };
         let ticket = batch.events.with_parts(|parts| {
-            self.log.submit(&AppendRequest { parts, idempotency, ..AppendRequest::default() })
+            self.store.submit(&AppendRequest { parts, idempotency, ..AppendRequest::default() })
         })?;
         self.outstanding.push_back((ticket, batch.events.len() as u64));
         self.settle(TICKETS_OUTSTANDING)

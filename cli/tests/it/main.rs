@@ -7,6 +7,7 @@ mod crash;
 mod export;
 mod import;
 mod log;
+mod logs;
 mod machine;
 mod sql;
 mod state;
