@@ -7,7 +7,7 @@ use base::{ChannelName, Doors};
 use cortex::models::memories::MemoriesFold;
 use cortex::models::tasks::TasksFold;
 use cortex::{ErrorPolicy, Fold, RunnerOptions, Tabular};
-use redex::{Hold, LogOptions, LogWriter, Store};
+use redex::{Hold, LogOptions, LogWriter, Retention, Store};
 
 use crate::blocking::blocking;
 use crate::models::ModelSet;
@@ -185,13 +185,19 @@ impl Builder {
                 return Err(Error::new(base::ErrorKind::Invalid, message));
             }
         };
+        let unlimited = self.log_options.retention == Retention::default();
         // Nothing is given up before models hold what they are folded from.
         let store = Store::open_to_hold(&dir, &doors, &self.log_options)?;
         let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
         let reader = store.main().reader();
         let (options, snapshot) = (self.runner_options, self.snapshot.as_ref());
         let models = self.models.open(reader, Some(&writer), &doors.clock, options, snapshot)?;
-        let hold = if models.runner().is_some() { Some(hold_main(&store)?) } else { hold_models(&store)? };
+        let hold = match models.runner() {
+            Some(_) => Some(hold_main(&store)?),
+            // What the log was set to keep is not to take what others fold; who asks for it here knows.
+            None if unlimited => hold_models(&store)?,
+            None => None,
+        };
         store.begin_retention();
         Ok(NetDb::new(
             store,

@@ -33,7 +33,7 @@ async fn a_stream_and_a_statement_follow_a_channel_that_moves() {
     let history = probes.history().unwrap().unwrap();
     assert_eq!((history.parts.len(), history.next_seq()), (2, Seq(2)));
     // Models stay in `main`, and show beside channels of other logs.
-    db.tasks().unwrap().create(1, "look").unwrap();
+    db.tasks().unwrap().create(1, "look").unwrap().durable().unwrap();
     let answer = db.sql("select count(*) as n, (select count(*) from tasks) as t from probes").await.unwrap();
     assert!(answer.to_string().contains('2') && answer.to_string().contains('1'), "{answer}");
     let denied = db.channel("cortex/tasks").unwrap().move_to(&bytes(1)).unwrap_err();
@@ -74,7 +74,7 @@ fn a_main_that_was_set_to_give_up_its_past_keeps_what_models_are_folded_from() {
     db.store().set_config(&"main".parse().unwrap(), &config).unwrap();
     db.close().unwrap();
     let db = builder().with_tasks().open().unwrap();
-    db.tasks().unwrap().create(1, "stay").unwrap();
+    db.tasks().unwrap().create(1, "stay").unwrap().durable().unwrap();
     assert_eq!(fill(&db), Position::ZERO);
     db.close().unwrap();
     // Also whoever opens it without the models.
@@ -82,6 +82,6 @@ fn a_main_that_was_set_to_give_up_its_past_keeps_what_models_are_folded_from() {
     assert_eq!(fill(&db), Position::ZERO);
     db.close().unwrap();
     let db = builder().with_tasks().open().unwrap();
-    assert!(db.tasks().unwrap().snapshot().unwrap().state.get(1).is_some());
+    assert_eq!(db.snapshot().unwrap().tasks().unwrap().len(), 1);
     db.close().unwrap();
 }
