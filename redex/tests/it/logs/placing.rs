@@ -294,7 +294,7 @@ fn a_copy_of_a_log_under_another_name_is_refused() {
     drop(store);
     for (path, _) in world.disk.files() {
         if let Ok(rest) = path.strip_prefix(format!("{DIR}/logs/{name}")) {
-            world.disk.write(&Path::new(DIR).join("logs/copy").join(rest), &world.disk.read(&path).unwrap());
+            world.disk.write(Path::new(DIR).join("logs/copy").join(rest), &world.disk.read(&path).unwrap());
         }
     }
     let error = Store::open(Path::new(DIR), &world.doors, &options()).unwrap_err();
