@@ -1,6 +1,6 @@
 //! The hash chain of a log: what the next entry links to, and the root over all of them.
 
-use base::{Hash, Position, Slot, Term};
+use base::{Hash, NodeId, Position, Slot, Term};
 
 use crate::hashing::LogHasher;
 use crate::root::LogRoot;
@@ -10,6 +10,8 @@ use crate::root::LogRoot;
 pub(crate) struct Chain {
     /// The term of the newest entry; in a local log, how often it was opened for writing.
     pub term: Term,
+    /// Who sequenced it; 0 in a local log.
+    pub node: NodeId,
     pub last_hash: Hash,
     /// The position behind the newest signed entry; 0 when there is none.
     pub last_signed: Position,
@@ -22,6 +24,7 @@ impl Chain {
     pub(crate) fn push(&mut self, hasher: &LogHasher, slot: Slot, entry: Hash, signed: bool) {
         self.root.push(hasher, slot, &entry);
         self.term = slot.term;
+        self.node = slot.node;
         self.last_hash = entry;
         if signed {
             self.last_signed = slot.index.position_after();

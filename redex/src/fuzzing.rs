@@ -21,8 +21,10 @@ use crate::codec::escape;
 use crate::codec::event::{self, EventRecord};
 use crate::codec::footer::{self, Footer, FooterChannel, Standing};
 use crate::codec::frame::{self, FrameKind, Place};
-use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, SegmentHeader};
-use crate::codec::superblock::{self, Superblock};
+use crate::codec::local::{LocalState, Vote};
+use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, SegmentHeader, Truncation};
+use crate::codec::state::Beginning;
+use crate::codec::superblock::{self, LogKind, Superblock};
 use crate::codec::visible::{self, Visible};
 use crate::codec::{Cursor, Malformed, Put, log_config, state};
 use crate::hashing::LogHasher;
@@ -160,7 +162,15 @@ impl Structure {
                     number: choices.number(),
                     first_index: Index(choices.number()),
                     created_at: choices.time(),
+                    truncation: None,
                 };
+                let truncation = Truncation {
+                    segment: choices.number() % header.number.max(1),
+                    offset: choices.number(),
+                    index: header.first_index,
+                };
+                let truncation = Some(truncation).filter(|_| header.number > 0 && choices.flag());
+                let header = SegmentHeader { truncation, ..header };
                 made(&(header, 2), |(header, _)| segment_header::encode(header), segment_header::decode)
             }
             Self::Superblock => {
@@ -169,6 +179,7 @@ impl Structure {
                     origin: OriginId::from_bytes(choices.array()),
                     created_at: choices.time(),
                     name: choices.text(64),
+                    kind: if choices.flag() { LogKind::Replicated } else { LogKind::Local },
                 };
                 made(&(superblock, 2), |(superblock, _)| superblock::encode(superblock), superblock::decode)
             }
@@ -321,8 +332,8 @@ fn read_entry(bytes: &[u8]) -> Option<Accepted> {
 }
 
 fn read_state(bytes: &[u8]) -> Option<Accepted> {
-    let (state, mut chain) = state::decode(bytes).ok()?;
-    let again = state::encode(&state, &chain);
+    let Beginning { state, mut chain, local } = state::decode(bytes).ok()?;
+    let again = state::encode(&state, &chain, &local);
     // A writer goes on from it.
     let index = state.next_index;
     let slot = Slot { term: Term(1), node: NodeId(0), index };
@@ -547,8 +558,11 @@ fn make_state(choices: &mut Choices<'_>) -> Vec<u8> {
         state.next_index = Index(index + 1);
     }
     state.trimmed = Position(choices.below(state.next_index.0 as usize + 1) as u64);
-    let bytes = state::encode(&state, &chain);
-    let (read, read_chain) = state::decode(&bytes).expect("what was encoded is read");
+    let local = choices.local();
+    let bytes = state::encode(&state, &chain, &local);
+    let Beginning { state: read, chain: read_chain, local: read_local } =
+        state::decode(&bytes).expect("what was encoded is read");
+    assert_eq!(read_local, local);
     assert_eq!((read_chain, read.trimmed), (chain, state.trimmed));
     assert_eq!((read.channels(), read.producers()), (state.channels(), state.producers()));
     assert_eq!((&read.incarnations, &read.holes), (&state.incarnations, &state.holes));
@@ -650,6 +664,17 @@ impl Choices<'_> {
         Slot { term, node, index: Index(self.number()) }
     }
 
+    fn local(&mut self) -> LocalState {
+        let vote = Vote { term: Term(self.number()), node: NodeId(self.number()), committed: self.flag() };
+        let vote = Some(vote).filter(|_| self.flag());
+        let (committed, purged) = (self.slot(), self.slot());
+        LocalState {
+            vote,
+            committed: Some(committed).filter(|_| self.flag()),
+            purged: Some(purged).filter(|_| self.flag()),
+        }
+    }
+
     fn repeat(&mut self) -> Repeat {
         let name = self.text(40).into();
         match self.flag() {
@@ -701,7 +726,7 @@ impl Choices<'_> {
     }
 
     fn control(&mut self) -> Control {
-        match self.below(6) {
+        match self.below(7) {
             4 => Control::Moved(MovedRecord {
                 channel: self.name(),
                 to: self.place(),
@@ -714,6 +739,7 @@ impl Choices<'_> {
                 from: self.place(),
                 position: Position(self.number()),
             }),
+            6 => Control::Consensus(self.text(60).into_bytes().into()),
             0 => Control::Incarnation(self.incarnation()),
             3 => {
                 let channels = (0..self.below(4)).map(|_| (self.name(), Seq(self.number()))).collect();

@@ -8,6 +8,7 @@
 //! It knows nothing about folds, SQL, networks or what payloads mean. The bytes are in `FORMAT.md`, the
 //! reasons in `DESIGN.md`.
 
+mod appender;
 mod cache;
 mod chain;
 mod chunk;
@@ -30,6 +31,7 @@ mod log_writer;
 mod outcome;
 mod reader;
 mod replay;
+mod replica;
 mod request;
 mod root;
 mod scan;
@@ -58,6 +60,10 @@ pub use log_writer::LogWriter;
 pub use outcome::{Ack, Appended, At, ChannelRange, Expect, Outcome, Rejection};
 pub use reader::{
     ArrivedFrom, Beyond, ChannelInfo, HoleInfo, IncarnationInfo, LogReader, LogView, MovedTo, SegmentInfo,
+};
+pub use replica::{
+    Completion, EntryContent, Proposer, ReplicaEntry, ReplicaError, ReplicaIdentity, ReplicaLog,
+    ReplicaState, SealedEntry, Vote,
 };
 pub use request::{AppendRequest, ChannelEvents, Condition, Idempotency};
 pub use scan::{Scan, ScanStatistics};

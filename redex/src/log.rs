@@ -21,21 +21,27 @@ mod progress;
 mod quarantine;
 mod recovery;
 mod retention;
+mod seal;
 mod stage;
 mod ticket;
 
 pub(crate) use open::OpenedLog;
 pub use open::{QuarantinedRange, RecoveryReport};
-pub(crate) use open::{Site, open, other_version, read_superblock};
+pub(crate) use open::{
+    Site, open, open_end, open_superblock, other_version, prepare_directory, read_superblock,
+};
 pub(crate) use placed::{Admission, Home, Homes, Standing};
 pub use retention::{Hold, HoldInfo};
+pub(crate) use seal::Contents;
 pub use ticket::{Acknowledged, Ticket};
 
-use committer::{Committer, Stopped};
-use flusher::Flusher;
+use crate::appender::Stopped;
+use committer::Committer;
+pub(crate) use flusher::{Flush, Flusher};
 use progress::{Need, Progress};
 use retention::{Holds, RetentionDue};
-use stage::{Shut, Stage};
+use stage::Shut;
+pub(crate) use stage::Stage;
 
 /// A log open for writing. Cloning shares it; it stays open until closed, or until the last clone is dropped,
 /// which closes it too.
@@ -246,21 +252,12 @@ impl Shared {
         self.deadline().into_iter().chain(retention).min()
     }
 
-    /// Tells whether there is something to be done before `nanos`.
-    pub(crate) fn acts_before(&self, nanos: u64) -> bool {
-        self.acts_at().is_some_and(|at| at < Duration::from_nanos(nanos))
-    }
-
     fn disarm(&self) {
         self.deadline.store(0, Ordering::SeqCst);
     }
 
     fn now(&self) -> Result<Timestamp, Rejection> {
         self.clock_check.now(&self.doors)
-    }
-
-    pub(crate) fn is_shut(&self) -> bool {
-        self.stage().shut.is_some()
     }
 
     /// Locks the stage; writes what is staged before, when there is no room for more.
@@ -327,7 +324,7 @@ impl Shared {
         }
         self.publish(&mut committer);
         self.retain(&mut committer);
-        let (written, durable) = (committer.state.position(), committer.synced);
+        let (written, durable) = (committer.end.state.position(), committer.end.synced);
         drop(committer);
         self.progress.update(|progress| {
             progress.written = written;
@@ -364,11 +361,11 @@ impl Shared {
                 stopped => stopped,
             })?;
         }
-        let unsynced = committer.synced < committer.state.position();
+        let unsynced = committer.end.synced < committer.end.state.position();
         if !unsynced {
             return Ok(());
         }
-        let sync = sync || committer.is_volatile();
+        let sync = sync || committer.end.is_volatile();
         if sync {
             committer.sync()?;
             // Whoever stages from here on sees whether the deadline still stands.
@@ -384,15 +381,15 @@ impl Shared {
 
     /// Lets readers see what is durable, before anybody is told that it is.
     fn publish(&self, committer: &mut Committer) {
-        if committer.published == committer.synced {
+        if committer.published == committer.end.synced {
             return;
         }
-        committer.published = committer.synced;
+        committer.published = committer.end.synced;
         committer.tell_readers(true);
         let news = std::mem::take(&mut committer.news);
-        let state = &committer.state;
+        let state = &committer.end.state;
         self.published.update(|visible| {
-            visible.position = committer.synced;
+            visible.position = committer.end.synced;
             if !news.channels.is_empty() {
                 let channels = Arc::make_mut(&mut visible.channels);
                 let mut arrived = false;
@@ -437,7 +434,7 @@ impl Shared {
             Stopped::Write(cause) => {
                 tracing::warn!(%cause, "write failed, staged appends rejected");
                 let epoch = stage.epoch;
-                stage.reset(committer.state.clone());
+                stage.reset(committer.end.state.clone());
                 drop(stage);
                 let reason = match cause.kind() {
                     std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
@@ -445,7 +442,7 @@ impl Shared {
                     }
                     _ => Rejection::WriteFailed { cause: cause.to_string() },
                 };
-                self.progress.fail(epoch, committer.state.position(), reason);
+                self.progress.fail(epoch, committer.end.state.position(), reason);
                 self.arm();
             }
             Stopped::Broken(cause) => {
@@ -472,31 +469,6 @@ impl Shared {
         let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
         if self.deadline.compare_exchange(0, nanos, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             self.flusher.act_by(nanos);
-        }
-    }
-
-    /// Acts once: commits for those who await, syncs what was left unsynced for too long. Returns when to act
-    /// again.
-    pub(crate) fn flush_step(&self) -> Option<Duration> {
-        let (awaited, durable_awaited) = {
-            let progress = self.progress.lock();
-            (progress.has_wakers(), progress.wants_durable())
-        };
-        if awaited {
-            let ack = if durable_awaited { Ack::Durable } else { Ack::Written };
-            self.commit_in_turn(self.effort(ack));
-        }
-        let now = self.doors.clock.monotonic();
-        let due = self.deadline().is_some_and(|deadline| deadline <= now);
-        if due {
-            self.disarm();
-            self.commit_in_turn(self.effort(Ack::Durable));
-        } else if self.is_retention_due() {
-            self.commit_in_turn(Ack::Written);
-        }
-        match self.progress.lock().has_wakers() && !self.is_shut() {
-            true => Some(now),
-            false => self.acts_at(),
         }
     }
 
@@ -558,6 +530,41 @@ impl Shared {
             }
             Err(Stopped::Broken(cause)) => Err(AppendError::Unknown { cause }),
         }
+    }
+}
+
+impl Flush for Shared {
+    /// Acts once: commits for those who await, syncs what was left unsynced for too long. Returns when to act
+    /// again.
+    fn flush_step(&self) -> Option<Duration> {
+        let (awaited, durable_awaited) = {
+            let progress = self.progress.lock();
+            (progress.has_wakers(), progress.wants_durable())
+        };
+        if awaited {
+            let ack = if durable_awaited { Ack::Durable } else { Ack::Written };
+            self.commit_in_turn(self.effort(ack));
+        }
+        let now = self.doors.clock.monotonic();
+        let due = self.deadline().is_some_and(|deadline| deadline <= now);
+        if due {
+            self.disarm();
+            self.commit_in_turn(self.effort(Ack::Durable));
+        } else if self.is_retention_due() {
+            self.commit_in_turn(Ack::Written);
+        }
+        match self.progress.lock().has_wakers() && !self.is_shut() {
+            true => Some(now),
+            false => self.acts_at(),
+        }
+    }
+
+    fn is_shut(&self) -> bool {
+        self.stage().shut.is_some()
+    }
+
+    fn acts_before(&self, nanos: u64) -> bool {
+        self.acts_at().is_some_and(|at| at < Duration::from_nanos(nanos))
     }
 }
 

@@ -5,10 +5,12 @@ use base::{Index, LogId, Position};
 use crate::chain::Chain;
 use crate::codec::append::Repeatable;
 use crate::codec::control::{Control, HoleRecord};
-use crate::codec::entry::EntryParts;
+use crate::codec::entry::{EntryHead, EntryParts};
 use crate::codec::footer::{Footer, Standing, decode_close, decode_footer};
 use crate::codec::frame::{FRAME_BYTES_MIN, FrameKind};
+use crate::codec::local::{self, LocalState};
 use crate::codec::segment_header::SEGMENT_HEADER_BYTES;
+use crate::codec::state::Beginning;
 use crate::codec::{Malformed, control, entry, state};
 use crate::frames::{Frame, SegmentBytes, Step, testimony};
 use crate::hashing::LogHasher;
@@ -20,6 +22,7 @@ use crate::state::{Effects, LogState};
 pub(crate) struct Replay {
     pub state: LogState,
     pub chain: Chain,
+    pub local: LocalState,
     pub index: SegmentIndex,
     /// Where the next frame begins.
     pub offset: u64,
@@ -59,7 +62,7 @@ pub(crate) enum End {
 /// Reads log state and chain from the two state frames at the beginning of a segment.
 ///
 /// Returns the offset behind them and how many of the two are good.
-pub(crate) fn read_state(segment: SegmentBytes<'_>) -> Result<(LogState, Chain, u64, usize), Malformed> {
+pub(crate) fn read_state(segment: SegmentBytes<'_>) -> Result<(Beginning, u64, usize), Malformed> {
     let first_at = SEGMENT_HEADER_BYTES as u64;
     let first = state_frame(segment, first_at);
     let second = match &first {
@@ -70,45 +73,52 @@ pub(crate) fn read_state(segment: SegmentBytes<'_>) -> Result<(LogState, Chain, 
             .map_or(Err(Malformed::new("state frame")), |frame| state_frame(segment, frame.offset)),
     };
     match (first, second) {
-        (Ok((_, state, chain)), Ok((second, ..))) => Ok((state, chain, second.end(), 2)),
-        (Ok((first, state, chain)), Err(_)) => {
+        (Ok((_, beginning)), Ok((second, _))) => Ok((beginning, second.end(), 2)),
+        (Ok((first, beginning)), Err(_)) => {
             let second_end = first.end() + first.header.frame_bytes() as u64;
             let end = if segment.frame(second_end).is_ok() || second_end >= segment.end() {
                 second_end
             } else {
                 segment.next_valid(first.end()).map_or(second_end, |frame| frame.offset)
             };
-            Ok((state, chain, end, 1))
+            Ok((beginning, end, 1))
         }
-        (Err(_), Ok((second, state, chain))) => Ok((state, chain, second.end(), 1)),
+        (Err(_), Ok((second, beginning))) => Ok((beginning, second.end(), 1)),
         (Err(malformed), Err(_)) => Err(malformed),
     }
 }
 
-fn state_frame(segment: SegmentBytes<'_>, offset: u64) -> Result<(Frame<'_>, LogState, Chain), Malformed> {
+fn state_frame(segment: SegmentBytes<'_>, offset: u64) -> Result<(Frame<'_>, Beginning), Malformed> {
     let frame = segment.frame(offset)?;
     if frame.header.kind != FrameKind::State {
         return Err(Malformed::new("state frame"));
     }
-    let (state, chain) = state::decode(&frame.body()?)?;
-    if state.next_index != frame.header.index {
+    let beginning = state::decode(&frame.body()?)?;
+    if beginning.state.next_index != frame.header.index {
         return Err(Malformed::new("state frame index"));
     }
-    Ok((frame, state, chain))
+    Ok((frame, beginning))
 }
 
 impl Replay {
     /// Starts at the entries of a segment.
     pub(crate) fn begin(segment: SegmentBytes<'_>) -> Result<Self, Malformed> {
-        let (state, chain, offset, _) = read_state(segment)?;
-        Ok(Self::resume(state, chain, SegmentIndex::default(), offset))
+        let (beginning, offset, _) = read_state(segment)?;
+        Ok(Self::at_beginning(beginning, offset))
+    }
+
+    /// Starts behind the state frames of a segment.
+    pub(crate) fn at_beginning(beginning: Beginning, offset: u64) -> Self {
+        let Beginning { state, chain, local } = beginning;
+        Self { local, ..Self::resume(state, chain, SegmentIndex::default(), offset) }
     }
 
     /// Goes on where an earlier reading stopped.
     pub(crate) fn resume(state: LogState, chain: Chain, index: SegmentIndex, offset: u64) -> Self {
         let testified = Position::ZERO;
         let (unsynced, unrecorded) = (Vec::new(), Vec::new());
-        Self { state, chain, index, offset, testified, unsynced, unrecorded, end: End::Open }
+        let local = LocalState::default();
+        Self { state, chain, local, index, offset, testified, unsynced, unrecorded, end: End::Open }
     }
 
     /// Reads frames until their end, a bad place, or the first entry that `bound` leaves out.
@@ -154,9 +164,8 @@ impl Replay {
                 self.end = End::Closed;
             }
             FrameKind::Hole => self.hole(frame, &body, hasher)?,
-            FrameKind::State | FrameKind::Vote | FrameKind::Marker => {
-                return Err(Malformed::new("frame kind"));
-            }
+            FrameKind::Local => self.local = local::decode(&body)?,
+            FrameKind::State => return Err(Malformed::new("frame kind")),
         }
         let entry = frame.header.kind == FrameKind::Entry;
         let index = if entry { frame.header.index } else { self.state.next_index };
@@ -249,8 +258,7 @@ pub(crate) fn entries_max(bytes: u64) -> u64 {
 
 pub(crate) fn apply_entry(state: &mut LogState, parts: &EntryParts<'_>) -> Result<(), Malformed> {
     let head = &parts.head;
-    let repeatables: Vec<Repeatable> =
-        head.appends.iter().filter_map(|append| append.repeatable.clone()).collect();
+    let repeatables = repeatables_of(head);
     state.apply(&Effects {
         index: head.slot.index,
         term: head.slot.term,
@@ -260,6 +268,11 @@ pub(crate) fn apply_entry(state: &mut LogState, parts: &EntryParts<'_>) -> Resul
         blocks: &head.blocks,
         repeatables: &repeatables,
     })
+}
+
+/// Returns what an entry's appends are recognised by.
+pub(crate) fn repeatables_of(head: &EntryHead) -> Vec<Repeatable> {
+    head.appends.iter().filter_map(|append| append.repeatable.clone()).collect()
 }
 
 pub(crate) fn standing_of(state: &LogState, chain: &Chain, hasher: &LogHasher) -> Standing {

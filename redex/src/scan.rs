@@ -14,7 +14,7 @@ use crate::segments::{Segment, Segments};
 use crate::state::ChannelState;
 use crate::{Bounds, Channels, Chunk, Selection};
 
-mod frame_reader;
+pub(crate) mod frame_reader;
 mod losses;
 mod plan;
 mod window;
@@ -443,7 +443,7 @@ impl Scan {
     /// first entry that is out of reach.
     fn next_entry(&mut self, window: &mut Window) -> Result<Option<Chunk>, ReadError> {
         while !window.is_over() {
-            match window.frames.next(Position(self.plan.to)) {
+            match window.frames.next(window.bound(self.plan.to)) {
                 Ok(Found::Entry { frame_bytes, body }) => {
                     self.statistics.entries += 1;
                     self.statistics.bytes += frame_bytes;

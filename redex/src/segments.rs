@@ -13,6 +13,7 @@ use crate::chain::Chain;
 use crate::codec::entry;
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{SEGMENT_HEADER_BYTES, file_name, parse_file_name};
+use crate::codec::state::Beginning;
 use crate::error::{Corruption, ReadError};
 use crate::frames::is_zero;
 use crate::hashing::LogHasher;
@@ -174,10 +175,42 @@ impl Segments {
         self.file(segment)?.length().map_err(ReadError::io(&segment.path))
     }
 
+    /// Forgets the segments that begin at `index` or behind; returns them, the newest first. What was read of the
+    /// one before is forgotten, too.
+    pub(crate) fn forget_from(&self, index: Index) -> Vec<Arc<Segment>> {
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        let mut forgotten: Vec<_> = map.split_off(&index.0).into_values().collect();
+        let last = map.values().next_back();
+        forgotten.iter().chain(last).for_each(|segment| self.cache.forget(segment.number));
+        forgotten.reverse();
+        forgotten
+    }
+
+    /// Returns the segment that holds an entry.
+    pub(crate) fn at(&self, index: Index) -> Option<Arc<Segment>> {
+        self.map().range(..=index.0).next_back().map(|(_, segment)| Arc::clone(segment))
+    }
+
+    /// Returns the segment before another one.
+    pub(crate) fn before(&self, segment: &Segment) -> Option<Arc<Segment>> {
+        self.map().range(..segment.first_index.0).next_back().map(|(_, before)| Arc::clone(before))
+    }
+
+    /// Removes the files of a segment.
+    pub(crate) fn remove_files(&self, segment: &Segment) -> std::io::Result<()> {
+        for path in [segment.index_path(), segment.path.clone()] {
+            match self.disk.remove(&path) {
+                Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Reads log state and chain as they were when a segment began.
     pub(crate) fn state_at(&self, segment: &Segment) -> Result<(LogState, Chain), ReadError> {
         let first = self.load_part(segment, 0, STATE_BYTES_FIRST)?;
-        let (state, chain, ..) = match read_state(first.view()) {
+        let (Beginning { state, chain, .. }, ..) = match read_state(first.view()) {
             Ok(read) => read,
             Err(_) => read_state(self.load(segment)?.view()).map_err(|malformed| {
                 ReadError::Corrupt(Corruption {

@@ -272,6 +272,7 @@ impl LogState {
             // The frame that stands in the hole has told already; the entry makes it part of the signed log.
             Control::Hole(_) => {}
             Control::Trim(trim) => self.apply_trim(trim)?,
+            Control::Consensus(_) => {}
         }
         Ok(())
     }

@@ -29,13 +29,14 @@ mod view;
 
 pub(crate) use configs::{config_path, read_config};
 pub use directory::read_owner;
-pub(crate) use logs::{log_dir, log_names};
+pub(crate) use directory::take_lock;
+pub(crate) use logs::{local_log_names, log_dir, log_names};
 pub use reader::StoreReader;
 pub use scan::StoreScan;
 pub use tail::{StoreChanged, StoreTail};
 pub use view::{ChannelHistory, ChannelPart, StoreView};
 
-use directory::{open_identity, refuse_initialised, take_lock};
+use directory::{open_identity, refuse_initialised};
 use reader::Shelf;
 
 pub(crate) const MAIN: &str = "main";
@@ -157,7 +158,7 @@ impl Store {
         };
         let shelf = Arc::new(Shelf::new(main.log.reader().clone(), &doors.clock));
         let mut all = vec![main];
-        for name in log_names(dir, disk)? {
+        for name in local_log_names(dir, disk)? {
             let opened = opening.other(&name)?;
             shelf.add(opened.log.reader().clone());
             all.push(opened);

@@ -13,8 +13,10 @@ use crate::codec::entry::{self, EntryHead, EntryParts};
 use crate::codec::footer::{Footer, Standing, decode_close, decode_footer};
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, parse_file_name};
+use crate::codec::state::Beginning;
+use crate::codec::superblock::LogKind;
 use crate::codec::visible::{self, VISIBLE_BYTES};
-use crate::codec::{Malformed, event, superblock};
+use crate::codec::{Malformed, event, local, state, superblock};
 use crate::error::OpenError;
 use crate::frames::{Frame, SegmentBytes, Step, Verdict, testimony};
 use crate::hashing::LogHasher;
@@ -24,8 +26,11 @@ use crate::state::LogState;
 use crate::survey::Survey;
 
 mod all;
+mod ends;
 
 pub use all::verify_all;
+
+use ends::Truncations;
 
 /// What to verify.
 #[derive(Debug, Clone, Default)]
@@ -160,9 +165,12 @@ fn verify_log(dir: &Path, name: &str, doors: &Doors, options: &VerifyOptions) ->
         .filter_map(|name| parse_file_name(name))
         .collect();
     found.sort_unstable();
+    let truncations = Truncations::read(disk, &log_dir, &found);
+    found.retain(|(number, first_index)| !truncations.is_gone(*number, *first_index));
     for (place, (number, first_index)) in found.iter().enumerate() {
         let path = log_dir.join(segment_header::file_name(*number, *first_index));
         let last = place + 1 == found.len();
+        verifier.ends_at = truncations.end_of(*number);
         verifier.segment(&path, *number, *first_index, last)?;
         if verifier.stopped {
             break;
@@ -187,6 +195,7 @@ struct Verifier<'a> {
     log_dir: PathBuf,
     options: &'a VerifyOptions,
     hasher: LogHasher,
+    kind: LogKind,
     state: LogState,
     chain: Chain,
     report: VerifyReport,
@@ -203,6 +212,12 @@ struct Verifier<'a> {
     bound: Option<Position>,
     /// The highest position that a frame testified to be synced.
     testified: Position,
+    /// Where the segment at hand was cut off.
+    ends_at: Option<u64>,
+    /// The position below which a replica says that it has given up its entries.
+    purged: Position,
+    /// The first entry that must be signed, and that no signature covers so far.
+    unsigned: Option<Index>,
     stopped: bool,
 }
 
@@ -242,6 +257,7 @@ impl<'a> Verifier<'a> {
             log_dir: log_dir.to_owned(),
             options,
             hasher: LogHasher::new(superblock.log),
+            kind: superblock.kind,
             state: LogState::default(),
             chain: Chain::default(),
             report,
@@ -252,6 +268,9 @@ impl<'a> Verifier<'a> {
             stranger: None,
             bound,
             testified: Position::ZERO,
+            ends_at: None,
+            purged: Position::ZERO,
+            unsigned: None,
             stopped: false,
         };
         if good < 2 || length != superblock::SUPERBLOCK_BYTES as u64 {
@@ -321,7 +340,10 @@ impl<'a> Verifier<'a> {
 
     fn segment(&mut self, path: &Path, number: u64, first_index: Index, last: bool) -> Result<(), OpenError> {
         let file = self.disk.open(path, OpenMode::Read).map_err(OpenError::io(path))?;
-        let bytes = base::read_to_end(&*file, usize::MAX).map_err(OpenError::io(path))?;
+        let mut bytes = base::read_to_end(&*file, usize::MAX).map_err(OpenError::io(path))?;
+        if let Some(end) = self.ends_at.and_then(|end| usize::try_from(end).ok()) {
+            bytes.truncate(end);
+        }
         let log = self.report.log;
         let segment = SegmentBytes { log, segment: number, begin: 0, bytes: &bytes };
         self.report.segments += 1;
@@ -367,9 +389,12 @@ impl<'a> Verifier<'a> {
         let begin = SEGMENT_HEADER_BYTES as u64;
         let expected = format!("two state frames at index {}", self.state.next_index);
         match read_state(segment) {
-            Ok((state, chain, offset, good)) if self.report.segments == 1 && first_index > Index::ZERO => {
+            Ok((Beginning { state, chain, local }, offset, good))
+                if self.report.segments == 1 && first_index > Index::ZERO =>
+            {
                 // What was before was given up; an entry has that on record.
                 self.report.begins = Position(first_index.0);
+                self.note_local(&local);
                 if good < 2 || state.next_index != first_index {
                     let expected = format!("two state frames at index {first_index}");
                     let found = format!("{good} of them, at index {}", state.next_index);
@@ -378,9 +403,10 @@ impl<'a> Verifier<'a> {
                 (self.state, self.chain) = (state, chain);
                 offset
             }
-            Ok((state, chain, offset, good)) => {
-                let own = crate::codec::state::encode(&self.state, &self.chain);
-                let theirs = crate::codec::state::encode(&state, &chain);
+            Ok((Beginning { state, chain, local }, offset, good)) => {
+                self.note_local(&local);
+                let own = state::encode(&self.state, &self.chain, &local);
+                let theirs = state::encode(&state, &chain, &local);
                 if own != theirs || state.next_index != first_index {
                     let found = format!("state at index {} that does not follow", state.next_index);
                     self.fault(path, begin, expected, found);
@@ -457,7 +483,12 @@ impl<'a> Verifier<'a> {
                 }
             }
         }
-        if !sealed && !last {
+        if self.ends_at.is_some() {
+            if self.ends_at != Some(offset) {
+                let expected = format!("{} bytes, as another segment says", self.ends_at.unwrap_or_default());
+                self.fault(path, offset, expected, format!("frames up to {offset}"));
+            }
+        } else if !sealed && !last {
             self.fault(path, offset, "a footer, since another segment follows", "no footer");
         }
     }
@@ -525,7 +556,11 @@ impl<'a> Verifier<'a> {
                     );
                 }
             }
-            FrameKind::State | FrameKind::Vote | FrameKind::Marker => {
+            FrameKind::Local => match local::decode(&body) {
+                Ok(local) => self.note_local(&local),
+                Err(malformed) => self.fault(path, frame.offset, "local state", wrong(&malformed)),
+            },
+            FrameKind::State => {
                 self.fault(path, frame.offset, "an entry", format!("a {:?} frame", frame.header.kind));
             }
         }
@@ -600,7 +635,8 @@ impl<'a> Verifier<'a> {
             self.state.next_index = head.slot.index.next();
         }
         let known = self.stranger.unwrap_or(self.state.incarnation());
-        if known != head.incarnation {
+        let by_consensus = self.is_by_consensus(head);
+        if known != head.incarnation && !by_consensus {
             // Told once, since a lost beginning would else be told of with every entry.
             self.stranger = Some(head.incarnation);
             let found = format!("an entry of {}", head.incarnation);
@@ -609,6 +645,11 @@ impl<'a> Verifier<'a> {
         self.blocks(path, frame, parts, body);
         self.index.add(head.slot.index, frame.offset, head.recorded_at, &head.blocks);
         self.chain.push(&self.hasher, head.slot, hash, parts.signature.is_some());
+        if parts.signature.is_some() {
+            self.unsigned = None;
+        } else if !by_consensus {
+            self.unsigned.get_or_insert(head.slot.index);
+        }
         self.report.entries += 1;
         self.report.events += u64::from(head.events);
         if let Some(signature) = parts.signature {
@@ -620,6 +661,14 @@ impl<'a> Verifier<'a> {
             }
             self.last_signed = Some(signed);
         }
+    }
+
+    /// Tells whether an entry is one that consensus wrote: nobody signs it, and the next signature covers it.
+    fn is_by_consensus(&self, head: &EntryHead) -> bool {
+        self.kind == LogKind::Replicated
+            && head.incarnation == IncarnationId::NONE
+            && matches!(head.controls.as_slice(), [Control::Consensus(_)])
+            && head.blocks.is_empty()
     }
 
     /// Checks that an incarnation began with the last signature that was there, behind the one before, and with
@@ -635,7 +684,8 @@ impl<'a> Verifier<'a> {
             let found = format!("one behind {}", record.parent);
             self.fault(path, frame.offset, format!("an incarnation behind {parent}"), found);
         }
-        if OriginId::of_key(&record.public_key) != self.report.origin {
+        let one_key = self.kind == LogKind::Local;
+        if one_key && OriginId::of_key(&record.public_key) != self.report.origin {
             let expected = format!("a key of origin {}", self.report.origin);
             self.fault(path, frame.offset, expected, format!("key {}", record.public_key));
         }
@@ -730,32 +780,6 @@ impl<'a> Verifier<'a> {
         self.report.position = self.state.position();
         self.report.root = self.chain.root.hash(&self.hasher);
         Verified { report: self.report, state: self.state }
-    }
-}
-
-impl Verifier<'_> {
-    /// A log that does not begin with its first entry says so.
-    fn check_beginning(&mut self) {
-        let (begins, trimmed) = (self.report.begins, self.state.trimmed);
-        if begins > trimmed {
-            let dir = self.log_dir.clone();
-            self.fault(
-                &dir,
-                0,
-                format!("a segment that begins at entry {trimmed}"),
-                format!("none below entry {begins}"),
-            );
-        }
-    }
-
-    /// Whatever was synced was signed before: an end without signature that claims to be synced is no crash's.
-    fn check_signed_end(&mut self) {
-        let signed = self.state.position().0 - self.report.unsigned;
-        if self.testified.0 > signed {
-            let dir = self.log_dir.clone();
-            let expected = format!("a signature that covers entry {}", self.testified.0 - 1);
-            self.fault(&dir, 0, expected, format!("none behind entry {}", signed.saturating_sub(1)));
-        }
     }
 }
 

@@ -35,6 +35,10 @@ impl SegmentWriter {
         Self { number, file, tail, length, fill_step: FILL_STEP_BYTES_MIN, fill_max: segment_bytes }
     }
 
+    pub(crate) fn file(&self) -> &Arc<dyn DiskFile> {
+        &self.file
+    }
+
     pub(crate) fn tail(&self) -> u64 {
         self.tail
     }

@@ -1,7 +1,7 @@
 //! Control records: what an entry says about its log rather than in a channel.
 //!
 //! ```text
-//!   u16 type: 1 incarnation, 2 channel created, 3 hole, 4 moved, 5 trim, 9 arrived
+//!   u16 type: 1 incarnation, 2 channel created, 3 hole, 4 moved, 5 trim, 9 consensus, 10 arrived
 //!       (reserved: 6 redaction, 7 anchor, 8 successor key)
 //!   u16 reserved, 0
 //!   u32 bytes of what follows
@@ -14,6 +14,7 @@
 //! trim:             u64 index of the first entry that is kept, u32 channels whose beginning goes,
 //!                   each (u16 + name, u64 first sequence number that is kept)
 //! moved:            u16 + name, place of the log that the channel goes on in, u64 next sequence number
+//! consensus:        bytes that consensus understands
 //! arrived:          u16 + name, u64 base sequence number, configuration, place of the log that it was in before,
 //!                   u64 position there, behind the entry that says so
 //! place of a log:   [16] id, u16 + name
@@ -29,7 +30,8 @@ const CHANNEL_CREATED: u16 = 2;
 const HOLE: u16 = 3;
 const MOVED: u16 = 4;
 const TRIM: u16 = 5;
-const ARRIVED: u16 = 9;
+const CONSENSUS: u16 = 9;
+const ARRIVED: u16 = 10;
 const FLAG_CONTENT_TYPE: u8 = 1;
 
 /// The beginning of an incarnation.
@@ -102,11 +104,17 @@ pub(crate) struct ArrivedRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Control {
     Incarnation(IncarnationRecord),
-    ChannelCreated { name: ChannelName, base: Seq, config: ChannelConfig },
+    ChannelCreated {
+        name: ChannelName,
+        base: Seq,
+        config: ChannelConfig,
+    },
     Hole(HoleRecord),
     Trim(TrimRecord),
     Moved(MovedRecord),
     Arrived(ArrivedRecord),
+    /// What consensus itself put into the log, such as its membership; alone in an entry without incarnation.
+    Consensus(Box<[u8]>),
 }
 
 impl Control {
@@ -136,6 +144,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
         Control::Trim(_) => TRIM,
         Control::Moved(_) => MOVED,
         Control::Arrived(_) => ARRIVED,
+        Control::Consensus(_) => CONSENSUS,
     };
     out.put_u16(code);
     out.put_u16(0);
@@ -165,6 +174,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
             encode_place(out, &record.from);
             out.put_u64(record.position.0);
         }
+        Control::Consensus(bytes) => out.put(bytes),
     }
     let length = u32::try_from(out.len() - length_at - 4).expect("control records are far below 4 GiB");
     out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
@@ -242,6 +252,7 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Control, Malformed> {
             let position = Position(body.u64("position of the move")?);
             Control::Arrived(ArrivedRecord { channel, base, config, from, position })
         }
+        CONSENSUS => Control::Consensus(body.take(length, "control length")?.into()),
         _ => return Err(Malformed::new("control type")),
     };
     body.finish("control length")?;
@@ -335,6 +346,7 @@ mod tests {
             Control::ChannelCreated { name, base: Seq(5), config: ChannelConfig::default() },
             Control::Trim(TrimRecord { first: Index(9), channels: hole.channels.clone() }),
             Control::Hole(hole),
+            Control::Consensus(Box::from(&b"membership"[..])),
         ]
     }
 

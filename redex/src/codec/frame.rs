@@ -52,19 +52,18 @@ pub(crate) enum FrameKind {
     Footer,
     Close,
     Hole,
-    Vote,
-    Marker,
+    /// Local state; takes no index.
+    Local,
 }
 
 impl FrameKind {
-    const ALL: [(u8, Self); 7] = [
+    const ALL: [(u8, Self); 6] = [
         (1, Self::Entry),
         (2, Self::State),
         (3, Self::Footer),
         (4, Self::Close),
         (5, Self::Hole),
-        (6, Self::Vote),
-        (7, Self::Marker),
+        (6, Self::Local),
     ];
 
     fn code(self) -> u8 {

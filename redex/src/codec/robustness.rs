@@ -14,8 +14,10 @@ use super::control::{ArrivedRecord, Control, HoleRecord, IncarnationRecord, LogP
 use super::entry::HeadFields;
 use super::footer::{Footer, FooterChannel, Standing};
 use super::frame::{FrameKind, Place};
+use super::local::LocalState;
 use super::segment_header::SegmentHeader;
-use super::superblock::Superblock;
+use super::state::Beginning;
+use super::superblock::{LogKind, Superblock};
 use super::visible::Visible;
 use super::{
     Cursor, Malformed, Put, append, block, control, entry, escape, event, footer, frame, log_config,
@@ -332,16 +334,18 @@ fn entries() {
 #[test]
 fn state_frames() {
     let (full, chain) = full_state();
-    let samples = [state::encode(&full, &chain), state::encode(&LogState::default(), &Chain::default())];
+    let none = LocalState::default();
+    let samples =
+        [state::encode(&full, &chain, &none), state::encode(&LogState::default(), &Chain::default(), &none)];
     let hasher = LogHasher::new(log());
     torment(
         "state",
         &samples,
         |_| {},
         |bytes| {
-            let Ok((state, mut chain)) = state::decode(bytes) else { return false };
+            let Ok(Beginning { state, mut chain, local }) = state::decode(bytes) else { return false };
             // A writer would go on from it.
-            let again = state::encode(&state, &chain);
+            let again = state::encode(&state, &chain, &local);
             assert!(state::decode(&again).is_ok());
             let slot = Slot { term: Term(1), node: NodeId(0), index: state.next_index };
             chain.push(&hasher, slot, Hash::ZERO, true);
@@ -355,13 +359,13 @@ fn state_frames() {
 fn a_key_that_comes_twice_is_kept_once() {
     let (full, chain) = full_state();
     let at = full.key("key").unwrap().at.clone();
-    let mut bytes = state::encode(&full, &chain);
+    let mut bytes = state::encode(&full, &chain, &LocalState::default());
     let key = b"\x03\0key";
     let begin = bytes.windows(5).position(|part| part == key).unwrap();
     let record = bytes[begin..begin + 5 + 32 + 8 + 2 + (2 + 1 + 16)].to_vec();
     bytes[begin - 4] = 2;
     bytes.splice(begin..begin, record);
-    let (mut state, _) = state::decode(&bytes).unwrap();
+    let mut state = state::decode(&bytes).unwrap().state;
     for number in 1..KEY_WINDOW {
         state.remember(&Repeat::Key(number.to_string().into()), Hash::ZERO, at.clone());
     }
@@ -403,13 +407,26 @@ fn files_of_fixed_length() {
         }
     };
     let (log, origin, created_at) = (log(), OriginId::from_bytes([2; 32]), Timestamp::from_nanos(5));
-    let block = superblock::encode(&Superblock { log, origin, created_at, name: "main".to_owned() });
+    let block = superblock::encode(&Superblock {
+        log,
+        origin,
+        created_at,
+        name: "main".to_owned(),
+        kind: LogKind::Local,
+    });
     torment("superblock", &[block], copies, |bytes| superblock::decode(bytes).is_ok());
     let config = LogConfig::keeping(Retention::of_events(9)).compressed(Compression::Lz4);
     let config = log_config::encode(&config);
     torment("configuration", &[config], copies, |bytes| log_config::decode(bytes).is_ok());
     let (number, first_index) = (3, Index(40));
-    let header = segment_header::encode(&SegmentHeader { log, origin, number, first_index, created_at });
+    let header = segment_header::encode(&SegmentHeader {
+        log,
+        origin,
+        number,
+        first_index,
+        created_at,
+        truncation: None,
+    });
     torment("segment header", &[header], copies, |bytes| segment_header::decode(bytes).is_ok());
     let (incarnation, position, open) = (IncarnationId::NONE, Position(7), true);
     let told = visible::encode(&Visible { log, incarnation, position, open });
@@ -498,7 +515,7 @@ fn segments() {
         let place = Place { log: log(), segment: 0, offset: bytes.len() as u64 };
         frame::encode(bytes, place, kind, Index(index), Position(index), body);
     };
-    let empty = state::encode(&LogState::default(), &Chain::default());
+    let empty = state::encode(&LogState::default(), &Chain::default(), &LocalState::default());
     put(&mut bytes, FrameKind::State, 0, &empty);
     put(&mut bytes, FrameKind::State, 0, &empty);
     let first = entry_body(0, Hash::ZERO, true);
@@ -541,7 +558,7 @@ fn an_end_whose_header_names_another_index_is_refused() {
             frame::encode(&mut bytes, place, kind, Index(index), Position(0), body);
         };
         let (state, chain) = (LogState::default(), Chain::default());
-        (0..2).for_each(|_| put(FrameKind::State, 0, &state::encode(&state, &chain)));
+        (0..2).for_each(|_| put(FrameKind::State, 0, &state::encode(&state, &chain, &LocalState::default())));
         let root = chain.root.hash(&hasher);
         let standing = Standing { next_index: Index(0), last_hash: chain.last_hash, root };
         put(FrameKind::Close, header_index, &footer::encode_close(&standing));
@@ -557,9 +574,10 @@ fn an_end_whose_header_names_another_index_is_refused() {
 #[test]
 fn a_state_whose_root_covers_other_entries_is_refused() {
     let (mut full, chain) = full_state();
-    assert!(state::decode(&state::encode(&full, &chain)).is_ok());
+    let none = LocalState::default();
+    assert!(state::decode(&state::encode(&full, &chain, &none)).is_ok());
     full.next_index = Index(1 << 60);
-    assert_eq!(state::decode(&state::encode(&full, &chain)).unwrap_err(), Malformed::new("log root"));
+    assert_eq!(state::decode(&state::encode(&full, &chain, &none)).unwrap_err(), Malformed::new("log root"));
 }
 
 /// What has two encodings, or none that a writer gives, is not read.

@@ -8,8 +8,8 @@
 //!  64  u64  segment number
 //!  72  u64  index of the first entry
 //!  80  i64  created at
-//!  88  u64  segment that this one cuts off, u64 offset and u64 index where that one ends
-//!           (reserved for the removal of an uncommitted end; all ones: none)
+//!  88  u64  segment that this one cuts off, u64 offset where that one ends from now on, u64 index there;
+//!           all ones: none
 //! 112  zeros
 //! 508  u32  CRC of bytes 0..508
 //! ```
@@ -31,6 +31,19 @@ pub(crate) struct SegmentHeader {
     pub number: u64,
     pub first_index: Index,
     pub created_at: Timestamp,
+    pub truncation: Option<Truncation>,
+}
+
+/// What a segment cuts off: the end of an earlier segment, and all segments in between. What stands there testifies
+/// to nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Truncation {
+    /// The earlier segment.
+    pub segment: u64,
+    /// Where it ends; 0 when nothing of it stays.
+    pub offset: u64,
+    /// The index of the first entry that was cut off.
+    pub index: Index,
 }
 
 pub(crate) fn encode(header: &SegmentHeader) -> Vec<u8> {
@@ -46,7 +59,10 @@ pub(crate) fn encode(header: &SegmentHeader) -> Vec<u8> {
         out.put_u64(header.number);
         out.put_u64(header.first_index.0);
         out.put_i64(header.created_at.as_nanos());
-        out.put(&[0xFF; 24]);
+        let truncation = header
+            .truncation
+            .map_or([u64::MAX; 3], |truncation| [truncation.segment, truncation.offset, truncation.index.0]);
+        truncation.into_iter().for_each(|field| out.put_u64(field));
         super::superblock::finish_copy(&mut out, begin, COPY_BYTES);
     }
     out
@@ -64,12 +80,22 @@ pub(crate) fn decode_copy(bytes: &[u8], copy: u32) -> Result<SegmentHeader, Malf
         number: cursor.u64("segment number")?,
         first_index: Index(cursor.u64("first index")?),
         created_at: Timestamp::from_nanos(cursor.i64("created at")?),
+        truncation: decode_truncation(&mut cursor)?,
     };
-    if cursor.array::<24>("cut segment")? != [0xFF; 24] {
-        return Err(Malformed::new("cut segment"));
+    if header.truncation.is_some_and(|truncation| {
+        truncation.segment >= header.number || truncation.index != header.first_index
+    }) {
+        return Err(Malformed::new("truncation"));
     }
     super::superblock::finish_zeros(cursor)?;
     Ok(header)
+}
+
+fn decode_truncation(cursor: &mut super::Cursor<'_>) -> Result<Option<Truncation>, Malformed> {
+    let mut field = || cursor.u64("truncation");
+    let fields = [field()?, field()?, field()?];
+    let [segment, offset, index] = fields;
+    Ok((fields != [u64::MAX; 3]).then_some(Truncation { segment, offset, index: Index(index) }))
 }
 
 /// Returns the format version of a head that is whole, but of another version than ours.
@@ -109,6 +135,18 @@ mod tests {
             number: 3,
             first_index: Index(40),
             created_at: Timestamp::from_nanos(5),
+            truncation: None,
+        }
+    }
+
+    #[test]
+    fn a_cut_round_trips_and_one_that_cannot_be_is_refused() {
+        let truncation = Truncation { segment: 2, offset: 4096, index: Index(40) };
+        let cutting = |truncation| SegmentHeader { truncation: Some(truncation), ..sample() };
+        assert_eq!(decode(&encode(&cutting(truncation))), Ok((cutting(truncation), 2)));
+        for wrong in [Truncation { segment: 3, ..truncation }, Truncation { index: Index(41), ..truncation }]
+        {
+            assert_eq!(decode(&encode(&cutting(wrong))), Err(Malformed::new("truncation")));
         }
     }
 

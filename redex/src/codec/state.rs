@@ -1,8 +1,9 @@
 //! The body of a state frame: log state and chain as they were when the segment began.
 //!
 //! ```text
-//! u16 format version, u16 reserved 0, u32 bytes of local state (0; reserved: vote, committed, purge marker)
-//! u64 next index, u64 index of the first entry that is kept, u64 term, [32] hash of the last entry, i64 last recorded at,
+//! u16 format version, u16 reserved 0, u32 bytes of local state, local state
+//! u64 next index, u64 index of the first entry that is kept, u64 term and u64 node of the last entry, [32] its hash,
+//! i64 last recorded at,
 //! u64 last signed position, [32] hash there, u64 leaves of the log root, its peaks, each [32]
 //! u32 channels, each: u16 + name, u64 base, u64 next, i64 created at, u64 created index, configuration
 //! u32 producers, each: u16 + id, u64 number, [32] digest, place
@@ -16,12 +17,13 @@
 //! place: u64 index, u16 ranges, each (u16 + channel name, u64 first, u64 count)
 //! ```
 
-use base::{Hash, IncarnationId, Index, Position, PublicKey, Seq, Term, Timestamp};
+use base::{Hash, IncarnationId, Index, NodeId, Position, PublicKey, Seq, Term, Timestamp};
 
 use super::control::{
     IncarnationRecord, decode_config, decode_hole, decode_name, decode_place as decode_log, encode_config,
     encode_hole, encode_place as encode_log,
 };
+use super::local::{self, LocalState};
 use super::{Cursor, FORMAT_VERSION, Malformed, Put};
 use crate::chain::Chain;
 use crate::codec::append::Repeat;
@@ -29,14 +31,26 @@ use crate::root::LogRoot;
 use crate::state::{ArrivedState, ChannelState, IncarnationState, LogState, MovedState};
 use crate::{At, ChannelRange};
 
-pub(crate) fn encode(state: &LogState, chain: &Chain) -> Vec<u8> {
+/// What a segment begins with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beginning {
+    pub state: LogState,
+    pub chain: Chain,
+    pub local: LocalState,
+}
+
+pub(crate) fn encode(state: &LogState, chain: &Chain, local: &LocalState) -> Vec<u8> {
     let mut out = Vec::new();
     out.put_u16(FORMAT_VERSION);
     out.put_u16(0);
-    out.put_u32(0);
+    let mut local_bytes = Vec::new();
+    local::encode(&mut local_bytes, local);
+    out.put_length(local_bytes.len());
+    out.put(&local_bytes);
     out.put_u64(state.next_index.0);
     out.put_u64(state.trimmed.0);
     out.put_u64(chain.term.0);
+    out.put_u64(chain.node.0);
     out.put(chain.last_hash.as_bytes());
     out.put_i64(state.last_recorded_at.as_nanos());
     out.put_u64(chain.last_signed.0);
@@ -133,14 +147,16 @@ fn encode_incarnation(out: &mut Vec<u8>, incarnation: &IncarnationState) {
     out.put(incarnation.parent_hash.as_bytes());
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<(LogState, Chain), Malformed> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Beginning, Malformed> {
     let mut cursor = Cursor::new(bytes);
     if cursor.u16("format version")? != FORMAT_VERSION {
         return Err(Malformed::new("format version"));
     }
-    if cursor.u16("reserved bits")? != 0 || cursor.u32("local state")? != 0 {
+    if cursor.u16("reserved bits")? != 0 {
         return Err(Malformed::new("reserved bits"));
     }
+    let length = cursor.length("local state")?;
+    let local = local::decode(cursor.take(length, "local state")?)?;
     let mut state = LogState::default();
     state.next_index = Index(cursor.u64("next index")?);
     state.trimmed = Position(cursor.u64("first kept entry")?);
@@ -148,6 +164,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(LogState, Chain), Malformed> {
         return Err(Malformed::new("first kept entry"));
     }
     let term = Term(cursor.u64("term")?);
+    let node = NodeId(cursor.u64("node")?);
     let last_hash = Hash::from_bytes(cursor.array("last hash")?);
     state.last_recorded_at = Timestamp::from_nanos(cursor.i64("last recorded at")?);
     let last_signed = Position(cursor.u64("last signed position")?);
@@ -161,7 +178,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(LogState, Chain), Malformed> {
     if root.position().next_index() != state.next_index {
         return Err(Malformed::new("log root"));
     }
-    let chain = Chain { term, last_hash, last_signed, last_signed_hash, root };
+    let chain = Chain { term, node, last_hash, last_signed, last_signed_hash, root };
     for _ in 0..cursor.u32("channels")? {
         let channel = decode_channel(&mut cursor)?;
         if state.slot(&channel.name).is_some() {
@@ -193,7 +210,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(LogState, Chain), Malformed> {
         decode_moves(&mut cursor, &mut state)?;
     }
     cursor.finish("state length")?;
-    Ok((state, chain))
+    Ok(Beginning { state, chain, local })
 }
 
 fn decode_moves(cursor: &mut Cursor<'_>, state: &mut LogState) -> Result<(), Malformed> {

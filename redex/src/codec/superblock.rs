@@ -7,7 +7,8 @@
 //!  32  [32] origin
 //!  64  i64  created at
 //!  72  u8   bytes of the log's name, name (at most 64 bytes)
-//! 137  zeros (cluster and voter are reserved)
+//! 140  u16  kind: 0 local, 1 replicated
+//! 142  zeros (cluster and voter are reserved)
 //! 508  u32  CRC of bytes 0..508
 //! ```
 
@@ -20,6 +21,9 @@ const COPY_BYTES: usize = 512;
 /// Bytes of the file.
 pub(crate) const SUPERBLOCK_BYTES: usize = 2 * COPY_BYTES;
 const NAME_BYTES_MAX: usize = 64;
+/// Where the name's bytes begin, and where the kind stands.
+const NAME_AT: usize = 73;
+const KIND_AT: usize = 140;
 const MAGIC: [u8; 8] = *b"NetDbLog";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +32,16 @@ pub(crate) struct Superblock {
     pub origin: OriginId,
     pub created_at: Timestamp,
     pub name: String,
+    pub kind: LogKind,
+}
+
+/// Who puts the log in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogKind {
+    /// The node that has it; all its incarnations have one key.
+    Local,
+    /// Consensus: each leader signs with its own key.
+    Replicated,
 }
 
 pub(crate) fn encode(superblock: &Superblock) -> Vec<u8> {
@@ -43,6 +57,11 @@ pub(crate) fn encode(superblock: &Superblock) -> Vec<u8> {
         out.put_i64(superblock.created_at.as_nanos());
         out.put_u8(u8::try_from(superblock.name.len()).expect("log names are limited to 64 bytes"));
         out.put(superblock.name.as_bytes());
+        out.resize(begin + KIND_AT, 0);
+        out.put_u16(match superblock.kind {
+            LogKind::Local => 0,
+            LogKind::Replicated => 1,
+        });
         finish_copy(&mut out, begin, COPY_BYTES);
     }
     out
@@ -61,8 +80,14 @@ fn decode_copy(bytes: &[u8], copy: u32) -> Result<Superblock, Malformed> {
         return Err(Malformed::new("log name"));
     }
     let name = cursor.text(name_bytes, "log name")?.to_owned();
+    let filling = cursor.take(KIND_AT - NAME_AT - name_bytes, "log name")?;
+    let kind = match (cursor.u16("log kind")?, filling.iter().all(|byte| *byte == 0)) {
+        (0, true) => LogKind::Local,
+        (1, true) => LogKind::Replicated,
+        _ => return Err(Malformed::new("log kind")),
+    };
     finish_zeros(cursor)?;
-    Ok(Superblock { log, origin, created_at, name })
+    Ok(Superblock { log, origin, created_at, name, kind })
 }
 
 /// Returns the format version of a superblock that is whole, but of another version than ours.
@@ -154,6 +179,7 @@ mod tests {
             origin: OriginId::from_bytes([2; 32]),
             created_at: Timestamp::from_nanos(5),
             name: "main".to_owned(),
+            kind: LogKind::Replicated,
         };
         let bytes = encode(&sample);
         assert_eq!(decode(&bytes), Ok((sample.clone(), 2)));

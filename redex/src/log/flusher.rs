@@ -1,6 +1,6 @@
 //! The flusher: commits for those who await, and for those who did not wait.
 //!
-//! It is a state machine, [`Shared::flush_step`]; here is the thread that runs it in production.
+//! It is a state machine, [`Flush::flush_step`]; here is the thread that runs it in production.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,14 +9,25 @@ use std::time::Duration;
 
 use base::{Clock, Signal};
 
-use super::Shared;
 use crate::FlusherMode;
+
+/// What a flusher acts for.
+pub(crate) trait Flush: std::fmt::Debug + Send + Sync {
+    /// Acts once, and returns when it wants to act again, by the monotonic clock.
+    fn flush_step(&self) -> Option<Duration>;
+
+    /// Tells whether there is nothing more to be done, ever.
+    fn is_shut(&self) -> bool;
+
+    /// Tells whether there is something to be done before `nanos` of the monotonic clock.
+    fn acts_before(&self, nanos: u64) -> bool;
+}
 
 /// The flusher's thread and what wakes it.
 #[derive(Debug)]
 pub(crate) struct Flusher {
     mode: FlusherMode,
-    log: Weak<Shared>,
+    log: Weak<dyn Flush>,
     clock: Arc<dyn Clock>,
     signal: Arc<Signal>,
     /// When the thread acts next by itself, in nanoseconds of the monotonic clock; `u64::MAX` for never.
@@ -25,7 +36,7 @@ pub(crate) struct Flusher {
 }
 
 impl Flusher {
-    pub(crate) fn new(mode: FlusherMode, clock: Arc<dyn Clock>, log: Weak<Shared>) -> Self {
+    pub(crate) fn new(mode: FlusherMode, clock: Arc<dyn Clock>, log: Weak<dyn Flush>) -> Self {
         let acts_at = Arc::new(AtomicU64::new(u64::MAX));
         Self { mode, log, clock, signal: Arc::new(Signal::new()), acts_at, thread: Mutex::new(None) }
     }
@@ -72,7 +83,7 @@ impl Flusher {
     }
 }
 
-fn run(log: &Weak<Shared>, signal: &Signal, acts_at: &AtomicU64, clock: &dyn Clock) {
+fn run(log: &Weak<dyn Flush>, signal: &Signal, acts_at: &AtomicU64, clock: &dyn Clock) {
     loop {
         let deadline: Option<Duration> = match log.upgrade() {
             Some(log) if !log.is_shut() => log.flush_step(),

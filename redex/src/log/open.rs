@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMode, Position, Timestamp};
 
-use super::committer::{Committer, Incarnation, News, create_segment};
+use super::committer::{Committer, Incarnation, News};
 use super::flusher::Flusher;
 use super::placed::Admission;
 use super::progress::Progress;
@@ -16,10 +16,12 @@ use super::retention::RetentionDue;
 use super::stage::Stage;
 use super::{ClockCheck, Closer, Log, Shared};
 use crate::LogOptions;
-use crate::chain::Chain;
+use crate::appender::{Appender, create_segment};
 use crate::codec::compression::Compressor;
 use crate::codec::control::HoleRecord;
-use crate::codec::superblock::{self, Superblock};
+use crate::codec::segment_header::SegmentHeader;
+use crate::codec::state::Beginning;
+use crate::codec::superblock::{self, LogKind, Superblock};
 use crate::error::{Corruption, OpenError};
 use crate::follower::visible_state;
 use crate::index::SegmentIndex;
@@ -27,7 +29,6 @@ use crate::index::points::IndexSource;
 use crate::reader::{LogReader, Published};
 use crate::replay::Replay;
 use crate::segments::{Segment, Segments};
-use crate::state::LogState;
 use crate::writer::SegmentWriter;
 
 /// Where a log is, and who opens it.
@@ -87,25 +88,48 @@ pub struct QuarantinedRange {
 
 /// Opens the log at a site for writing; creates what is missing.
 pub(crate) fn open(site: &Site, options: &LogOptions) -> Result<OpenedLog, OpenError> {
-    let disk = &*site.doors.disk;
-    disk.create_directories(&site.dir).map_err(OpenError::io(&site.dir))?;
-    remove_temporary_files(disk, &site.dir)?;
-    // A segment whose name an earlier process could not sync must not take entries before it is.
-    disk.sync_directory(&site.dir).map_err(OpenError::io(&site.dir))?;
     let mut report = RecoveryReport::default();
-    let superblock = open_superblock(site, &mut report)?;
+    prepare_directory(&*site.doors.disk, &site.dir)?;
+    let made = || Superblock {
+        log: LogId::random(&*site.doors.random),
+        origin: site.identity.origin(),
+        created_at: site.doors.clock.now(),
+        name: site.name.clone(),
+        kind: LogKind::Local,
+    };
+    let superblock = open_superblock(&*site.doors.disk, &site.dir, made, &mut report)?;
     check_origin(site, &superblock)?;
-    let segments =
-        Arc::new(Segments::new(&site.dir, superblock.log, Arc::clone(&site.doors.disk), options.cache_bytes));
-    segments.discover().map_err(OpenError::io(&site.dir))?;
+    let (end, unrecorded) = open_end(&site.doors, &site.dir, &superblock, options, &mut report)?;
+    check_clock(site, options, end.state.last_recorded_at)?;
+    let log = assemble(site, options, end, unrecorded)?;
+    Ok(OpenedLog { log, report })
+}
+
+/// Makes a log's directory, and puts its names in order.
+pub(crate) fn prepare_directory(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+    disk.create_directories(dir).map_err(OpenError::io(dir))?;
+    remove_temporary_files(disk, dir)?;
+    // A segment whose name an earlier process could not sync must not take entries before it is.
+    disk.sync_directory(dir).map_err(OpenError::io(dir))
+}
+
+/// Puts the end of a log in order, from where it can be written on; returns holes that no entry has on record yet,
+/// too.
+pub(crate) fn open_end(
+    doors: &Doors,
+    dir: &Path,
+    superblock: &Superblock,
+    options: &LogOptions,
+    report: &mut RecoveryReport,
+) -> Result<(Appender, Vec<HoleRecord>), OpenError> {
+    let segments = Segments::new(dir, superblock.log, Arc::clone(&doors.disk), options.cache_bytes);
+    let segments = Arc::new(segments);
+    segments.discover().map_err(OpenError::io(dir))?;
     let ending = match segments.last() {
         None => Ending::Fresh,
-        Some(segment) => recover(&segments, &superblock, &segment, options.strict, &mut report)?,
+        Some(segment) => recover(&segments, superblock, &segment, options.strict, report)?,
     };
-    let begun = begin_writing(site, options, &segments, &superblock, ending)?;
-    check_clock(site, options, begun.state.last_recorded_at)?;
-    let log = assemble(site, options, segments, superblock, begun)?;
-    Ok(OpenedLog { log, report })
+    begin_writing(doors, options, &segments, superblock, ending)
 }
 
 fn remove_temporary_files(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
@@ -118,21 +142,21 @@ fn remove_temporary_files(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> 
     Ok(())
 }
 
-fn open_superblock(site: &Site, report: &mut RecoveryReport) -> Result<Superblock, OpenError> {
-    let disk = &*site.doors.disk;
-    let path = site.dir.join("superblock");
+/// Reads the superblock of a log, and repairs it; makes one where there is none.
+pub(crate) fn open_superblock(
+    disk: &dyn Disk,
+    dir: &Path,
+    made: impl FnOnce() -> Superblock,
+    report: &mut RecoveryReport,
+) -> Result<Superblock, OpenError> {
+    let path = dir.join("superblock");
     if !disk.exists(&path).map_err(OpenError::io(&path))? {
-        let superblock = Superblock {
-            log: LogId::random(&*site.doors.random),
-            origin: site.identity.origin(),
-            created_at: site.doors.clock.now(),
-            name: site.name.clone(),
-        };
+        let superblock = made();
         base::create_atomically(disk, &path, OpenMode::Create, &superblock::encode(&superblock))
             .map_err(OpenError::io(&path))?;
         return Ok(superblock);
     }
-    let (superblock, good) = read_superblock(disk, &site.dir)?;
+    let (superblock, good) = read_superblock(disk, dir)?;
     if good < 2 {
         let file = disk.open(&path, OpenMode::Write).map_err(OpenError::io(&path))?;
         base::write_all_at(&*file, &superblock::encode(&superblock), 0)
@@ -185,50 +209,66 @@ fn check_clock(site: &Site, options: &LogOptions, last: Timestamp) -> Result<(),
     if last.since(now) > options.clock_leap_max { Err(OpenError::ClockBehind { now, last }) } else { Ok(()) }
 }
 
-/// What writing goes on from.
-struct Begun {
-    writer: SegmentWriter,
-    state: LogState,
-    chain: Chain,
-    index: Arc<RwLock<SegmentIndex>>,
-    /// Holes that no entry has on record yet.
-    unrecorded: Vec<HoleRecord>,
-}
-
 fn begin_writing(
-    site: &Site,
+    doors: &Doors,
     options: &LogOptions,
-    segments: &Segments,
+    segments: &Arc<Segments>,
     superblock: &Superblock,
     ending: Ending,
-) -> Result<Begun, OpenError> {
-    let fresh = |number: u64, state: LogState, chain: Chain, unrecorded: Vec<HoleRecord>| {
-        let now = site.doors.clock.now();
-        let limit = options.segment_bytes;
-        let (segment, writer) = create_segment(segments, superblock, number, &state, &chain, limit, now)
-            .map_err(OpenError::io(&site.dir))?;
-        let index = Arc::new(RwLock::new(SegmentIndex::default()));
-        segment.set_index(IndexSource::Memory(Arc::clone(&index)));
-        segments.insert(segment);
-        Ok(Begun { writer, state, chain, index, unrecorded })
-    };
-    match ending {
-        Ending::Fresh => fresh(0, LogState::default(), Chain::default(), Vec::new()),
+) -> Result<(Appender, Vec<HoleRecord>), OpenError> {
+    let (number, beginning, unrecorded, writer) = match ending {
+        Ending::Fresh => (0, Beginning::default(), Vec::new(), None),
         Ending::Sealed { segment, replay } => {
             finish_sealed(segments, &segment, &replay)?;
-            fresh(segment.number + 1, replay.state, replay.chain, replay.unrecorded)
+            let Replay { state, chain, local, unrecorded, .. } = *replay;
+            (segment.number + 1, Beginning { state, chain, local }, unrecorded, None)
         }
         Ending::Open { segment, replay, length } => {
             let file =
                 segments.disk.open(&segment.path, OpenMode::Write).map_err(OpenError::io(&segment.path))?;
             let writer =
                 SegmentWriter::new(segment.number, file, replay.offset, length, options.segment_bytes);
-            let index = Arc::new(RwLock::new(replay.index));
-            segment.set_index(IndexSource::Memory(Arc::clone(&index)));
-            let (state, chain, unrecorded) = (replay.state, replay.chain, replay.unrecorded);
-            Ok(Begun { writer, state, chain, index, unrecorded })
+            let Replay { state, chain, local, index, unrecorded, .. } = *replay;
+            (segment.number, Beginning { state, chain, local }, unrecorded, Some((segment, writer, index)))
         }
-    }
+    };
+    let Beginning { state, chain, local } = beginning;
+    let (segment, writer, index) = match writer {
+        Some(writer) => writer,
+        None => {
+            let header = SegmentHeader {
+                log: superblock.log,
+                origin: superblock.origin,
+                number,
+                first_index: state.next_index,
+                created_at: doors.clock.now(),
+                truncation: None,
+            };
+            let limit = options.segment_bytes;
+            let (segment, writer) = create_segment(segments, &header, &state, &chain, &local, limit)
+                .map_err(OpenError::io(&segments.dir))?;
+            segments.insert(Arc::clone(&segment));
+            (segment, writer, SegmentIndex::default())
+        }
+    };
+    let index = Arc::new(RwLock::new(index));
+    segment.set_index(IndexSource::Memory(Arc::clone(&index)));
+    let synced = state.position();
+    let end = Appender {
+        doors: doors.clone(),
+        superblock: superblock.clone(),
+        segments: Arc::clone(segments),
+        segment_bytes: options.segment_bytes,
+        writer,
+        sealed: false,
+        index,
+        state,
+        chain,
+        local,
+        synced,
+        began: false,
+    };
+    Ok((end, unrecorded))
 }
 
 /// Does what a crash kept from being done behind a footer.
@@ -245,9 +285,8 @@ fn finish_sealed(segments: &Segments, segment: &Segment, replay: &Replay) -> Res
 fn assemble(
     site: &Site,
     options: &LogOptions,
-    segments: Arc<Segments>,
-    superblock: Superblock,
-    begun: Begun,
+    end: Appender,
+    unrecorded: Vec<HoleRecord>,
 ) -> Result<Log, OpenError> {
     let doors = &site.doors;
     let visible_path = site.dir.join("visible");
@@ -255,27 +294,19 @@ fn assemble(
         doors.disk.open(&visible_path, OpenMode::OpenOrCreate).map_err(OpenError::io(&visible_path))?;
     let incarnation = Incarnation {
         id: IncarnationId::random(&*doors.random),
-        term: begun.chain.term.next(),
+        term: end.chain.term.next(),
         begun: false,
-        holes: begun.unrecorded,
+        holes: unrecorded,
     };
     let incarnation_id = incarnation.id;
-    let position = begun.state.position();
+    let position = end.state.position();
+    let (superblock, segments) = (end.superblock.clone(), Arc::clone(&end.segments));
+    let staged = end.state.clone();
     let mut committer = Committer {
-        doors: doors.clone(),
+        end,
         identity: Arc::clone(&site.identity),
-        superblock: superblock.clone(),
-        segments: Arc::clone(&segments),
-        segment_bytes: options.segment_bytes,
         sign_within: options.sign_within,
-        writer: begun.writer,
-        sealed: false,
-        index: begun.index,
-        state: begun.state.clone(),
-        chain: begun.chain,
-        synced: position,
         published: position,
-        began: false,
         removed: Position::ZERO,
         incarnation,
         touched: Vec::new(),
@@ -288,7 +319,7 @@ fn assemble(
     // What an earlier process gave up and could not remove.
     committer.remove_trimmed();
     committer.tell_readers(true);
-    let published = Arc::new(Published::new(visible_state(&committer.state), Arc::clone(&doors.clock)));
+    let published = Arc::new(Published::new(visible_state(&committer.end.state), Arc::clone(&doors.clock)));
     let clock_check = ClockCheck {
         wall: doors.clock.now(),
         monotonic: doors.clock.monotonic(),
@@ -298,9 +329,9 @@ fn assemble(
         doors: doors.clone(),
         options: options.clone(),
         committer: Mutex::new(committer),
-        stage: Mutex::new(Stage::new(begun.state, site.admission.clone())),
+        stage: Mutex::new(Stage::new(staged, site.admission.clone())),
         progress: Progress::new(position),
-        flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::clone(log)),
+        flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::<Shared>::clone(log)),
         deadline: AtomicU64::new(0),
         retention: Mutex::new(options.retention.clone()),
         retention_due: RetentionDue::default(),

@@ -70,6 +70,8 @@ pub(crate) enum Admission {
     Unplaced(Arc<Homes>),
     /// None but those that are placed in it.
     Placed(LogName),
+    /// All: consensus puts the log in order, wherever else the node has channels.
+    Any,
 }
 
 impl Admission {
@@ -78,6 +80,7 @@ impl Admission {
         match self {
             Self::Unplaced(homes) => !homes.is_empty(),
             Self::Placed(_) => true,
+            Self::Any => false,
         }
     }
 
@@ -88,6 +91,7 @@ impl Admission {
                 homes.get(&channel).map(|home| Rejection::Elsewhere { channel, log: home.log })
             }
             Self::Placed(log) => Some(Rejection::Unplaced { channel, log: log.clone() }),
+            Self::Any => None,
         }
     }
 }

@@ -6,17 +6,18 @@ use base::{Index, OpenMode, Position, Seq};
 
 use super::open::{RecoveryReport, other_version};
 use super::quarantine::{Repairs, put};
+use crate::appender::state_frames;
 use crate::chain::Chain;
 use crate::codec::control::HoleRecord;
+use crate::codec::entry;
 use crate::codec::event::EVENT_BYTES_MIN;
-use crate::codec::frame::{FrameKind, Place};
+use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::codec::state::Beginning;
 use crate::codec::superblock::Superblock;
-use crate::codec::{entry, frame, state};
 use crate::damage::{replay_over_damage, skip};
 use crate::error::{Corruption, OpenError, ReadError};
 use crate::frames::{Frame, SegmentBytes, Verdict};
-use crate::index::SegmentIndex;
 use crate::limits::ENTRY_BYTES_MAX;
 use crate::replay::{End, HoleFrame, LoadedSegment, Replay, read_state};
 use crate::segments::{Segment, Segments};
@@ -43,8 +44,8 @@ pub(super) fn recover(
     report: &mut RecoveryReport,
 ) -> Result<Ending, OpenError> {
     let mut loaded = load(segments, segment)?;
-    repair_header(segments, superblock, segment, &mut loaded, report)?;
-    let mut replay = begin_replay(segments, segment, &mut loaded, report)?;
+    let header = repair_header(segments, superblock, segment, &mut loaded, report)?;
+    let mut replay = begin_replay(segments, segment, &header, &mut loaded, report)?;
     let mut survey = None;
     let mut repairs = Repairs::default();
     loop {
@@ -113,13 +114,14 @@ fn repair_header(
     segment: &Segment,
     loaded: &mut LoadedSegment,
     report: &mut RecoveryReport,
-) -> Result<(), OpenError> {
+) -> Result<SegmentHeader, OpenError> {
     let named = SegmentHeader {
         log: superblock.log,
         origin: superblock.origin,
         number: segment.number,
         first_index: segment.first_index,
         created_at: superblock.created_at,
+        truncation: None,
     };
     if let Some(version) = segment_header::other_version(&loaded.bytes) {
         return Err(other_version(&segment.path, version));
@@ -137,14 +139,14 @@ fn repair_header(
             }));
         }
         if copies == 2 && is_named(&found) {
-            return Ok(());
+            return Ok(found);
         }
     }
     // The header of another segment of the log came here by a write that went astray: damage like any other.
     let header = decoded.ok().map(|(found, _)| found).filter(is_named).unwrap_or(named);
     overwrite(segments, segment, loaded, 0, &segment_header::encode(&header))?;
     report.repaired.push(segment.path.clone());
-    Ok(())
+    Ok(header)
 }
 
 /// Reads the state that a segment begins with; where its copies are damaged, from the other copy or from the
@@ -152,20 +154,19 @@ fn repair_header(
 fn begin_replay(
     segments: &Segments,
     segment: &Segment,
+    header: &SegmentHeader,
     loaded: &mut LoadedSegment,
     report: &mut RecoveryReport,
 ) -> Result<Replay, OpenError> {
-    let (state, chain, behind) = match read_state(loaded.view()) {
-        Ok((state, chain, offset, 2)) => {
-            return Ok(Replay::resume(state, chain, SegmentIndex::default(), offset));
-        }
-        Ok((state, chain, offset, _)) => (state, chain, Some(offset)),
+    let (beginning, behind) = match read_state(loaded.view()) {
+        Ok((beginning, offset, 2)) => return Ok(Replay::at_beginning(beginning, offset)),
+        Ok((beginning, offset, _)) => (beginning, Some(offset)),
         Err(_) => {
-            let (state, chain) = state_before(segments, segment, loaded.view())?;
-            (state, chain, first_frame(loaded.view()).map(|frame| frame.offset))
+            let beginning = state_before(segments, segment, loaded.view())?;
+            (beginning, first_frame(loaded.view()).map(|frame| frame.offset))
         }
     };
-    let frames = state_frames(loaded.view(), &state, &chain);
+    let frames = state_frames(header, &beginning.state, &beginning.chain, &beginning.local);
     let own = (SEGMENT_HEADER_BYTES + frames.len()) as u64;
     let behind = behind.unwrap_or(own);
     // Where the segments before are damaged, too, their state may be longer than the lost one was.
@@ -174,7 +175,7 @@ fn begin_replay(
         report.repaired.push(segment.path.clone());
     }
     // What lies between the state and the first whole frame is damage like any other.
-    Ok(Replay::resume(state, chain, SegmentIndex::default(), own.min(behind)))
+    Ok(Replay::at_beginning(beginning, own.min(behind)))
 }
 
 /// Returns the first whole frame that is not a state frame.
@@ -189,34 +190,22 @@ fn first_frame(segment: SegmentBytes<'_>) -> Option<Frame<'_>> {
     }
 }
 
-fn state_frames(segment: SegmentBytes<'_>, log_state: &LogState, chain: &Chain) -> Vec<u8> {
-    let body = state::encode(log_state, chain);
-    let mut frames = Vec::new();
-    for _ in 0..2 {
-        let offset = (SEGMENT_HEADER_BYTES + frames.len()) as u64;
-        let place = Place { log: segment.log, segment: segment.segment, offset };
-        let synced = Position(log_state.next_index.0);
-        frame::encode(&mut frames, place, FrameKind::State, log_state.next_index, synced, &body);
-    }
-    frames
-}
-
 /// Returns the state at the beginning of a segment by reading the one before to its end.
 fn state_before(
     segments: &Segments,
     segment: &Segment,
     bytes: SegmentBytes<'_>,
-) -> Result<(LogState, Chain), OpenError> {
+) -> Result<Beginning, OpenError> {
     let before = segments.all().into_iter().rev().find(|other| other.first_index < segment.first_index);
-    let (mut state, mut chain) = match before {
+    let Beginning { mut state, mut chain, local } = match before {
         Some(before) => replay_damaged(segments, &before, segment.first_index)?,
-        None => (LogState::default(), Chain::default()),
+        None => Beginning::default(),
     };
     if state.next_index < segment.first_index {
         let hole = lost_before(&state, &chain, segment.first_index, bytes);
         skip(&mut state, &mut chain, &hole, &segments.hasher);
     }
-    Ok((state, chain))
+    Ok(Beginning { state, chain, local })
 }
 
 /// Describes the entries that are missing before a segment.
@@ -240,23 +229,20 @@ fn lost_before(state: &LogState, chain: &Chain, next: Index, bytes: SegmentBytes
 }
 
 /// Reads a segment that is not the newest from its beginning to its end, over damage, and leaves it as it is.
-fn replay_damaged(
-    segments: &Segments,
-    segment: &Segment,
-    next: Index,
-) -> Result<(LogState, Chain), OpenError> {
+fn replay_damaged(segments: &Segments, segment: &Segment, next: Index) -> Result<Beginning, OpenError> {
     let loaded = load(segments, segment)?;
     let view = loaded.view();
-    let (state, chain, offset) = match read_state(view) {
-        Ok((state, chain, offset, _)) => (state, chain, offset),
+    let (beginning, offset) = match read_state(view) {
+        Ok((beginning, offset, _)) => (beginning, offset),
         Err(_) => {
-            let (state, chain) = state_before(segments, segment, view)?;
-            (state, chain, first_frame(view).map_or(view.end(), |frame| frame.offset))
+            let beginning = state_before(segments, segment, view)?;
+            (beginning, first_frame(view).map_or(view.end(), |frame| frame.offset))
         }
     };
-    let mut replay = Replay::resume(state, chain, SegmentIndex::default(), offset);
+    let mut replay = Replay::at_beginning(beginning, offset);
     replay_over_damage(view, &mut replay, &segments.hasher, Some(next));
-    Ok((replay.state, replay.chain))
+    let Replay { state, chain, local, .. } = replay;
+    Ok(Beginning { state, chain, local })
 }
 
 /// Zeroes what was written only in part and everything behind it, back to front, so that a crash meanwhile

@@ -151,7 +151,7 @@ impl Shared {
     /// Removes what was given up and can be removed by now, and gives up more when it is time to.
     pub(super) fn retain(&self, committer: &mut Committer) {
         committer.remove_trimmed();
-        if std::mem::take(&mut committer.began) && !self.retention().is_unlimited() {
+        if std::mem::take(&mut committer.end.began) && !self.retention().is_unlimited() {
             self.retention_due.set(1);
         }
         if !self.is_retention_due() || self.stage().shut.is_some() {
@@ -175,7 +175,7 @@ impl Shared {
     /// depends on time.
     fn give_up_beginning(&self, committer: &Committer) -> Result<Option<Duration>, ReadError> {
         let holds = self.holds.lock();
-        let all = committer.segments.all();
+        let all = committer.end.segments.all();
         let Some((newest, sealed)) = all.split_last() else { return Ok(None) };
         let retention = self.retention().clone();
         let mut weights = Weights::of(&retention, committer, &all)?;
@@ -205,7 +205,7 @@ impl Shared {
 
     /// Stages the record that everything before a segment is given up.
     fn stage_trim(&self, committer: &Committer, first: &Segment) -> Result<(), ReadError> {
-        let (state, _) = committer.segments.state_at(first)?;
+        let (state, _) = committer.end.segments.state_at(first)?;
         let mut stage = self.stage();
         if first.first_index.0 <= stage.state.trimmed.0 {
             return Ok(());
@@ -249,10 +249,10 @@ impl Weights {
         let (mut bytes, mut events) = (0, 0);
         for segment in all {
             if retention.bytes.is_some() {
-                bytes += committer.segments.bytes(segment)?;
+                bytes += committer.end.segments.bytes(segment)?;
             }
             if retention.events.is_some() {
-                events += committer.segments.index(segment)?.events();
+                events += committer.end.segments.index(segment)?.events();
             }
         }
         Ok(Self { bytes, events })
@@ -266,7 +266,7 @@ impl Weights {
         segment: &Segment,
         now: Timestamp,
     ) -> Result<Lost, ReadError> {
-        let segments = &committer.segments;
+        let segments = &committer.end.segments;
         let bytes = if retention.bytes.is_some() { segments.bytes(segment)? } else { 0 };
         let events = if retention.events.is_some() { segments.index(segment)?.events() } else { 0 };
         let too_large = retention.bytes.is_some_and(|limit| self.bytes > limit);
@@ -290,12 +290,12 @@ impl Weights {
 impl Committer {
     /// Removes the segments that were given up, once that is durable and readers know of it.
     pub(super) fn remove_trimmed(&mut self) {
-        let below = self.state.trimmed;
-        if below <= self.removed || self.published != self.state.position() {
+        let below = self.end.state.trimmed;
+        if below <= self.removed || self.published != self.end.state.position() {
             return;
         }
         self.removed = below;
-        let removed = self.segments.remove_below(below);
+        let removed = self.end.segments.remove_below(below);
         if removed > 0 {
             tracing::info!(segments = removed, %below, "the beginning of the log was given up");
         }

@@ -21,7 +21,7 @@ const READ_BYTES_MAX: usize = 1 << 20;
 
 /// What was found at the reader's place.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(crate) enum Found {
     Entry {
         frame_bytes: u64,
         body: Bytes,
@@ -33,7 +33,7 @@ pub(super) enum Found {
 }
 
 #[derive(Debug)]
-pub(super) struct FrameReader {
+pub(crate) struct FrameReader {
     file: Arc<dyn DiskFile>,
     path: std::path::PathBuf,
     place: Place,
@@ -51,7 +51,7 @@ pub(super) struct FrameReader {
 }
 
 impl FrameReader {
-    pub(super) fn new(segments: &Segments, segment: &Segment) -> Result<Self, ReadError> {
+    pub(crate) fn new(segments: &Segments, segment: &Segment) -> Result<Self, ReadError> {
         Ok(Self {
             file: segments.file(segment)?,
             path: segment.path.clone(),
@@ -67,21 +67,21 @@ impl FrameReader {
     }
 
     /// Returns where the next frame begins.
-    pub(super) fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.place.offset
     }
 
     /// Returns where the frame that was returned last begins.
-    pub(super) fn last_offset(&self) -> u64 {
+    pub(crate) fn last_offset(&self) -> u64 {
         self.last_offset
     }
 
     /// Returns the index of the entry that should come next, where it is known.
-    pub(super) fn next_index(&self) -> Option<u64> {
+    pub(crate) fn next_index(&self) -> Option<u64> {
         (self.next_index > 0).then_some(self.next_index)
     }
 
-    pub(super) fn go_to(&mut self, offset: u64) {
+    pub(crate) fn go_to(&mut self, offset: u64) {
         self.place.offset = offset;
         self.next_index = 0;
         let buffered = self.buffer_at..=self.buffer_at + self.buffer.len() as u64;
@@ -92,7 +92,7 @@ impl FrameReader {
     }
 
     /// Goes on at a frame that everything before was read of, if that is ahead.
-    pub(super) fn go_on_at(&mut self, offset: u64) {
+    pub(crate) fn go_on_at(&mut self, offset: u64) {
         if offset > self.place.offset {
             self.place.offset = offset;
             self.read_bytes = READ_BYTES_NEXT;
@@ -101,7 +101,7 @@ impl FrameReader {
     }
 
     /// Goes to the next valid frame behind a damaged one; tells whether there is one.
-    pub(super) fn skip_damage(&mut self, segments: &Segments, segment: &Segment) -> Result<bool, ReadError> {
+    pub(crate) fn skip_damage(&mut self, segments: &Segments, segment: &Segment) -> Result<bool, ReadError> {
         let rest = segments.load_part(segment, self.place.offset, u64::MAX)?;
         let next = rest.view().next_valid(self.place.offset);
         if let Some(frame) = &next {
@@ -111,7 +111,7 @@ impl FrameReader {
     }
 
     /// Returns what stands at the reader's place and goes behind it.
-    pub(super) fn next(&mut self, bound: Position) -> Result<Found, ReadError> {
+    pub(crate) fn next(&mut self, bound: Position) -> Result<Found, ReadError> {
         let offset = self.place.offset;
         self.last_offset = offset;
         if self.next_index >= bound.0 {

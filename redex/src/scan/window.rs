@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base::Position;
+
 use super::frame_reader::FrameReader;
 use crate::error::{Corruption, ReadError};
 use crate::index::points::PointList;
@@ -87,6 +89,12 @@ impl Window {
         self.seq_end = Some(seq_end);
         self.closed = next >= seq_end;
         Ok(())
+    }
+
+    /// Returns how far the window may be read: not behind the entries of its segment, which may have been cut off where
+    /// no footer stands.
+    pub(super) fn bound(&self, to: u64) -> Position {
+        Position(self.segment.sealed.get().map_or(to, |sealed| to.min(sealed.next_index.0)))
     }
 
     /// Describes what is wrong with the frame that was read last.

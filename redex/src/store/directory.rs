@@ -14,7 +14,7 @@ pub(super) fn refuse_initialised(dir: &Path, disk: &dyn Disk) -> Result<(), Open
     }
 }
 
-pub(super) fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, OpenError> {
+pub(crate) fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, OpenError> {
     let path = dir.join("lock");
     match disk.lock(&path) {
         Ok(lock) => {

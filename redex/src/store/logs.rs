@@ -6,7 +6,7 @@ use base::Disk;
 
 use super::MAIN;
 use crate::LogName;
-use crate::codec::superblock::Superblock;
+use crate::codec::superblock::{LogKind, Superblock};
 use crate::error::{Corruption, OpenError};
 
 /// Returns the directory of all logs.
@@ -31,6 +31,18 @@ pub(crate) fn log_names(dir: &Path, disk: &dyn Disk) -> Result<Vec<LogName>, Ope
         }
     }
     names.sort();
+    Ok(names)
+}
+
+/// Returns the names of those that this node puts in order; consensus has the others opened by itself.
+pub(crate) fn local_log_names(dir: &Path, disk: &dyn Disk) -> Result<Vec<LogName>, OpenError> {
+    let mut names = log_names(dir, disk)?;
+    // One that does not read is met, and told of, by who opens it.
+    let is_local = |name: &LogName| {
+        let superblock = crate::log::read_superblock(disk, &log_dir(dir, name.as_str()));
+        superblock.map_or(true, |(superblock, _)| superblock.kind == LogKind::Local)
+    };
+    names.retain(is_local);
     Ok(names)
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base::{Clock, Doors, OriginId, Position};
 
-use super::logs::{log_dir, log_names};
+use super::logs::{local_log_names, log_dir};
 use super::{MAIN, StoreTail, StoreView};
 use crate::error::{OpenError, ReadError};
 use crate::follower::Follower;
@@ -161,7 +161,7 @@ impl StoreReader {
         let Some(place) = &self.place else { return Ok(()) };
         let _looking = place.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.logs();
-        for name in log_names(&place.dir, &*place.doors.disk)? {
+        for name in local_log_names(&place.dir, &*place.doors.disk)? {
             if known.iter().all(|log| log.name() != name.as_str()) {
                 self.shelf.add(place.open(name.as_str())?);
             }

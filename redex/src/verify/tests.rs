@@ -7,6 +7,7 @@ use base::{ManualClock, SeededRandom, SimulatedDisk, Timestamp};
 
 use super::*;
 use crate::codec::frame::{self, Place};
+use crate::codec::local::LocalState;
 use crate::codec::{Cursor, append, block, control, footer, state};
 use crate::{Ack, EventInput, FlusherMode, LogOptions, Store};
 
@@ -123,7 +124,9 @@ impl Forger {
             let place = Place { log: self.log, segment: 0, offset: out.len() as u64 };
             let mut index = log_state.next_index;
             let (kind, body) = match &item.content {
-                Content::State => (FrameKind::State, state::encode(&log_state, &chain)),
+                Content::State => {
+                    (FrameKind::State, state::encode(&log_state, &chain, &LocalState::default()))
+                }
                 Content::Close => {
                     let standing = standing_of(&log_state, &chain, &hasher);
                     (FrameKind::Close, footer::encode_close(&standing))

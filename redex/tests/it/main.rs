@@ -13,6 +13,7 @@ mod ledger;
 mod logs;
 mod model;
 mod reads;
+mod replica;
 mod retention;
 mod roll;
 mod store;

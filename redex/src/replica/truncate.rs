@@ -1,0 +1,148 @@
+//! Cutting off the end of a replica, and giving up its beginning.
+//!
+//! A truncation begins with a new segment, which says where the one before ends from now on: once that is durable, what was cut
+//! off testifies to nothing, whatever a crash leaves of it. Only then does it go, the newest first.
+
+use std::sync::Arc;
+
+use base::{Index, OpenMode, Position, Slot};
+
+use super::ReplicaError;
+use super::core::Core;
+use crate::appender::Stopped;
+use crate::codec::control::HoleRecord;
+use crate::codec::segment_header::Truncation;
+use crate::index::points::IndexSource;
+use crate::segments::{Sealed, Segment};
+
+impl Core {
+    /// Truncations off every entry from `from` on that was not purged.
+    pub(super) fn truncate_from(&mut self, from: Index) -> Result<(), Stopped> {
+        let from = from.max(self.kept().next_index());
+        if from >= self.end.state.next_index {
+            return Ok(());
+        }
+        // What stays is testified to be synced by the segment that is made now.
+        self.end.sync()?;
+        let replay = self.replayed(from)?;
+        if replay.state.next_index != from {
+            let found = replay.state.next_index;
+            return Err(Stopped::Broken(format!("a log that reads up to entry {found} of {from} only")));
+        }
+        let Some(cut_off) = self.end.segments.at(from) else {
+            return Err(Stopped::Broken(format!("no segment with entry {from}")));
+        };
+        let stays = cut_off.first_index < from;
+        let truncation = match (stays, self.end.segments.before(&cut_off)) {
+            (true, _) => Truncation { segment: cut_off.number, offset: replay.offset, index: from },
+            // An earlier truncation may be all that says where that one ends, and goes now.
+            (false, Some(before)) => {
+                Truncation { segment: before.number, offset: self.bytes_of(&before)?, index: from }
+            }
+            (false, None) => Truncation { segment: cut_off.number, offset: 0, index: from },
+        };
+        self.end.local = self.local;
+        let (segment, writer) = self.end.create_next(&replay.state, &replay.chain, Some(truncation))?;
+        let gone = self.end.segments.forget_from(from);
+        if stays {
+            let ended = Arc::new(Segment::new(&self.end.segments.dir, cut_off.number, cut_off.first_index));
+            ended.sealed.get_or_init(|| Sealed { next_index: from });
+            ended.set_index(IndexSource::Memory(Arc::new(std::sync::RwLock::new(replay.index))));
+            self.end.segments.insert(Arc::clone(&ended));
+            self.remove(&gone, Some((&ended, truncation.offset)))?;
+        } else {
+            self.remove(&gone, None)?;
+        }
+        self.end.state = replay.state;
+        self.end.chain = replay.chain;
+        self.end.go_on_in(segment, writer);
+        self.end.synced = self.end.state.position();
+        self.unseen.retain(|unseen| unseen.slot.index < from);
+        self.local_due = None;
+        tracing::info!(%from, "the end of the replica was cut off");
+        Ok(())
+    }
+
+    fn bytes_of(&self, segment: &Segment) -> Result<u64, Stopped> {
+        let bytes = self.end.segments.bytes(segment);
+        bytes.map_err(|error| Stopped::Broken(format!("a segment of unknown length ({error})")))
+    }
+
+    /// Removes segments, the newest first, and shortens the one before them.
+    fn remove(&self, gone: &[Arc<Segment>], shortened: Option<(&Segment, u64)>) -> Result<(), Stopped> {
+        let segments = &self.end.segments;
+        let removed = gone.iter().try_for_each(|segment| segments.remove_files(segment)).and_then(|()| {
+            if let Some((segment, offset)) = shortened {
+                let file = segments.disk.open(&segment.path, OpenMode::Write)?;
+                file.set_length(offset)?;
+                file.sync_data()?;
+                // It is derived, and describes what was longer.
+                segments.disk.remove(&segment.index_path()).or_else(|cause| match cause.kind() {
+                    std::io::ErrorKind::NotFound => Ok(()),
+                    _ => Err(cause),
+                })?;
+            }
+            segments.disk.sync_directory(&segments.dir)
+        });
+        removed.map_err(|cause| Stopped::Broken(format!("a truncation that was not finished ({cause})")))
+    }
+
+    /// Refuses to cut off what is committed.
+    pub(super) fn check_uncommitted(&self, from: Index) -> Result<(), ReplicaError> {
+        match from.0 < self.committed.0 && from < self.end.state.next_index {
+            true => Err(ReplicaError::Committed { from, committed: self.committed }),
+            false => Ok(()),
+        }
+    }
+
+    /// Notes that everything up to a slot is given up; goes on behind it where that is beyond the end.
+    pub(super) fn purge(&mut self, upto: Slot) -> Result<(), Stopped> {
+        if upto.index.position_after() <= self.kept() {
+            return Ok(());
+        }
+        self.local.purged = Some(upto);
+        if upto.index >= self.end.state.next_index {
+            self.end.sync()?;
+            return self.leap(upto.index.next());
+        }
+        self.write_local()
+    }
+
+    /// Goes on at an entry behind the end, in a segment of its own. What is missing is on record as a hole.
+    pub(super) fn leap(&mut self, next: Index) -> Result<(), Stopped> {
+        let mut state = self.end.state.clone();
+        let mut chain = self.end.chain.clone();
+        let lost_before = state.next_index;
+        let channels = Vec::new();
+        state.apply_hole(&HoleRecord {
+            first: lost_before,
+            next,
+            bytes: 0,
+            floor: state.seq_floor(),
+            channels,
+        });
+        chain.root.skip_to(&self.end.segments.hasher, next);
+        self.end.local = self.local;
+        let (number, tail) = (self.end.writer.number, self.end.writer.tail());
+        let truncation = Truncation { segment: number, offset: tail, index: next };
+        let (segment, writer) = self.end.create_next(&state, &chain, Some(truncation))?;
+        // What readers have not seen of the beginning is behind them now.
+        self.unseen.clear();
+        self.visible = state.clone();
+        self.committed = self.committed.max(Position(next.0));
+        (self.end.state, self.end.chain) = (state, chain);
+        self.end.go_on_in(segment, writer);
+        self.end.synced = self.end.state.position();
+        self.local_due = None;
+        Ok(())
+    }
+
+    /// Removes the segments that hold nothing but purged entries, the oldest first; what could not be removed is at the
+    /// next opening.
+    pub(super) fn remove_purged(&mut self) {
+        let removed = self.end.segments.remove_below(self.kept());
+        if removed > 0 {
+            tracing::info!(segments = removed, below = %self.kept(), "purged entries were removed");
+        }
+    }
+}

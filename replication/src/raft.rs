@@ -1,0 +1,17 @@
+//! What openraft is given: types, configuration and the log store; the only place that names it.
+
+mod config;
+mod guard;
+mod membership;
+mod store;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use config::{TimeoutError, Timing, config};
+pub use guard::{Applied, check_applied};
+pub use membership::{MembershipError, decode_membership, encode_membership};
+pub use store::LogStore;
+pub use types::{
+    Committed, Entry, LeaderId, LogId, Member, Proposal, RaftVote, TypeConfig, log_id_of, slot_of,
+};
