@@ -14,7 +14,7 @@ use crate::codec::append::{self, AppendRecord, RangeInBlock, Repeat, Repeatable}
 use crate::codec::block::{self, BlockItem};
 use crate::codec::compression::Compressor;
 use crate::codec::control::{
-    self, ArrivedRecord, Control, HoleRecord, IncarnationRecord, LogPlace, MovedRecord, TrimRecord,
+    self, ArrivedRecord, Control, HoleRecord, IncarnationRecord, MovedRecord, TrimRecord,
 };
 use crate::codec::entry::{self, EntryHead, HeadFields};
 use crate::codec::escape;
@@ -31,11 +31,10 @@ use crate::hashing::LogHasher;
 use crate::index::file::{self, BLOCK_BYTES, IndexOwner};
 use crate::index::{SegmentIndex, Target};
 use crate::replay::{HoleFrame, apply_entry, decode_hole_frame, encode_hole_frame};
-use crate::state::{ArrivedState, ChannelState, IncarnationState, LogState, MovedState};
-use crate::{
-    At, BlobReference, ChannelConfig, ChannelRange, Chunk, Compression, EventInput, LogConfig, LogName,
-    Retention, Selection,
-};
+use crate::state::{ChannelState, IncarnationState, LogState};
+use crate::{At, BlobReference, ChannelConfig, ChannelRange, Chunk, Compression, EventInput, Selection};
+
+mod placement;
 
 const LOG: LogId = LogId::from_bytes([1; 16]);
 const OWNER: IndexOwner = IndexOwner { log: LOG, segment: 3, segment_bytes: 9_000_000 };
@@ -750,34 +749,6 @@ impl Choices<'_> {
             }
             _ => Control::Hole(self.hole()),
         }
-    }
-
-    fn place(&mut self) -> LogPlace {
-        let name = format!("log-{}", self.u32());
-        LogPlace { id: LogId::from_bytes(self.array()), name: LogName::new(&name).expect("it is plain") }
-    }
-
-    fn moved(&mut self) -> MovedState {
-        MovedState { to: self.place(), index: Index(self.number()), recorded_at: self.time() }
-    }
-
-    fn arrived(&mut self) -> ArrivedState {
-        let (from, position) = (self.place(), Position(self.number()));
-        ArrivedState { from, position, first: Seq(self.number()) }
-    }
-
-    fn log_config(&mut self) -> LogConfig {
-        let retention = Retention {
-            events: self.flag().then(|| self.number()),
-            bytes: self.flag().then(|| self.number()),
-            age: self.flag().then(|| std::time::Duration::from_nanos(self.number())),
-        };
-        let compression = match self.below(3) {
-            0 => Compression::None,
-            1 => Compression::Lz4,
-            _ => Compression::Zstd,
-        };
-        LogConfig { retention, compression, one_channel: self.flag() }
     }
 
     fn at(&mut self) -> At {

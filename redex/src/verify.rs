@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use base::{
-    ChannelName, Disk, Doors, Hash, Identity, IncarnationId, Index, LogId, OpenMode, OriginId, Position,
-    PublicKey, Seq, Signature,
+    ChannelName, Disk, Doors, Hash, IncarnationId, Index, LogId, OpenMode, OriginId, Position, PublicKey,
+    Seq, Signature,
 };
 
 use crate::chain::Chain;
@@ -299,28 +299,6 @@ impl<'a> Verifier<'a> {
     fn fault(&mut self, file: &Path, offset: u64, expected: impl Into<String>, found: impl Into<String>) {
         let fault = Fault { file: file.to_owned(), offset, expected: expected.into(), found: found.into() };
         self.report.faults.push(fault);
-    }
-
-    fn check_name(&mut self, name: &str) {
-        if self.report.name != name {
-            let superblock = self.log_dir.join("superblock");
-            let found = std::mem::replace(&mut self.report.name, name.to_owned());
-            self.fault(&superblock, 72, format!("the log `{name}`"), format!("the log `{found}`"));
-        }
-    }
-
-    fn check_key(&mut self, path: &Path) {
-        let Ok(identity) = Identity::open(self.disk, path) else { return };
-        if identity.origin() != self.report.origin {
-            let (expected, found) = (self.report.origin, identity.origin());
-            let superblock = self.log_dir.join("superblock");
-            self.fault(
-                &superblock,
-                32,
-                format!("the origin of the key file, {found}"),
-                format!("origin {expected}"),
-            );
-        }
     }
 
     /// Notes a `visible` file that does not read; it is derived.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use base::{ChannelName, Doors};
+use base::{ChannelName, Doors, Identity};
 
-use super::{Fault, Verified, VerifyOptions, VerifyReport, verify_log};
+use super::{Fault, Verified, Verifier, VerifyOptions, VerifyReport, verify_log};
 use crate::codec::control::LogPlace;
 use crate::error::{Corruption, OpenError};
 use crate::state::ChannelState;
@@ -35,6 +35,32 @@ pub fn verify_all(
         report
     });
     Ok(reports.collect())
+}
+
+impl Verifier<'_> {
+    /// Checks that a log is where its name says.
+    pub(super) fn check_name(&mut self, name: &str) {
+        if self.report.name != name {
+            let superblock = self.log_dir.join("superblock");
+            let found = std::mem::replace(&mut self.report.name, name.to_owned());
+            self.fault(&superblock, 72, format!("the log `{name}`"), format!("the log `{found}`"));
+        }
+    }
+
+    /// Checks that the key beside the log is the one that began it.
+    pub(super) fn check_key(&mut self, path: &Path) {
+        let Ok(identity) = Identity::open(self.disk, path) else { return };
+        if identity.origin() != self.report.origin {
+            let (expected, found) = (self.report.origin, identity.origin());
+            let superblock = self.log_dir.join("superblock");
+            self.fault(
+                &superblock,
+                32,
+                format!("the origin of the key file, {found}"),
+                format!("origin {expected}"),
+            );
+        }
+    }
 }
 
 /// Checks the file that says what a log keeps.
