@@ -5,6 +5,7 @@
 
 mod crash;
 mod export;
+mod faults;
 mod import;
 mod log;
 mod logs;

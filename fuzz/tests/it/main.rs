@@ -2,4 +2,5 @@
 
 mod decoders;
 mod documents;
+mod replicas;
 mod store;
