@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 mod log;
+mod placement;
 mod state;
 mod transfer;
 
 pub(crate) use log::{
     AppendArguments, FsckArguments, LogCommand, ReadArguments, TailArguments, VerifyArguments,
 };
+pub(crate) use placement::{CreateArguments, MoveArguments, PlacementArguments, SetArguments};
 pub(crate) use state::{
     MemoryCommands, MemoryFindArguments, TaskCommands, TaskListArguments, WatchCommand, WriteArguments,
 };

@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 pub(crate) use mapping::Mapping;
 pub(crate) use producer::Producer;
-pub(crate) use reader::BadLine;
+pub(crate) use reader::{BadLine, Together};
 pub(crate) use source::Source;
 pub(crate) use writer::Writer;
 
@@ -58,9 +58,10 @@ impl Rest {
         source: Source,
         mapping: Mapping,
         channel: Option<ChannelName>,
+        together: Option<Together>,
     ) -> Result<Self, Failure> {
         let Source { name, input, .. } = source;
-        let mut reader = Reader::new(input, mapping, channel);
+        let mut reader = Reader::new(input, mapping, channel).apart(together);
         let skipped = reader
             .skip(producer.last_line())
             .map_err(|error| Failure::new(Code::Failed, format!("{name}: {error}")))?;

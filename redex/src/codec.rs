@@ -12,6 +12,7 @@ pub(crate) mod event;
 pub(crate) mod footer;
 pub(crate) mod frame;
 pub(crate) mod local;
+pub(crate) mod log_config;
 pub(crate) mod segment_header;
 pub(crate) mod state;
 pub(crate) mod superblock;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base::{ChannelName, Hash, Index, Position, Seq};
 
 use crate::chain::Chain;
-use crate::codec::control::{Control, HoleRecord};
+use crate::codec::control::HoleRecord;
 use crate::codec::entry::EntryHead;
 use crate::codec::escape::unescape;
 use crate::codec::event::EVENT_BYTES_MIN;
@@ -192,8 +192,8 @@ impl Readable {
 
     fn take(&mut self, head: &EntryHead) {
         for control in &head.controls {
-            if let Control::ChannelCreated { name, base, .. } = control {
-                self.channels.insert(name.clone(), *base);
+            if let Some((name, base)) = control.begins() {
+                self.channels.insert(name.clone(), base);
             }
         }
         for block in &head.blocks {

@@ -18,6 +18,8 @@ pub const BLOBS_MAX: usize = u16::MAX as usize;
 pub const PRODUCER_ID_BYTES_MAX: usize = 1024;
 /// Longest content type in a channel's configuration, in bytes.
 pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
+/// Longest name of a log, in bytes.
+pub const LOG_NAME_BYTES_MAX: usize = 64;
 /// Keyed appends whose keys are remembered.
 pub const KEY_WINDOW: usize = 65_536;
 /// Bytes of a channel block after which the next event starts another block.

@@ -4,6 +4,8 @@ use clap::{Args, Subcommand};
 use netdb::base::{ChannelName, Timestamp};
 use netdb::redex::{Ack, Expect};
 
+use super::{CreateArguments, MoveArguments, SetArguments};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogCommand {
     /// Appends one event.
@@ -19,13 +21,26 @@ pub(crate) enum LogCommand {
     /// Reads events of a channel and then those that come, until interrupted.
     #[command(after_help = "Example:\n  net-db log tail orders --last 10")]
     Tail(TailArguments),
-    /// Lists the channels.
+    /// Creates a channel, in `main` or in a log that keeps what is said here.
+    #[command(after_help = "Examples:\n  net-db log create probes --keep-events 100000\n  \
+        net-db log create visits --keep-age 30d --compression zstd\n  \
+        net-db log create orders/audit --log audit")]
+    Create(CreateArguments),
+    /// Moves a channel to another log; what it has stays readable, its numbers go on.
+    #[command(after_help = "Examples:\n  net-db log move probes --keep-events 100000\n  \
+        net-db log move probes --log audit\n  net-db log move visits --log main")]
+    Move(MoveArguments),
+    /// Sets what a log keeps and how it is stored; without options it shows it.
+    #[command(after_help = "Examples:\n  net-db log set main --keep-age 365d --compression zstd\n  \
+        net-db log set audit --keep-all")]
+    Set(SetArguments),
+    /// Lists the channels of all logs.
     #[command(after_help = "Example:\n  net-db log channels --format json")]
     Channels,
-    /// Describes the log.
+    /// Describes the logs.
     #[command(after_help = "Example:\n  net-db log info")]
     Info,
-    /// Checks every hash and the signatures; exit code 5 when something does not hold.
+    /// Checks every hash and the signatures of all logs; exit code 5 when something does not hold.
     #[command(after_help = "Example:\n  net-db log verify --all-signatures")]
     Verify(VerifyArguments),
     /// Says what is wrong with the files, what each finding means, and what becomes of it; exit code 5 for damage.
@@ -117,7 +132,7 @@ pub(crate) struct TailArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
-    /// Only this channel [default: the whole log].
+    /// Only this channel [default: all].
     pub(crate) channel: Option<ChannelName>,
     /// Check each signature instead of the last one of each incarnation.
     #[arg(long)]

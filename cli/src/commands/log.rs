@@ -5,6 +5,7 @@ mod channels;
 mod events;
 mod fsck;
 mod info;
+mod place;
 mod read;
 mod space;
 mod tail;
@@ -19,6 +20,9 @@ pub(super) fn run(context: &Context, command: LogCommand) -> Result<(), Failure>
         LogCommand::Append(arguments) => append::run(context, &arguments),
         LogCommand::Read(arguments) => read::run(context, arguments),
         LogCommand::Tail(arguments) => tail::run(context, &arguments),
+        LogCommand::Create(arguments) => place::create(context, &arguments),
+        LogCommand::Move(arguments) => place::go(context, &arguments),
+        LogCommand::Set(arguments) => place::set(context, &arguments),
         LogCommand::Channels => channels::run(context),
         LogCommand::Info => info::run(context),
         LogCommand::Verify(arguments) => verify::run(context, arguments),

@@ -42,6 +42,16 @@ impl Events {
         self.events.len()
     }
 
+    /// Returns the channel of the first event.
+    pub(super) fn channel(&self) -> Option<&ChannelName> {
+        self.runs.first().map(|(channel, _)| channel)
+    }
+
+    /// Returns the channel of the last event.
+    pub(super) fn last_channel(&self) -> Option<&ChannelName> {
+        self.runs.last().map(|(channel, _)| channel)
+    }
+
     pub(super) fn push(&mut self, channel: &ChannelName, record: &Record<'_>) {
         let first_header = self.headers.len();
         for (name, value) in &record.headers {

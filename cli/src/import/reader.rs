@@ -16,6 +16,21 @@ pub(super) struct Reader<R> {
     hasher: blake3::Hasher,
     mapping: Mapping,
     channels: Channels,
+    /// Tells whether two channels live in one log: a batch is for one. Absent where all do.
+    together: Option<Together>,
+    /// A line that was read and belongs to the next batch.
+    held: Option<Vec<u8>>,
+}
+
+/// Tells whether two channels live in one log.
+pub(crate) type Together = Box<dyn Fn(&ChannelName, &ChannelName) -> bool + Send>;
+
+/// What a line gave.
+enum Line {
+    Read,
+    /// Its channel lives in another log than those of the batch.
+    Apart,
+    InputOver,
 }
 
 /// What reading on gave.
@@ -56,7 +71,13 @@ pub(super) struct Skipped {
 impl<R: BufRead> Reader<R> {
     pub(super) fn new(input: R, mapping: Mapping, channel: Option<ChannelName>) -> Self {
         let channels = Channels { default: channel, last: None };
-        Self { lines: Lines::new(input), hasher: blake3::Hasher::new(), mapping, channels }
+        let (lines, hasher) = (Lines::new(input), blake3::Hasher::new());
+        Self { lines, hasher, mapping, channels, together: None, held: None }
+    }
+
+    /// Ends a batch where the next record's channel lives in another log.
+    pub(super) fn apart(self, together: Option<Together>) -> Self {
+        Self { together, ..self }
     }
 
     /// Reads the first `count` lines without looking into them.
@@ -89,8 +110,12 @@ impl<R: BufRead> Reader<R> {
             }
             let start = text.len();
             match self.read_line(&mut text, &mut events) {
-                Ok(true) => lines += 1,
-                Ok(false) => break Some(End::Input),
+                Ok(Line::Read) => lines += 1,
+                Ok(Line::Apart) => {
+                    self.held = Some(text.split_off(start));
+                    break None;
+                }
+                Ok(Line::InputOver) => break Some(End::Input),
                 Err(reason) => {
                     text.truncate(start);
                     break Some(End::Bad { line: self.lines.count(), reason });
@@ -98,23 +123,32 @@ impl<R: BufRead> Reader<R> {
             }
         };
         self.hasher.update(&text);
-        let last_line = self.lines.count() - u64::from(matches!(end, Some(End::Bad { .. })));
+        let beyond = matches!(end, Some(End::Bad { .. })) || self.held.is_some();
+        let last_line = self.lines.count() - u64::from(beyond);
         let batch = Batch { events, last_line, digest: self.hasher.finalize().into() };
         Step { batch: (batch.events.len() > 0).then_some(batch), end }
     }
 
-    fn read_line(&mut self, text: &mut Vec<u8>, events: &mut Events) -> Result<bool, BadLine> {
+    fn read_line(&mut self, text: &mut Vec<u8>, events: &mut Events) -> Result<Line, BadLine> {
         let start = text.len();
-        if !self.lines.read(text)? {
-            return Ok(false);
+        match self.held.take() {
+            Some(line) => text.extend(line),
+            None if self.lines.read(text)? => {}
+            None => return Ok(Line::InputOver),
         }
         let line = &text[start..text.len() - 1];
         if !is_blank(line) {
             let record = Record::parse(line, &self.mapping)?;
             let channel = self.channels.resolve(record.channel.as_deref())?;
+            if let (Some(together), Some(last)) = (&self.together, events.last_channel())
+                && last != channel
+                && !together(last, channel)
+            {
+                return Ok(Line::Apart);
+            }
             events.push(channel, &record);
         }
-        Ok(true)
+        Ok(Line::Read)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use netdb::base::{ChannelName, Seq};
-use netdb::redex::{Ack, AppendRequest, Condition, Expect, Idempotency, Log, Outcome, Ticket};
+use netdb::base::{ChannelName, LogId, Seq};
+use netdb::redex::{Ack, AppendRequest, Condition, Expect, Idempotency, Outcome, Store, Ticket};
 
 use super::batch::Batch;
 use crate::exit::Failure;
@@ -11,15 +11,17 @@ use crate::limits::TICKETS_OUTSTANDING;
 
 /// Appends batches, and waits for each to be durable a few batches later.
 pub(crate) struct Writer<'a> {
-    log: &'a Log,
+    store: &'a Store,
+    /// The log of the batch before.
+    log: Option<LogId>,
     id: &'a str,
     outstanding: VecDeque<(Ticket, u64)>,
     durable_records: u64,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(log: &'a Log, id: &'a str, records_before: u64) -> Self {
-        Self { log, id, outstanding: VecDeque::new(), durable_records: records_before }
+    pub(crate) fn new(store: &'a Store, id: &'a str, records_before: u64) -> Self {
+        Self { store, log: None, id, outstanding: VecDeque::new(), durable_records: records_before }
     }
 
     /// Records known to be durable, those of earlier runs included.
@@ -33,11 +35,16 @@ impl<'a> Writer<'a> {
     /// are still there: else it could be appended behind a gap, which nobody would fill, since the next run goes on
     /// behind the last batch.
     pub(super) fn append(&mut self, batch: &Batch) -> Result<(), Failure> {
+        // The newest number tells how far all logs are, since nothing goes to another one before that is durable.
+        let log = batch.events.channel().map(|channel| self.store.log_of(channel).reader().id());
+        if std::mem::replace(&mut self.log, log) != log {
+            self.settle(0)?;
+        }
         let idempotency =
             Idempotency::Producer { id: self.id, number: batch.last_line, digest: Some(batch.digest) };
         let conditions = self.outstanding_are_there();
         let ticket = batch.events.with_parts(|parts| {
-            self.log.submit(&AppendRequest { parts, conditions: &conditions, idempotency })
+            self.store.submit(&AppendRequest { parts, conditions: &conditions, idempotency })
         })?;
         self.outstanding.push_back((ticket, batch.events.len() as u64));
         self.settle(TICKETS_OUTSTANDING)
@@ -97,7 +104,7 @@ mod tests {
         let input = lines.repeat(10_000);
         let mut reader = Reader::new(input.as_bytes(), Mapping::default(), Some(name.clone()));
         let mut batches = std::iter::from_fn(|| reader.next().batch);
-        let mut writer = Writer::new(store.main(), "import", 0);
+        let mut writer = Writer::new(&store, "import", 0);
         for batch in batches.by_ref().take(4) {
             writer.append(&batch).unwrap();
         }

@@ -8,6 +8,7 @@ mod export;
 mod faults;
 mod import;
 mod log;
+mod logs;
 mod machine;
 mod sql;
 mod state;

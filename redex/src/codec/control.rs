@@ -1,8 +1,8 @@
 //! Control records: what an entry says about its log rather than in a channel.
 //!
 //! ```text
-//!   u16 type: 1 incarnation, 2 channel created, 3 hole, 5 trim, 9 consensus
-//!       (reserved: 4 moved, 6 redaction, 7 anchor, 8 successor key)
+//!   u16 type: 1 incarnation, 2 channel created, 3 hole, 4 moved, 5 trim, 9 consensus, 10 arrived
+//!       (reserved: 6 redaction, 7 anchor, 8 successor key)
 //!   u16 reserved, 0
 //!   u32 bytes of what follows
 //! incarnation:      [16] id, [32] public key, [16] parent id, u64 last signed position, [32] hash there
@@ -13,19 +13,25 @@
 //!                   each (u16 + name, u64 next sequence number)
 //! trim:             u64 index of the first entry that is kept, u32 channels whose beginning goes,
 //!                   each (u16 + name, u64 first sequence number that is kept)
+//! moved:            u16 + name, place of the log that the channel goes on in, u64 next sequence number
 //! consensus:        bytes that consensus understands
+//! arrived:          u16 + name, u64 base sequence number, configuration, place of the log that it was in before,
+//!                   u64 position there, behind the entry that says so
+//! place of a log:   [16] id, u16 + name
 //! ```
 
-use base::{ChannelName, Hash, IncarnationId, Index, Position, PublicKey, Seq};
+use base::{ChannelName, Hash, IncarnationId, Index, LogId, Position, PublicKey, Seq};
 
 use super::{Cursor, Malformed, Put};
-use crate::ChannelConfig;
+use crate::{ChannelConfig, LogName};
 
 const INCARNATION: u16 = 1;
 const CHANNEL_CREATED: u16 = 2;
 const HOLE: u16 = 3;
+const MOVED: u16 = 4;
 const TRIM: u16 = 5;
 const CONSENSUS: u16 = 9;
+const ARRIVED: u16 = 10;
 const FLAG_CONTENT_TYPE: u8 = 1;
 
 /// The beginning of an incarnation.
@@ -67,6 +73,34 @@ pub(crate) struct TrimRecord {
     pub channels: Vec<(ChannelName, Seq)>,
 }
 
+/// Another log of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogPlace {
+    pub id: LogId,
+    pub name: LogName,
+}
+
+/// A channel that goes on in another log: this one takes no more events of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MovedRecord {
+    pub channel: ChannelName,
+    pub to: LogPlace,
+    /// The number that its next event gets there.
+    pub next: Seq,
+}
+
+/// A channel that comes from another log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ArrivedRecord {
+    pub channel: ChannelName,
+    /// The number that its next event gets.
+    pub base: Seq,
+    pub config: ChannelConfig,
+    pub from: LogPlace,
+    /// The position in that log behind the entry that says that it goes on here.
+    pub position: Position,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Control {
     Incarnation(IncarnationRecord),
@@ -77,8 +111,29 @@ pub(crate) enum Control {
     },
     Hole(HoleRecord),
     Trim(TrimRecord),
+    Moved(MovedRecord),
+    Arrived(ArrivedRecord),
     /// What consensus itself put into the log, such as its membership; alone in an entry without incarnation.
     Consensus(Box<[u8]>),
+}
+
+impl Control {
+    /// Returns the channel that begins here, by creation or from another log, and its first number.
+    pub(crate) fn begins(&self) -> Option<(&ChannelName, Seq)> {
+        match self {
+            Self::ChannelCreated { name, base, .. } => Some((name, *base)),
+            Self::Arrived(record) => Some((&record.channel, record.base)),
+            _ => None,
+        }
+    }
+
+    /// Returns the channel that readers must hear of: one that begins here or leaves.
+    pub(crate) fn concerns(&self) -> Option<&ChannelName> {
+        match self {
+            Self::Moved(record) => Some(&record.channel),
+            _ => self.begins().map(|(name, _)| name),
+        }
+    }
 }
 
 pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
@@ -87,6 +142,8 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
         Control::ChannelCreated { .. } => CHANNEL_CREATED,
         Control::Hole(_) => HOLE,
         Control::Trim(_) => TRIM,
+        Control::Moved(_) => MOVED,
+        Control::Arrived(_) => ARRIVED,
         Control::Consensus(_) => CONSENSUS,
     };
     out.put_u16(code);
@@ -104,6 +161,18 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
         Control::Trim(trim) => {
             out.put_u64(trim.first.0);
             encode_numbers(out, &trim.channels);
+        }
+        Control::Moved(record) => {
+            out.put_text16(record.channel.as_str());
+            encode_place(out, &record.to);
+            out.put_u64(record.next.0);
+        }
+        Control::Arrived(record) => {
+            out.put_text16(record.channel.as_str());
+            out.put_u64(record.base.0);
+            encode_config(out, &record.config);
+            encode_place(out, &record.from);
+            out.put_u64(record.position.0);
         }
         Control::Consensus(bytes) => out.put(bytes),
     }
@@ -133,6 +202,11 @@ fn encode_numbers(out: &mut Vec<u8>, channels: &[(ChannelName, Seq)]) {
         out.put_text16(name.as_str());
         out.put_u64(seq.0);
     }
+}
+
+pub(crate) fn encode_place(out: &mut Vec<u8>, place: &LogPlace) {
+    out.put(place.id.as_bytes());
+    out.put_text16(place.name.as_str());
 }
 
 pub(crate) fn encode_config(out: &mut Vec<u8>, config: &ChannelConfig) {
@@ -165,6 +239,19 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Control, Malformed> {
             let first = Index(body.u64("first kept entry")?);
             Control::Trim(TrimRecord { first, channels: decode_numbers(&mut body)? })
         }
+        MOVED => {
+            let channel = decode_name(&mut body)?;
+            let to = decode_place(&mut body)?;
+            Control::Moved(MovedRecord { channel, to, next: Seq(body.u64("next sequence number")?) })
+        }
+        ARRIVED => {
+            let channel = decode_name(&mut body)?;
+            let base = Seq(body.u64("base sequence number")?);
+            let config = decode_config(&mut body)?;
+            let from = decode_place(&mut body)?;
+            let position = Position(body.u64("position of the move")?);
+            Control::Arrived(ArrivedRecord { channel, base, config, from, position })
+        }
         CONSENSUS => Control::Consensus(body.take(length, "control length")?.into()),
         _ => return Err(Malformed::new("control type")),
     };
@@ -174,6 +261,12 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Control, Malformed> {
 
 pub(crate) fn decode_name(cursor: &mut Cursor<'_>) -> Result<ChannelName, Malformed> {
     ChannelName::new(cursor.text16("channel name")?).map_err(|_| Malformed::new("channel name"))
+}
+
+pub(crate) fn decode_place(cursor: &mut Cursor<'_>) -> Result<LogPlace, Malformed> {
+    let id = LogId::from_bytes(cursor.array("log id")?);
+    let name = LogName::new(cursor.text16("log name")?).map_err(|_| Malformed::new("log name"))?;
+    Ok(LogPlace { id, name })
 }
 
 fn decode_incarnation(body: &mut Cursor<'_>) -> Result<IncarnationRecord, Malformed> {
@@ -236,7 +329,18 @@ mod tests {
             floor: Seq(6),
             channels: vec![(name.clone(), Seq(7))],
         };
+        let place = LogPlace { id: LogId::from_bytes([8; 16]), name: LogName::new("other").unwrap() };
+        let moved = MovedRecord { channel: name.clone(), to: place.clone(), next: Seq(9) };
+        let arrived = ArrivedRecord {
+            channel: name.clone(),
+            base: Seq(9),
+            config: config.clone(),
+            from: place,
+            position: Position(10),
+        };
         vec![
+            Control::Moved(moved),
+            Control::Arrived(arrived),
             Control::Incarnation(incarnation),
             Control::ChannelCreated { name: name.clone(), base: Seq(0), config },
             Control::ChannelCreated { name, base: Seq(5), config: ChannelConfig::default() },

@@ -11,6 +11,7 @@ mod follow;
 mod golden;
 mod holes;
 mod ledger;
+mod logs;
 mod model;
 mod reads;
 mod replica;

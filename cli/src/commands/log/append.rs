@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context, arguments: &AppendArguments) -> Result<(), 
     };
 
     let store = context.open_writer()?;
-    let appended = store.main().submit(&request)?.wait(arguments.ack).into_result()?;
+    let appended = store.submit(&request)?.wait(arguments.ack).into_result()?;
     store.close()?;
     print(context, &appended)
 }
