@@ -2,8 +2,8 @@
 
 use netdb::redex::{ProducerState, Store};
 
-use super::reader::Skipped;
 use crate::exit::{Code, Failure};
+use records::Skipped;
 
 /// One import as the log remembers it.
 ///

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use netdb::base::{ChannelName, LogId, Seq};
 use netdb::redex::{Ack, AppendRequest, Condition, Expect, Idempotency, Outcome, Store, Ticket};
 
-use super::batch::Batch;
 use crate::exit::Failure;
 use crate::limits::TICKETS_OUTSTANDING;
+use records::Batch;
 
 /// Appends batches, and waits for each to be durable a few batches later.
 pub(crate) struct Writer<'a> {
@@ -87,7 +87,7 @@ mod tests {
     use netdb::redex::{FlusherMode, LogOptions, Store};
 
     use super::super::Mapping;
-    use super::super::reader::Reader;
+    use super::records::Reader;
     use super::*;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use netdb::base::{ChannelName, ChannelNameError, Hash};
+use base::{ChannelName, ChannelNameError, Hash};
 
 use super::batch::{Batch, Events};
 use super::lines::{LineError, Lines};
@@ -11,7 +11,7 @@ use super::record::{Record, RecordError};
 use crate::limits::{BATCH_BYTES, BATCH_LINES};
 
 /// Turns lines into batches.
-pub(super) struct Reader<R> {
+pub struct Reader<R> {
     lines: Lines<R>,
     hasher: blake3::Hasher,
     mapping: Mapping,
@@ -23,7 +23,7 @@ pub(super) struct Reader<R> {
 }
 
 /// Tells whether two channels live in one log.
-pub(crate) type Together = Box<dyn Fn(&ChannelName, &ChannelName) -> bool + Send>;
+pub type Together = Box<dyn Fn(&ChannelName, &ChannelName) -> bool + Send>;
 
 /// What a line gave.
 enum Line {
@@ -34,54 +34,63 @@ enum Line {
 }
 
 /// What reading on gave.
-pub(super) struct Step {
+pub struct Step {
     /// The events read; `None` when there were none.
-    pub(super) batch: Option<Batch>,
-    pub(super) end: Option<End>,
+    pub batch: Option<Batch>,
+    /// Why there is nothing behind them; `None` when there may be more.
+    pub end: Option<End>,
 }
 
 /// Why there is nothing behind a batch.
 #[derive(Debug)]
-pub(super) enum End {
+pub enum End {
     /// The input is over.
     Input,
     /// This line cannot be imported.
-    Bad { line: u64, reason: BadLine },
+    Bad {
+        /// Its number, counted from 1.
+        line: u64,
+        /// Why.
+        reason: BadLine,
+    },
 }
 
 /// Why a line cannot be imported.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BadLine {
+pub enum BadLine {
+    /// It could not be read.
     #[error(transparent)]
     Line(#[from] LineError),
+    /// It is no event.
     #[error(transparent)]
     Record(#[from] RecordError),
 }
 
 /// The lines that an earlier run imported, as this input has them.
-pub(super) struct Skipped {
+pub struct Skipped {
     /// Lines found, fewer than asked for when the input is shorter.
-    pub(super) lines: u64,
+    pub lines: u64,
     /// Those of them that are records.
-    pub(super) records: u64,
+    pub records: u64,
     /// The BLAKE3 of them all.
-    pub(super) digest: Hash,
+    pub digest: Hash,
 }
 
 impl<R: BufRead> Reader<R> {
-    pub(super) fn new(input: R, mapping: Mapping, channel: Option<ChannelName>) -> Self {
+    /// Reads an input from its beginning; `channel` is that of records that name none.
+    pub fn new(input: R, mapping: Mapping, channel: Option<ChannelName>) -> Self {
         let channels = Channels { default: channel, last: None };
         let (lines, hasher) = (Lines::new(input), blake3::Hasher::new());
         Self { lines, hasher, mapping, channels, together: None, held: None }
     }
 
     /// Ends a batch where the next record's channel lives in another log.
-    pub(super) fn apart(self, together: Option<Together>) -> Self {
+    pub fn apart(self, together: Option<Together>) -> Self {
         Self { together, ..self }
     }
 
     /// Reads the first `count` lines without looking into them.
-    pub(super) fn skip(&mut self, count: u64) -> Result<Skipped, LineError> {
+    pub fn skip(&mut self, count: u64) -> Result<Skipped, LineError> {
         let mut records = 0;
         let mut text = Vec::new();
         while self.lines.count() < count {
@@ -100,7 +109,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Reads the next batch. Blank lines count but are no records.
-    pub(super) fn next(&mut self) -> Step {
+    pub fn next_batch(&mut self) -> Step {
         let mut events = Events::default();
         let mut text = Vec::with_capacity(BATCH_BYTES + BATCH_BYTES / 8);
         let mut lines = 0;
