@@ -30,7 +30,7 @@ const COUNT: &str = "NETDB_BENCH_COUNT";
 
 /// Most milliseconds of an opening behind a clean close.
 const CLEAN_MILLISECONDS_MAX: f64 = 100.0;
-/// Most megabytes by which a process grows that opens a log behind a clean close.
+/// Most megabytes by which a process ever grows while it opens a log behind a clean close.
 const CLEAN_MEGABYTES_MAX: f64 = 64.0;
 /// Most milliseconds of an opening behind a crash.
 const CRASHED_MILLISECONDS_MAX: f64 = 300.0;
@@ -171,7 +171,9 @@ pub fn run(options: &OpenBigOptions) -> Result<()> {
     );
     let missed = [
         ("milliseconds behind a clean close", clean.milliseconds()[0], CLEAN_MILLISECONDS_MAX),
-        ("megabytes behind a clean close", clean.of(|run| run.megabytes)[2], CLEAN_MEGABYTES_MAX),
+        ("milliseconds behind a clean close", clean_single.milliseconds()[0], CLEAN_MILLISECONDS_MAX),
+        ("megabytes behind a clean close", clean.of(|run| run.peak_megabytes)[2], CLEAN_MEGABYTES_MAX),
+        ("megabytes behind a clean close", clean_single.of(|run| run.peak_megabytes)[2], CLEAN_MEGABYTES_MAX),
         ("milliseconds behind a crash", crashed.milliseconds()[0], CRASHED_MILLISECONDS_MAX),
         ("milliseconds behind a kill", killed.milliseconds()[0], CRASHED_MILLISECONDS_MAX),
     ];

@@ -163,7 +163,7 @@ pub enum FlusherMode {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct LogOptions {
-    /// Bytes at which a segment is sealed. Default 64 MiB. More: fewer files, longer scans of the newest
+    /// Bytes at which a segment is sealed. Default 32 MiB. More: fewer files, longer scans of the newest
     /// segment at open. Less: more files, each with a copy of the log state.
     pub segment_bytes: u64,
     /// Bytes that may be staged before an append has to write. Default 32 MiB. More: longer bursts without
@@ -195,7 +195,7 @@ pub struct LogOptions {
 impl Default for LogOptions {
     fn default() -> Self {
         Self {
-            segment_bytes: 64 << 20,
+            segment_bytes: 32 << 20,
             staged_bytes_max: 32 << 20,
             sync_within: Duration::from_millis(100),
             sign_within: Duration::from_millis(5),

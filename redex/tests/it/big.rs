@@ -21,9 +21,9 @@ const DIR: &str = "NETDB_BIG_DIR";
 /// Payload of an event.
 const PAYLOAD_BYTES: usize = 7_440_000;
 /// Events that seal a segment; the newest has one less, and so nearly its size.
-const SEGMENT_EVENTS: u64 = 10;
+const SEGMENT_EVENTS: u64 = 5;
 /// Sealed segments of the large log, and of the one that is about a tenth of it.
-const SEALED: [u64; 2] = [15, 1];
+const SEALED: [u64; 2] = [31, 3];
 /// Bytes that opening may read beside the newest segment: superblock, key, lock.
 const OTHER_BYTES_MAX: u64 = 64 << 10;
 /// By how much both state frames may be longer: the log root has a peak more for each doubling.
