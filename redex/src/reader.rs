@@ -396,7 +396,7 @@ pub struct SegmentInfo {
 impl ChannelInfo {
     /// Orders the parts of a channel in several logs: the oldest first, last the one that takes events.
     pub fn part_order(&self) -> impl Ord + use<> {
-        (self.moved_to.is_none(), self.next_seq, self.first_seq)
+        (self.moved_to.is_none(), self.first_seq, self.next_seq)
     }
 }
 

@@ -147,6 +147,11 @@ impl StoreReader {
         StoreTail::new(self.clone(), selection)
     }
 
+    /// Returns how many logs there are.
+    pub(super) fn count(&self) -> usize {
+        usize::try_from(self.shelf.count.position().0).unwrap_or(usize::MAX)
+    }
+
     /// Returns a future that is ready once there are more than `count` logs.
     pub(super) fn more_than(&self, count: usize) -> Beyond {
         Beyond::of(&self.shelf.count, Position(count as u64))

@@ -43,6 +43,9 @@ impl StoreTail {
     }
 
     fn take_up_logs(&mut self) {
+        if self.reader.count() == self.tails.len() {
+            return;
+        }
         for log in self.reader.logs() {
             if self.tails.iter().all(|known| known.log.id() != log.id()) {
                 let tail = log.tail(self.selection.clone());

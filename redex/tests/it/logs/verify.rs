@@ -152,3 +152,40 @@ fn damage_to_one_log_leaves_the_others_alone() {
     assert_eq!(read(&view, &skipping).len(), 1);
     assert!(put(&store, "c", "2") >= 2, "numbers that were lost are not given out again");
 }
+
+#[test]
+fn a_move_whose_first_entry_was_lost_is_said_again_and_no_number_comes_twice() {
+    let world = World::new();
+    let store = world.open();
+    put(&store, "c", "0");
+    put(&store, "c", "1");
+    store.move_channel(&channel("c"), &keeping_bytes(1 << 20)).unwrap();
+    put(&store, "c", "2");
+    put(&store, "stays", "x");
+    store.close().unwrap();
+    drop(store);
+    let path = Path::new(DIR).join("logs/main/0000000000-00000000000000000000.seg");
+    let target = verify_all(&world.doors)[1].name.clone();
+    let bytes = world.disk.read(&path).unwrap();
+    let at = bytes.windows(target.len()).position(|window| window == target.as_bytes()).unwrap();
+    world.disk.flip_bit(&path, 8 * at as u64);
+    let store = world.open();
+    assert_eq!(store.recovery().quarantined.len(), 1);
+    assert_eq!(home(&store, "c"), target);
+    let skipping = Selection { skip_holes: true, ..Selection::channel(&channel("c")) };
+    let numbers = |store: &Store| {
+        read(&store.reader().view(), &skipping).into_iter().map(|(seq, _)| seq).collect::<Vec<_>>()
+    };
+    assert_eq!(put(&store, "c", "3"), 3);
+    assert_eq!(numbers(&store), [0, 1, 2, 3]);
+    let event = [EventInput::new("k", b"")];
+    let outcome = store.main().append(&channel("c"), &event).unwrap().wait(Ack::Durable);
+    assert!(outcome.at().is_none(), "{outcome:?}");
+    store.close().unwrap();
+    drop(store);
+    let store = world.open();
+    assert_eq!((put(&store, "c", "4"), numbers(&store)), (4, vec![0, 1, 2, 3, 4]));
+    for report in verify_all(&world.doors) {
+        assert!(report.faults.iter().all(|fault| fault.found.contains("lost")), "{:?}", report.faults);
+    }
+}
