@@ -8,6 +8,7 @@
 )]
 
 pub mod append;
+pub mod big;
 pub mod catalogue;
 pub mod fold;
 pub mod harness;

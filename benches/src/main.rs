@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use netdb_benches::big::OpenBigOptions;
 use netdb_benches::process::{self, ProcessOptions};
 use netdb_benches::session::{Session, SessionOptions};
-use netdb_benches::{Result, catalogue, reopened};
+use netdb_benches::{Result, big, catalogue, reopened};
 
 /// Measures the log, and the whole process, on a quiet machine.
 #[derive(Debug, Parser)]
@@ -35,12 +36,18 @@ enum Command {
         #[command(flatten)]
         session: SessionOptions,
     },
+    /// Write a log of many gigabytes and open it: behind a clean close, a crash and a kill
+    OpenBig {
+        #[command(flatten)]
+        options: OpenBigOptions,
+    },
     /// List the benchmarks of the log
     List,
 }
 
 fn main() -> ExitCode {
-    let ended = reopened::play(&[reopened::TASKS]).and_then(|played| if played { Ok(()) } else { command() });
+    let roles = [reopened::TASKS, big::OPEN, big::CRASH, big::ENDLESS];
+    let ended = reopened::play(&roles).and_then(|played| if played { Ok(()) } else { command() });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -54,6 +61,7 @@ fn command() -> Result<()> {
     match Arguments::parse().command {
         Command::Run { names, session } => run(&names, &session),
         Command::Process { process, session } => process::run(&process, &session),
+        Command::OpenBig { options } => big::run(&options),
         Command::List => {
             list();
             Ok(())

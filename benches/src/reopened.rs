@@ -1,6 +1,6 @@
-//! Tasks folded again by a process that has just begun: how long that takes, and what stays in memory.
+//! What a process that has just begun opens or folds again: how long that takes, and what stays in memory.
 //!
-//! The memory of a process that wrote the tasks tells nothing, so the program runs itself once more, in a role.
+//! The memory of a process that wrote it tells nothing, so the program runs itself once more, in a role.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::{Failure, Result, fold};
 const ROLE: &str = "NETDB_BENCH_ROLE";
 const DIR: &str = "NETDB_BENCH_DIR";
 
-/// Something that a process of its own does with a directory; gives how many tasks it found.
+/// Something that a process of its own does with a directory; gives how many tasks or events it found.
 pub type Role = (&'static str, fn(&Path) -> Result<u64>);
 
 /// The role of our own side.
@@ -23,8 +23,14 @@ pub const TASKS: Role = ("tasks", fold::reopen);
 /// What a process found out about itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Reopened {
-    milliseconds: f64,
-    megabytes: f64,
+    /// How many tasks or events it found.
+    pub found: u64,
+    /// The time until everything was there.
+    pub milliseconds: f64,
+    /// By how much the process has grown, in megabytes of resident memory.
+    pub megabytes: f64,
+    /// By how much it had grown meanwhile.
+    pub peak_megabytes: f64,
 }
 
 impl Reopened {
@@ -48,33 +54,54 @@ pub fn play(roles: &[Role]) -> Result<bool> {
     let Ok(wanted) = std::env::var(ROLE) else { return Ok(false) };
     let (_, reopen) = roles.iter().find(|(name, _)| *name == wanted).ok_or("a role that is not known")?;
     let dir = std::env::var(DIR)?;
-    let before = resident_bytes()?;
+    let before = resident_bytes("VmRSS:")?;
     let begun = Instant::now();
     // The role keeps what it opened until the process ends.
-    let tasks = reopen(dir.as_ref())?;
+    let found = reopen(dir.as_ref())?;
     let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
-    let megabytes = resident_bytes()?.saturating_sub(before) as f64 / 1e6;
-    println!("{tasks} {milliseconds} {megabytes}");
+    let megabytes = resident_bytes("VmRSS:")?.saturating_sub(before) as f64 / 1e6;
+    let peak_megabytes = resident_bytes("VmHWM:")?.saturating_sub(before) as f64 / 1e6;
+    println!("{found} {milliseconds} {megabytes} {peak_megabytes}");
     Ok(true)
+}
+
+/// Returns the command that starts this program in a role.
+///
+/// # Errors
+///
+/// What the operating system said.
+pub fn command(role: &Role, dir: &Path) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.env(ROLE, role.0).env(DIR, dir);
+    Ok(command)
 }
 
 /// Starts this program in a role and waits for what it says.
 ///
 /// # Errors
 ///
-/// When it fails, or finds another number of tasks.
-pub fn in_a_process_of_its_own(role: &Role, dir: &Path, tasks: u64) -> Result<Reopened> {
-    let program = std::env::current_exe()?;
-    let output = Command::new(program).env(ROLE, role.0).env(DIR, dir).output()?;
+/// When it fails.
+pub fn in_a_process_of_its_own(role: &Role, dir: &Path) -> Result<Reopened> {
+    let output = command(role, dir)?.output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let numbers: Vec<f64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let [found, milliseconds, megabytes] = numbers[..] else {
+    let [found, milliseconds, megabytes, peak_megabytes] = numbers[..] else {
         return Err(Failure::from(format!("{}{said}", String::from_utf8_lossy(&output.stderr))));
     };
-    if found as u64 != tasks {
-        return Err(Failure::from(format!("{found} of {tasks} tasks are there")));
+    Ok(Reopened { found: found as u64, milliseconds, megabytes, peak_megabytes })
+}
+
+/// Folds tasks in a process of its own.
+///
+/// # Errors
+///
+/// When that fails, or finds another number of tasks.
+pub fn all_tasks(role: &Role, dir: &Path, tasks: u64) -> Result<Reopened> {
+    let reopened = in_a_process_of_its_own(role, dir)?;
+    if reopened.found != tasks {
+        return Err(Failure::from(format!("{} of {tasks} tasks are there", reopened.found)));
     }
-    Ok(Reopened { milliseconds, megabytes })
+    Ok(reopened)
 }
 
 /// Writes tasks to disk and folds them in a process of its own.
@@ -85,12 +112,12 @@ pub fn in_a_process_of_its_own(role: &Role, dir: &Path, tasks: u64) -> Result<Re
 pub fn tasks(setting: &Setting) -> Result<Reopened> {
     let scratch = Scratch::new(&setting.dir)?;
     fold::write(scratch.path(), setting.events)?;
-    in_a_process_of_its_own(&TASKS, scratch.path(), setting.events)
+    all_tasks(&TASKS, scratch.path(), setting.events)
 }
 
-fn resident_bytes() -> Result<u64> {
+fn resident_bytes(name: &str) -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no figure of memory")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no figure of memory")?;
     let kib: u64 = line.trim().split(' ').next().unwrap_or_default().parse()?;
     Ok(kib * 1024)
 }

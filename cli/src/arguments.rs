@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 mod log;
+mod placement;
 mod state;
 mod transfer;
 
@@ -12,6 +13,7 @@ pub(crate) use log::{
     AppendArguments, FsckArguments, LogCommand, ReadArguments, RedactArguments, TailArguments,
     VerifyArguments,
 };
+pub(crate) use placement::{CreateArguments, MoveArguments, PlacementArguments, SetArguments};
 pub(crate) use state::{
     MemoryCommands, MemoryFindArguments, TaskCommands, TaskListArguments, WatchCommand, WriteArguments,
 };

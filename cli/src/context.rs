@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use netdb::base::{ChannelName, Doors};
-use netdb::redex::{ChannelInfo, LogOptions, LogView, RecoveryReport, Store, StoreReader};
+use netdb::redex::{ChannelHistory, Hold, LogOptions, RecoveryReport, Store, StoreReader, StoreView};
 
 use crate::arguments::Common;
 use crate::exit::{Code, Failure};
@@ -23,6 +23,20 @@ pub(crate) struct Context {
     strict: bool,
 }
 
+/// A directory that is open for writing.
+pub(crate) struct Writer {
+    store: Store,
+    _hold: Option<Hold>,
+}
+
+impl std::ops::Deref for Writer {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
 impl Context {
     pub(crate) fn new(common: Common) -> Self {
         Self {
@@ -36,16 +50,21 @@ impl Context {
     }
 
     /// Opens the directory for writing, creating what is missing.
-    pub(crate) fn open_writer(&self) -> Result<Store, Failure> {
+    pub(crate) fn open_writer(&self) -> Result<Writer, Failure> {
         let new = !self.is_initialised()?;
         let mut options = LogOptions::default();
         options.strict = self.strict;
-        let store = Store::open(&self.directory, &self.doors, &options)?;
-        self.tell_recovery(store.recovery());
+        let store = Store::open_to_hold(&self.directory, &self.doors, &options)?;
+        // Commands that know nothing of models must not give up what these are folded from.
+        let hold = netdb::hold_models(&store)?;
+        store.begin_retention();
+        for (_, report) in store.recoveries() {
+            self.tell_recovery(&report);
+        }
         if new {
             self.note(format_args!("created {}", self.directory.display()));
         }
-        Ok(store)
+        Ok(Writer { store, _hold: hold })
     }
 
     /// Tells what opening found that somebody should know.
@@ -103,6 +122,19 @@ impl Context {
         rows.finish()
     }
 
+    /// Writes results that have the same fields: a single one as [`record`](Self::record) does.
+    pub(crate) fn records(&self, records: &[Vec<(&'static str, Cell<'_>)>]) -> io::Result<()> {
+        let [first, _, ..] = records else {
+            return records.first().map_or(Ok(()), |only| self.record(only));
+        };
+        let columns: Vec<&str> = first.iter().map(|(name, _)| *name).collect();
+        let mut rows = self.rows(&columns)?;
+        for record in records {
+            rows.row(&record.iter().map(|(_, cell)| cell.clone()).collect::<Vec<_>>())?;
+        }
+        rows.finish()
+    }
+
     /// The format of results: as asked for, else a table on a terminal and ndjson elsewhere.
     pub(crate) fn output_format(&self) -> Format {
         let usual = if io::stdout().is_terminal() { Format::Table } else { Format::Ndjson };
@@ -123,7 +155,7 @@ impl Context {
 }
 
 /// Finds a channel that must exist.
-pub(crate) fn find_channel(view: &LogView, name: &ChannelName) -> Result<ChannelInfo, Failure> {
+pub(crate) fn find_channel(view: &StoreView, name: &ChannelName) -> Result<ChannelHistory, Failure> {
     view.channel(name)?.ok_or_else(|| {
         Failure::new(Code::NotFound, format!("there is no channel `{name}`"))
             .hint("`net-db log channels` lists those that are there")

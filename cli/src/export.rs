@@ -10,9 +10,9 @@ pub(crate) use target::Target;
 
 use headers::{Layout, Place};
 
-use crate::attributes;
 use crate::event::EventView;
-use crate::json;
+use records::attributes;
+use records::json;
 
 /// Appends one event as a line.
 pub(crate) fn push_line(out: &mut Vec<u8>, event: &EventView<'_>) {

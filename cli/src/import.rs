@@ -1,14 +1,9 @@
 //! Import: NDJSON in, atomic appends out.
 //!
-//! A [`Reader`](reader::Reader) turns lines into batches on a thread of its own; a [`Writer`] appends them and
+//! A [`Reader`](records::Reader) turns lines into batches on a thread of its own; a [`Writer`] appends them and
 //! waits, a few batches behind, until they are durable.
 
-mod batch;
-mod lines;
-mod mapping;
 mod producer;
-mod reader;
-mod record;
 mod source;
 mod writer;
 
@@ -16,14 +11,14 @@ use std::io::BufRead;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-pub(crate) use mapping::Mapping;
 pub(crate) use producer::Producer;
-pub(crate) use reader::BadLine;
+pub(crate) use reader::{BadLine, Together};
+pub(crate) use records::{BadLine, Mapping};
 pub(crate) use source::Source;
 pub(crate) use writer::Writer;
 
 use netdb::base::ChannelName;
-use reader::{End, Reader, Step};
+use records::{End, Reader, Step};
 
 use crate::context::Context;
 use crate::exit::{Code, Failure};
@@ -58,9 +53,10 @@ impl Rest {
         source: Source,
         mapping: Mapping,
         channel: Option<ChannelName>,
+        together: Option<Together>,
     ) -> Result<Self, Failure> {
         let Source { name, input, .. } = source;
-        let mut reader = Reader::new(input, mapping, channel);
+        let mut reader = Reader::new(input, mapping, channel).apart(together);
         let skipped = reader
             .skip(producer.last_line())
             .map_err(|error| Failure::new(Code::Failed, format!("{name}: {error}")))?;
@@ -99,7 +95,7 @@ impl Rest {
 
 fn read_all(reader: &mut Reader<impl BufRead>, sender: &SyncSender<Message>) {
     loop {
-        let step = reader.next();
+        let step = reader.next_batch();
         let last = step.end.is_some();
         if sender.send(Some(step)).is_err() || last {
             return;
@@ -136,7 +132,7 @@ fn append_all(
 /// Reads one line as the import does, for the tests of its inverse.
 #[cfg(test)]
 pub(crate) fn parse_for_tests(line: &str, check: impl FnOnce(&netdb::redex::EventInput<'_>)) {
-    let step = Reader::new(line.as_bytes(), Mapping::default(), None).next();
+    let step = Reader::new(line.as_bytes(), Mapping::default(), None).next_batch();
     let batch = step.batch.expect("a record");
     batch.events.with_parts(|parts| check(&parts[0].events[0]));
 }

@@ -6,7 +6,6 @@
 use std::process::ExitCode;
 
 mod arguments;
-mod attributes;
 mod commands;
 mod context;
 mod event;
@@ -14,7 +13,6 @@ mod exit;
 mod export;
 mod import;
 mod interrupt;
-mod json;
 mod limits;
 mod output;
 mod sql;

@@ -8,7 +8,7 @@ mod table;
 pub(crate) use cell::Cell;
 use table::Table;
 
-use crate::json;
+use records::json;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

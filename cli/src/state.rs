@@ -8,11 +8,11 @@ use netdb::cortex::models::memories::MemoriesFold;
 use netdb::cortex::models::tasks::TasksFold;
 use netdb::cortex::{Delta, Filter, Fold, Folded, Query, Record, RecordFold, RunMode, Runner, RunnerOptions};
 use netdb::cortex::{ErrorPolicy, ModelTable, Written};
-use netdb::redex::{LogReader, LogWriter, Store};
+use netdb::redex::{LogReader, LogWriter};
 use netdb::{Applied, Guard, WriteOptions};
 
 use crate::arguments::WriteArguments;
-use crate::context::Context;
+use crate::context::{Context, Writer};
 use crate::exit::{Code, Failure};
 use crate::limits::TAIL_POLL_MS;
 use crate::output::Cell;
@@ -30,7 +30,7 @@ pub(crate) trait Printed: Record<Id = u64> {
 
 /// A model that was opened for writing, with everything folded.
 pub(crate) struct OpenModel<F: Fold> {
-    store: Store,
+    store: Writer,
     pub(crate) model: Folded<F>,
 }
 

@@ -12,13 +12,13 @@ use redex::{
     Selection, Store, VerifyOptions,
 };
 
-const DIR: &str = "/node";
+pub(crate) const DIR: &str = "/node";
 const LAST: &[u8] = b"behind the damage";
 
 /// The files of a directory.
 pub type Files = Vec<(PathBuf, Vec<u8>)>;
 
-fn options() -> LogOptions {
+pub(crate) fn options() -> LogOptions {
     let mut options = LogOptions::default();
     options.flusher = FlusherMode::Manual;
     options.segment_bytes = 16 << 10;
@@ -26,7 +26,7 @@ fn options() -> LogOptions {
     options
 }
 
-fn doors(files: &Files) -> Doors {
+pub(crate) fn doors(files: &Files) -> Doors {
     let disk = MemoryDisk::new();
     for (path, bytes) in files {
         disk.create_directories(path.parent().expect("a file lies in a folder")).expect("memory has room");
@@ -40,7 +40,7 @@ fn doors(files: &Files) -> Doors {
     }
 }
 
-fn read_files(disk: &dyn Disk) -> Files {
+pub(crate) fn read_files(disk: &dyn Disk) -> Files {
     let log = Path::new(DIR).join("logs").join("main");
     let names = disk.list(&log).expect("the log is there").into_iter().map(|name| log.join(name));
     let paths = std::iter::once(Path::new(DIR).join("identity")).chain(names);
@@ -51,7 +51,7 @@ fn read_files(disk: &dyn Disk) -> Files {
     paths.filter_map(read).filter(|(_, bytes)| !bytes.is_empty()).collect()
 }
 
-fn channel(name: &str) -> ChannelName {
+pub(crate) fn channel(name: &str) -> ChannelName {
     ChannelName::new(name).expect("the name is allowed")
 }
 

@@ -4,3 +4,4 @@ pub mod alter;
 pub mod corpus;
 pub mod damage;
 pub mod meter;
+pub mod replica;

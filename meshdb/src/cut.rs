@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::{ChannelName, Position};
 use cortex::{FoldStopped, ModelStatus, ModelTable, PinnedTable, RunnerCut, SkippedEvent};
-use redex::{ChannelInfo, LogReader, LogView, ReadError, StoreReader};
+use redex::{ChannelInfo, LogReader, LogView, ReadError, StoreReader, StoreView};
 
 use crate::models::Models;
 
@@ -17,18 +17,23 @@ use crate::models::Models;
 /// Logs of one origin have different names. Called once for each statement, on a thread that may block.
 pub trait LogSource: Send + Sync + 'static {
     /// Returns all logs.
-    fn logs(&self) -> Vec<LogReader>;
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when it cannot be told which there are.
+    fn logs(&self) -> Result<Vec<LogReader>, ReadError>;
 }
 
 impl LogSource for Vec<LogReader> {
-    fn logs(&self) -> Vec<LogReader> {
-        self.clone()
+    fn logs(&self) -> Result<Vec<LogReader>, ReadError> {
+        Ok(self.clone())
     }
 }
 
 impl LogSource for StoreReader {
-    fn logs(&self) -> Vec<LogReader> {
-        StoreReader::logs(self).to_vec()
+    fn logs(&self) -> Result<Vec<LogReader>, ReadError> {
+        self.refresh()?;
+        Ok(StoreReader::logs(self))
     }
 }
 
@@ -80,7 +85,7 @@ pub(crate) struct Wanted {
     pub skipped: bool,
 }
 
-/// A channel and the logs that hold parts of it, oldest creation first.
+/// A channel and the logs that hold parts of it, the oldest part first.
 #[derive(Debug, Clone)]
 pub(crate) struct Channel {
     pub name: ChannelName,
@@ -96,17 +101,37 @@ pub(crate) struct ChannelPart {
 
 impl Cut {
     /// Pins every log where it is visible now, and the models that are wanted at the same position of their log,
-    /// up to which they are folded first. May block.
+    /// up to which they are folded first. A channel that moves meanwhile shows as it was before, or whole. May block.
     pub(crate) fn pin(source: &dyn LogSource, models: &[Models], wanted: &Wanted) -> Result<Self, ReadError> {
-        let logs = source.logs().iter().map(pin).collect::<Result<_, _>>()?;
-        let mut cut = Self { logs, tables: Vec::new(), models: Vec::new(), skipped: Vec::new() };
+        let mut cut = Self { logs: Vec::new(), tables: Vec::new(), models: Vec::new(), skipped: Vec::new() };
+        // Before the others, so that these show all that a channel had before it came to a log with models.
         for models in models {
             match wanted.concerns(models) {
                 true => cut.pin_models(models, wanted)?,
                 false => cut.tables.extend(models.tables.iter().map(TableAtCut::unpinned)),
             }
         }
+        let with_models = std::mem::take(&mut cut.logs);
+        for reader in source.logs()? {
+            let id = reader.id().to_string();
+            let known = with_models.iter().find(|log| log.id == id);
+            cut.logs.push(known.map_or_else(|| pin(&reader), |log| Ok(Arc::clone(log)))?);
+        }
+        let apart = with_models.into_iter().filter(|log| cut.logs.iter().all(|known| known.id != log.id));
+        cut.logs.extend(apart.collect::<Vec<_>>());
+        cut.align();
         Ok(cut)
+    }
+
+    /// Takes logs back to before a channel came from another log that is not shown so far.
+    fn align(&mut self) {
+        let views = StoreView::of(self.logs.iter().map(|log| log.view.clone()).collect());
+        for (log, view) in self.logs.iter_mut().zip(views.logs()) {
+            if log.view.position() != view.position() {
+                let (name, id, origin) = (log.name.clone(), log.id.clone(), log.origin.clone());
+                *log = Arc::new(PinnedLog { name, id, origin, view: view.clone() });
+            }
+        }
     }
 
     fn pin_models(&mut self, models: &Models, wanted: &Wanted) -> Result<(), ReadError> {
@@ -169,7 +194,7 @@ impl Cut {
 
 impl Channel {
     fn of(mut parts: Vec<ChannelPart>) -> Option<Self> {
-        parts.sort_by_key(|part| part.info.created_at);
+        parts.sort_by_key(|part| part.info.part_order());
         let name = parts.first()?.info.name.clone();
         Some(Self { name, parts })
     }

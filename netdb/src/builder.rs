@@ -3,15 +3,38 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::Doors;
+use base::{ChannelName, Doors};
 use cortex::models::memories::MemoriesFold;
 use cortex::models::tasks::TasksFold;
 use cortex::{ErrorPolicy, Fold, RunnerOptions, Tabular};
-use redex::{LogOptions, LogWriter, Store};
+use redex::{Hold, LogOptions, LogWriter, Retention, Store};
 
 use crate::blocking::blocking;
 use crate::models::ModelSet;
 use crate::{Error, Model, NetDb, Snapshot};
+
+/// Holds `main` from its beginning on if it has channels that models are folded from: for who opens a
+/// [`Store`] without models, by [`Store::open_to_hold`](redex::Store::open_to_hold). Until state is kept beside the
+/// log, it is made of the log's beginning.
+///
+/// # Errors
+///
+/// Kind `Unavailable` when the log cannot be read.
+pub fn hold_models(store: &Store) -> Result<Option<Hold>, Error> {
+    let channels = store.main().reader().view().channels()?;
+    let folded = channels.iter().any(|channel| is_of_models(&channel.name));
+    folded.then(|| hold_main(store)).transpose()
+}
+
+fn hold_main(store: &Store) -> Result<Hold, Error> {
+    let begins = store.main().reader().view().begins();
+    Ok(store.main().hold("models", begins)?)
+}
+
+/// Tells whether a channel is one that the models of this crate are folded from: it stays in `main`.
+pub fn is_of_models(channel: &ChannelName) -> bool {
+    channel.as_str().starts_with("cortex/")
+}
 
 /// Settings and doors of a database, before it is opened.
 ///
@@ -162,18 +185,20 @@ impl Builder {
                 return Err(Error::new(base::ErrorKind::Invalid, message));
             }
         };
+        let unlimited = self.log_options.retention == Retention::default();
         // Nothing is given up before models hold what they are folded from.
-        let mut log_options = self.log_options;
-        let retention = std::mem::take(&mut log_options.retention);
-        let store = Store::open(&dir, &doors, &log_options)?;
+        let store = Store::open_to_hold(&dir, &doors, &self.log_options)?;
         let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
         let reader = store.main().reader();
         let (options, snapshot) = (self.runner_options, self.snapshot.as_ref());
         let models = self.models.open(reader, Some(&writer), &doors.clock, options, snapshot)?;
-        // Until state is kept beside the log, it is made of the log's beginning.
-        let begins = store.main().reader().view().begins();
-        let hold = models.runner().map(|_| store.main().hold("models", begins)).transpose()?;
-        store.main().set_retention(retention);
+        let hold = match models.runner() {
+            Some(_) => Some(hold_main(&store)?),
+            // What the log was set to keep is not to take what others fold; who asks for it here knows.
+            None if unlimited => hold_models(&store)?,
+            None => None,
+        };
+        store.begin_retention();
         Ok(NetDb::new(
             store,
             models,

@@ -2,24 +2,24 @@
 
 use base::{ChannelName, Seq};
 use redex::{
-    Ack, AppendRequest, Appended, ChannelEvents, Condition, Encoding, Event, EventInput, Expect, Log,
-    Selection, TypedChannel,
+    Ack, AppendRequest, Appended, ChannelEvents, ChannelHistory, Condition, Encoding, Event, EventInput,
+    Expect, Placement, Selection, Store, TypedChannel,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, EventStream};
 
-/// A stream of events with dense numbers from 0. Cloning it is cheap.
+/// A stream of events with dense numbers from 0, in whatever log it lives. Cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    log: Log,
+    store: Store,
     name: ChannelName,
 }
 
 impl Channel {
-    pub(crate) fn new(log: Log, name: ChannelName) -> Self {
-        Self { log, name }
+    pub(crate) fn new(store: Store, name: ChannelName) -> Self {
+        Self { store, name }
     }
 
     /// Returns the channel's name.
@@ -45,7 +45,7 @@ impl Channel {
     ///
     /// As [`append`](Self::append).
     pub fn append_all(&self, events: &[EventInput<'_>]) -> Result<Appended, Error> {
-        Ok(self.log.append(&self.name, events)?.wait(Ack::Durable).into_result()?)
+        Ok(self.store.append(&self.name, events)?.wait(Ack::Durable).into_result()?)
     }
 
     /// Appends events, all or none, and completes when they are durable; no thread is blocked meanwhile.
@@ -57,7 +57,7 @@ impl Channel {
     ///
     /// As [`append`](Self::append).
     pub async fn append_async(&self, events: &[EventInput<'_>]) -> Result<Appended, Error> {
-        Ok(self.log.append(&self.name, events)?.acknowledged(Ack::Durable).await.into_result()?)
+        Ok(self.store.append(&self.name, events)?.acknowledged(Ack::Durable).await.into_result()?)
     }
 
     /// Appends events if the channel is as expected, and blocks until they are durable.
@@ -69,7 +69,7 @@ impl Channel {
         let parts = [ChannelEvents { channel: &self.name, events }];
         let conditions = [Condition { channel: self.name.clone(), expect }];
         let request = AppendRequest { parts: &parts, conditions: &conditions, ..AppendRequest::default() };
-        Ok(self.log.submit(&request)?.wait(Ack::Durable).into_result()?)
+        Ok(self.store.submit(&request)?.wait(Ack::Durable).into_result()?)
     }
 
     /// Reads all durable events from a number on.
@@ -80,7 +80,7 @@ impl Channel {
     pub fn read(&self, from: Seq) -> Result<impl Iterator<Item = Result<Event, Error>> + use<>, Error> {
         let mut selection = Selection::channel(&self.name);
         selection.seqs.from = Some(from.0);
-        let events = self.log.reader().view().read(&selection)?;
+        let events = self.store.reader().view().read(&selection)?;
         Ok(events.map(|event| event.map_err(Error::from)))
     }
 
@@ -89,11 +89,40 @@ impl Channel {
     pub fn tail(&self, from: Seq) -> EventStream {
         let mut selection = Selection::channel(&self.name);
         selection.seqs.from = Some(from.0);
-        EventStream::new(self.log.reader().tail(selection))
+        EventStream::new(self.store.tail(selection))
     }
 
-    /// Returns the channel as one of typed values.
+    /// Returns the channel as one of typed values, in the log that it lives in. Once it moves, appending says so
+    /// (kind `Conflict`): take it anew then.
     pub fn typed<T: Serialize + DeserializeOwned>(&self, encoding: Encoding) -> TypedChannel<T> {
-        TypedChannel::new(&self.log, &self.name, encoding)
+        TypedChannel::new(&self.store.log_of(&self.name), &self.name, encoding)
+    }
+
+    /// Returns how the channel stands, and the logs that have parts of it; `None` while nobody has created it.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Unavailable` when the log cannot be read.
+    pub fn history(&self) -> Result<Option<ChannelHistory>, Error> {
+        Ok(self.store.reader().view().channel(&self.name)?)
+    }
+
+    /// Moves the channel to another log: what it has is read from where it is, what comes goes there, and its numbers
+    /// go on. Blocks until that is durable.
+    ///
+    /// *Durability*: once this returns, the new place survives a power failure. A crash before leaves the channel where
+    /// it was, or the next opening ends the move.
+    ///
+    /// # Errors
+    ///
+    /// Kind `NotFound` when there is no such channel or log, `Conflict` for a log that it was in before or that is for
+    /// another channel; `Denied` for a channel that models are folded from; `Unavailable` as for
+    /// [`append`](Self::append).
+    pub fn move_to(&self, placement: &Placement) -> Result<(), Error> {
+        if crate::is_of_models(&self.name) {
+            let message = format!("channel `{}` is what state is folded from: it stays in `main`", self.name);
+            return Err(Error::new(base::ErrorKind::Denied, message));
+        }
+        Ok(self.store.move_channel(&self.name, placement)?)
     }
 }

@@ -7,7 +7,7 @@ use base::ChannelName;
 use cortex::models::memories::Memories;
 use cortex::models::tasks::Tasks;
 use cortex::{Fold, Folded};
-use redex::{Hold, Log, RecoveryReport, Store};
+use redex::{ChannelConfig, Hold, Log, LogConfig, Placement, RecoveryReport, Store};
 
 use crate::blocking::blocking;
 use crate::models::{Models, missing};
@@ -91,7 +91,36 @@ impl NetDb {
     ///
     /// Kind `Invalid` for a name that breaks the rules of [`ChannelName`].
     pub fn channel(&self, name: &str) -> Result<Channel, Error> {
-        Ok(Channel::new(self.log().clone(), ChannelName::new(name)?))
+        Ok(Channel::new(self.store().clone(), ChannelName::new(name)?))
+    }
+
+    /// Creates a channel that is kept or stored in a way of its own, in a log of its own or one that is shared by all
+    /// channels of an equal configuration. Blocks until it is durable. That it exists so is as good.
+    ///
+    /// *Durability*: once this returns, the channel and its log survive a power failure.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Invalid` for a name that breaks the rules of [`ChannelName`]; `Conflict` when the channel lives elsewhere:
+    /// [`Channel::move_to`] moves it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use netdb::{LogConfig, Retention};
+    ///
+    /// let db = netdb::NetDb::in_memory()?;
+    /// // The newest 1,000 stay, whatever becomes of other channels.
+    /// let probes = db.create_channel("probes", &LogConfig::keeping(Retention::of_events(1_000)))?;
+    /// probes.append("probe.taken", b"7")?;
+    /// # db.close()?;
+    /// # Ok::<(), netdb::Error>(())
+    /// ```
+    pub fn create_channel(&self, name: &str, config: &LogConfig) -> Result<Channel, Error> {
+        let channel = self.channel(name)?;
+        let placement = Placement::With(config.clone());
+        self.store().create_channel(channel.name(), &ChannelConfig::default(), &placement)?;
+        Ok(channel)
     }
 
     /// Returns the model of tasks.
@@ -161,7 +190,7 @@ impl NetDb {
     }
 
     /// Returns the log `main`, with everything that it can do: appends over several channels, conditions,
-    /// idempotency, staging.
+    /// idempotency, staging. [`store`](Self::store) does the same for channels of any log.
     pub fn log(&self) -> &Log {
         self.inner.store.main()
     }

@@ -28,7 +28,7 @@ pub use meshdb;
 pub use redex;
 
 pub use base::{ErrorKind, Seq, Timestamp};
-pub use builder::Builder;
+pub use builder::{Builder, hold_models, is_of_models};
 pub use channel::Channel;
 pub use cortex::models::memories::{Memories, Memory, MemoryCommand, MemoryFilter, MemoryQuery};
 pub use cortex::models::tasks::{Task, TaskCommand, TaskFilter, TaskQuery, TaskStatus, Tasks};
@@ -37,7 +37,9 @@ pub use cortex::{Applied, ErrorPolicy, Folded, WriteToken};
 pub use database::NetDb;
 pub use error::Error;
 pub use models::Model;
-pub use redex::{Ack, Appended, Event, EventInput, Expect, LogOptions, Selection};
+pub use redex::{
+    Ack, Appended, Event, EventInput, Expect, LogConfig, LogOptions, Placement, Retention, Selection,
+};
 pub use snapshot::Snapshot;
 #[cfg(feature = "sql")]
 pub use sql::Answer;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures::Stream;
 use futures::future::BoxFuture;
-use redex::{Event, ReadError, Tail};
+use redex::{Event, ReadError, StoreTail};
 
 use crate::Error;
 
@@ -21,12 +21,12 @@ pub struct EventStream {
 }
 
 enum State {
-    Reading(BoxFuture<'static, (Tail, Result<Vec<Event>, ReadError>)>),
+    Reading(BoxFuture<'static, (StoreTail, Result<Vec<Event>, ReadError>)>),
     Ended,
 }
 
 impl EventStream {
-    pub(crate) fn new(tail: Tail) -> Self {
+    pub(crate) fn new(tail: StoreTail) -> Self {
         Self { ready: VecDeque::new(), state: State::Reading(Box::pin(next_batch(tail))) }
     }
 
@@ -41,7 +41,7 @@ impl EventStream {
 }
 
 /// Waits until there are events, or the log is closed, and reads them.
-async fn next_batch(tail: Tail) -> (Tail, Result<Vec<Event>, ReadError>) {
+async fn next_batch(tail: StoreTail) -> (StoreTail, Result<Vec<Event>, ReadError>) {
     let mut tail = tail;
     loop {
         let ended = tail.is_ended();

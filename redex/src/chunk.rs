@@ -1,13 +1,14 @@
 //! The events that a scan found in one entry.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use base::{ChannelName, IncarnationId, Index, Timestamp};
 use bytes::Bytes;
 
 use crate::codec::block::BlockItem;
 use crate::codec::{Cursor, Malformed, entry, erasable};
-use crate::redaction::Redacted;
+use crate::redaction::{Masks, Redacted};
 use crate::{EventRef, Selection};
 
 /// The selected events of one entry; shares the bytes that they were read in.
@@ -22,6 +23,8 @@ pub struct Chunk {
     picked: Vec<Picked>,
     /// The number of the segment that the entry stands in, and where its frame begins there.
     pub(crate) place: (u64, u64),
+    /// What was redacted since these bytes were read, or is on its way.
+    masks: Option<Arc<Masks>>,
 }
 
 /// Where a selected event stands.
@@ -31,8 +34,6 @@ struct Picked {
     offset: u32,
     seq: u64,
     ordinal: u32,
-    /// Whether the event was taken out of the log since these bytes were read.
-    masked: bool,
 }
 
 impl Chunk {
@@ -58,7 +59,7 @@ impl Chunk {
         if selection.reverse {
             picked.reverse();
         }
-        Ok(Self { index, incarnation, recorded_at, body, blocks, picked, place: (0, 0) })
+        Ok(Self { index, incarnation, recorded_at, body, blocks, picked, place: (0, 0), masks: None })
     }
 
     /// Returns the index of the entry.
@@ -83,12 +84,15 @@ impl Chunk {
 
     /// Returns the events, in the order of the scan.
     pub fn events(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
-        self.picked.iter().map(|picked| {
+        let redacted = self.redacted();
+        self.picked.iter().map(move |picked| {
             let mut cursor = Cursor::new(&self.body[picked.offset as usize..]);
             let item = &self.blocks[picked.block as usize];
             let event = erasable::decode_event(&mut cursor, item.erasable)
                 .expect("the event was decoded when it was picked");
-            let record = event.record.filter(|_| !picked.masked);
+            let record = event
+                .record
+                .filter(|_| redacted.as_ref().is_none_or(|it| !it.has(&item.channel, picked.seq)));
             let redacted = record.is_none();
             let record = record.unwrap_or_default();
             EventRef {
@@ -109,15 +113,23 @@ impl Chunk {
         })
     }
 
-    /// Takes the content out of events that were redacted since the chunk was read; drops them where they were
-    /// selected by it.
-    pub(crate) fn mask(&mut self, redacted: &Redacted, selection: &Selection) {
-        let blocks = &self.blocks;
-        for picked in &mut self.picked {
-            picked.masked |= redacted.has(&blocks[picked.block as usize].channel, picked.seq);
-        }
-        if selection.kinds.is_some() || selection.keys.is_some() {
-            self.picked.retain(|picked| !picked.masked);
+    /// Says where the entry stands, and where redactions of its log are told.
+    pub(crate) fn set_place(&mut self, place: (u64, u64), masks: &Arc<Masks>) {
+        self.place = place;
+        self.masks = Some(Arc::clone(masks));
+    }
+
+    fn redacted(&self) -> Option<Arc<Redacted>> {
+        self.masks.as_ref().and_then(|masks| masks.get())
+    }
+
+    /// Drops events that were selected by content which was redacted since the chunk was read.
+    pub(crate) fn drop_masked(&mut self, selection: &Selection) {
+        if (selection.kinds.is_some() || selection.keys.is_some())
+            && let Some(redacted) = self.redacted()
+        {
+            let blocks = &self.blocks;
+            self.picked.retain(|it| !redacted.has(&blocks[it.block as usize].channel, it.seq));
         }
     }
 
@@ -186,7 +198,7 @@ fn pick_block(
         if selection.seqs.contains(seq) && kind_wanted && key_wanted {
             let block = u32::try_from(place).map_err(|_| Malformed::new("block count"))?;
             let offset = u32::try_from(offset).map_err(|_| Malformed::new("entry length"))?;
-            picked.push(Picked { block, offset, seq, ordinal: event.ordinal, masked: false });
+            picked.push(Picked { block, offset, seq, ordinal: event.ordinal });
         }
     }
     cursor.finish("block length")

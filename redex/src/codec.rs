@@ -13,6 +13,7 @@ pub(crate) mod event;
 pub(crate) mod footer;
 pub(crate) mod frame;
 pub(crate) mod local;
+pub(crate) mod log_config;
 pub(crate) mod redo;
 pub(crate) mod segment_header;
 pub(crate) mod state;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::LogName;
 use crate::limits::{CONTENT_TYPE_BYTES_MAX, ENTRY_BYTES_MAX};
 
 /// The configuration that a channel is created with; it never changes.
@@ -87,6 +88,74 @@ pub enum Compression {
     Zstd,
 }
 
+/// What a log keeps and how it is stored, as it was set when the log was created: it holds whenever the log is opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct LogConfig {
+    /// How much of its past the log keeps. Default: everything.
+    pub retention: Retention,
+    /// How its entries are stored. Default: as they are.
+    pub compression: Compression,
+    /// Whether the log takes one channel only. So it is in any case where so many events are kept: which channel's
+    /// events were to go, if there were several, nobody could tell. Default: no.
+    pub one_channel: bool,
+}
+
+impl LogConfig {
+    /// A log that keeps so much.
+    pub fn keeping(retention: Retention) -> Self {
+        Self { retention, ..Self::default() }
+    }
+
+    /// The same, stored in another way.
+    #[must_use]
+    pub fn compressed(self, compression: Compression) -> Self {
+        Self { compression, ..self }
+    }
+
+    /// The same, for one channel.
+    #[must_use]
+    pub fn for_one_channel(self) -> Self {
+        Self { one_channel: true, ..self }
+    }
+
+    /// Tells whether the log takes one channel only.
+    pub fn takes_one_channel(&self) -> bool {
+        self.one_channel || self.retention.events.is_some()
+    }
+
+    /// Returns what makes the configuration useless.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let longest = Duration::from_nanos(u64::MAX);
+        self.retention
+            .age
+            .filter(|age| *age > longest)
+            .map(|_| format!("age is above {} s", longest.as_secs()))
+    }
+
+    /// The options of a log that is opened with this configuration.
+    pub(crate) fn applied_to(&self, options: &LogOptions) -> LogOptions {
+        let (retention, compression) = (self.retention.clone(), self.compression);
+        LogOptions { retention, compression, ..options.clone() }
+    }
+}
+
+/// Where a channel lives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Placement {
+    /// In the log `main`, with most others.
+    #[default]
+    Main,
+    /// In a log that there is.
+    Log(LogName),
+    /// In a log of this configuration, which is made when there is none: a log of its own where it takes one channel
+    /// only, else one that is shared by all channels placed with an equal configuration. The default configuration is
+    /// that of `main`.
+    With(LogConfig),
+}
+
 /// Who runs the flusher of a log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FlusherMode {
@@ -102,7 +171,7 @@ pub enum FlusherMode {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct LogOptions {
-    /// Bytes at which a segment is sealed. Default 64 MiB. More: fewer files, longer scans of the newest
+    /// Bytes at which a segment is sealed. Default 32 MiB. More: fewer files, longer scans of the newest
     /// segment at open. Less: more files, each with a copy of the log state.
     pub segment_bytes: u64,
     /// Bytes that may be staged before an append has to write. Default 32 MiB. More: longer bursts without
@@ -134,7 +203,7 @@ pub struct LogOptions {
 impl Default for LogOptions {
     fn default() -> Self {
         Self {
-            segment_bytes: 64 << 20,
+            segment_bytes: 32 << 20,
             staged_bytes_max: 32 << 20,
             sync_within: Duration::from_millis(100),
             sign_within: Duration::from_millis(5),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base::{ChannelName, Hash, Index, Position, Seq};
 
 use crate::chain::Chain;
-use crate::codec::control::{Control, HoleRecord};
+use crate::codec::control::HoleRecord;
 use crate::codec::entry::EntryHead;
 use crate::codec::escape::unescape;
 use crate::codec::event::EVENT_BYTES_MIN;
@@ -112,7 +112,9 @@ impl Damage {
         let more = bytes / EVENT_BYTES_MIN as u64 + 1;
         let mut raised = Vec::new();
         if !exact {
-            let known = replay.state.channels().iter().map(|channel| (channel.name.clone(), channel.next));
+            // A channel that left the log has nothing in what was lost behind that.
+            let living = replay.state.channels().iter().filter(|channel| channel.moved.is_none());
+            let known = living.map(|channel| (channel.name.clone(), channel.next));
             // What is readable comes later, and tells of channels that nobody else knows.
             let known: BTreeMap<_, _> = known.chain(readable.channels).collect();
             let others = known.into_iter().filter(|(name, _)| !mentioned.contains_key(name));
@@ -192,8 +194,8 @@ impl Readable {
 
     fn take(&mut self, head: &EntryHead) {
         for control in &head.controls {
-            if let Control::ChannelCreated { name, base, .. } = control {
-                self.channels.insert(name.clone(), *base);
+            if let Some((name, base)) = control.begins() {
+                self.channels.insert(name.clone(), base);
             }
         }
         for block in &head.blocks {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base::{ChannelName, Classify, ErrorKind, IdentityError, Index, OriginId, Position, Seq, Timestamp};
 
+use crate::LogName;
 use crate::outcome::Rejection;
 
 /// Damaged bytes: where, what was expected, and what was found.
@@ -59,6 +60,20 @@ pub enum AppendError {
         /// What the encoder said.
         cause: String,
     },
+    /// An append over channels of several logs would not be atomic.
+    #[error(
+        "channel `{first}` is in log `{log}` and channel `{second}` in log `{other}`: append to them one after the other"
+    )]
+    SeveralLogs {
+        /// A channel of the request.
+        first: ChannelName,
+        /// Its log.
+        log: LogName,
+        /// Another channel of the request.
+        second: ChannelName,
+        /// The log of that one.
+        other: LogName,
+    },
     /// The append is surely not in the log.
     #[error("{reason}")]
     Rejected {
@@ -90,9 +105,11 @@ pub enum AppendError {
 impl Classify for AppendError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::TooLarge { .. } | Self::Empty { .. } | Self::Config { .. } | Self::Encode { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::TooLarge { .. }
+            | Self::Empty { .. }
+            | Self::Config { .. }
+            | Self::Encode { .. }
+            | Self::SeveralLogs { .. } => ErrorKind::Invalid,
             Self::Rejected { reason, .. } => reason.kind(),
             Self::Unknown { .. } | Self::Poisoned { .. } => ErrorKind::Unavailable,
             Self::Closed => ErrorKind::Closed,
@@ -107,8 +124,81 @@ impl Classify for Rejection {
             Self::ConditionFailed { .. }
             | Self::ConfigMismatch { .. }
             | Self::KeyReused { .. }
+            | Self::Moved { .. }
+            | Self::Elsewhere { .. }
             | Self::StaleProducer { .. } => ErrorKind::Conflict,
+            Self::Unplaced { .. } => ErrorKind::NotFound,
             Self::ClockLeap { .. } | Self::DiskFull | Self::WriteFailed { .. } => ErrorKind::Unavailable,
+        }
+    }
+}
+
+/// Why a channel could not be placed in a log.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// There is no log of the name.
+    #[error("there is no log `{log}`: create it, or name one that there is")]
+    NoLog {
+        /// The name.
+        log: LogName,
+    },
+    /// There is no channel of the name.
+    #[error("there is no channel `{channel}`: create it by appending to it")]
+    NoChannel {
+        /// The name.
+        channel: ChannelName,
+    },
+    /// The log exists with another configuration.
+    #[error("log `{log}` exists with another configuration: use it as it is, or another name")]
+    ConfigMismatch {
+        /// The log.
+        log: LogName,
+    },
+    /// The log takes one channel only, and has another.
+    #[error("log `{log}` is for one channel, and has `{has}`: choose another log for `{channel}`")]
+    OneChannel {
+        /// The log.
+        log: LogName,
+        /// The channel that it has.
+        has: ChannelName,
+        /// The channel that was to be placed there.
+        channel: ChannelName,
+    },
+    /// The channel was in that log before, where its numbers end.
+    #[error("channel `{channel}` left log `{log}` and cannot come back: choose a log that it was not in")]
+    WasThere {
+        /// The channel.
+        channel: ChannelName,
+        /// The log.
+        log: LogName,
+    },
+    /// A limit that is of no use.
+    #[error("the configuration of log `{log}`: {fault}")]
+    Config {
+        /// The log.
+        log: LogName,
+        /// What is wrong.
+        fault: String,
+    },
+    /// The entry that says so was not written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The log could not be made.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+impl Classify for PlaceError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoLog { .. } | Self::NoChannel { .. } => ErrorKind::NotFound,
+            Self::ConfigMismatch { .. } | Self::OneChannel { .. } | Self::WasThere { .. } => {
+                ErrorKind::Conflict
+            }
+            Self::Config { .. } => ErrorKind::Invalid,
+            Self::Append(error) => error.kind(),
+            Self::Open(error) => error.kind(),
         }
     }
 }

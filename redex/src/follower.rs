@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use base::{Disk, OpenMode, Position};
+use base::{ChannelName, Disk, OpenMode, Position};
 
 use crate::chain::Chain;
 use crate::codec::frame::FrameKind;
@@ -284,5 +284,12 @@ pub(crate) fn visible_state(state: &LogState) -> VisibleState {
         holes: state.holes.clone().into(),
         last_recorded_at: state.last_recorded_at,
         trimmed: state.trimmed,
+        arrivals: arrivals(state),
     }
+}
+
+/// Returns the channels that came from other logs.
+pub(crate) fn arrivals(state: &LogState) -> Arc<[ChannelName]> {
+    let came = state.channels().iter().filter(|channel| channel.arrived.is_some());
+    came.map(|channel| channel.name.clone()).collect()
 }

@@ -13,7 +13,9 @@ use crate::chain::Chain;
 use crate::codec::append::{self, AppendRecord, RangeInBlock, Repeat, Repeatable};
 use crate::codec::block::{self, BlockItem};
 use crate::codec::compression::Compressor;
-use crate::codec::control::{self, Control, HoleRecord, IncarnationRecord, TrimRecord};
+use crate::codec::control::{
+    self, ArrivedRecord, Control, HoleRecord, IncarnationRecord, MovedRecord, TrimRecord,
+};
 use crate::codec::entry::{self, EntryHead, HeadFields};
 use crate::codec::escape;
 use crate::codec::event::{self, EventRecord};
@@ -24,7 +26,7 @@ use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, SegmentHeader, Tr
 use crate::codec::state::Beginning;
 use crate::codec::superblock::{self, LogKind, Superblock};
 use crate::codec::visible::{self, Visible};
-use crate::codec::{Cursor, Malformed, Put, redo, state};
+use crate::codec::{Cursor, Malformed, Put, log_config, redo, state};
 use crate::hashing::LogHasher;
 use crate::index::file::{self, BLOCK_BYTES, IndexOwner};
 use crate::index::{SegmentIndex, Target};
@@ -32,6 +34,7 @@ use crate::replay::{HoleFrame, apply_entry, decode_hole_frame, encode_hole_frame
 use crate::state::{ChannelState, IncarnationState, LogState};
 use crate::{At, BlobReference, ChannelConfig, ChannelRange, Chunk, Compression, EventInput, Selection};
 
+mod placement;
 mod redaction;
 
 const LOG: LogId = LogId::from_bytes([1; 16]);
@@ -56,6 +59,7 @@ pub enum Structure {
     Hole,
     SegmentHeader,
     Superblock,
+    LogConfig,
     Visible,
     Index,
 }
@@ -76,7 +80,7 @@ pub struct Accepted {
 pub struct Choices<'a>(pub &'a [u8]);
 
 impl Structure {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Escaped,
         Self::Frame,
         Self::Event,
@@ -92,6 +96,7 @@ impl Structure {
         Self::Hole,
         Self::SegmentHeader,
         Self::Superblock,
+        Self::LogConfig,
         Self::Visible,
         Self::Index,
     ];
@@ -121,6 +126,10 @@ impl Structure {
             Self::Superblock => {
                 let _ = superblock::other_version(bytes);
                 read_copies(bytes, superblock::decode, superblock::encode)
+            }
+            Self::LogConfig => {
+                let _ = log_config::other_version(bytes);
+                read_copies(bytes, log_config::decode, log_config::encode)
             }
             Self::Visible => {
                 let accepted = read_whole(bytes, visible::decode, visible::encode)?;
@@ -182,6 +191,10 @@ impl Structure {
                 };
                 made(&(superblock, 2), |(superblock, _)| superblock::encode(superblock), superblock::decode)
             }
+            Self::LogConfig => {
+                let config = choices.log_config();
+                made(&(config, 2), |(config, _)| log_config::encode(config), log_config::decode)
+            }
             Self::Visible => {
                 let visible = Visible {
                     log: LogId::from_bytes(choices.array()),
@@ -201,7 +214,7 @@ impl Structure {
             Self::Frame => repair_frame(bytes, 0),
             Self::Redo => redaction::repair_redo(bytes),
             Self::Entry => repair_entry(bytes),
-            Self::SegmentHeader | Self::Superblock => {
+            Self::SegmentHeader | Self::Superblock | Self::LogConfig => {
                 checksum(bytes, 0, 508);
                 checksum(bytes, 512, 1020);
             }
@@ -536,6 +549,8 @@ fn make_state(choices: &mut Choices<'_>) -> Vec<u8> {
             created_at: choices.time(),
             created_index: Index(choices.number()),
             config: choices.config(),
+            moved: choices.flag().then(|| Box::new(choices.moved())),
+            arrived: choices.flag().then(|| Box::new(choices.arrived())),
         });
     }
     for _ in 0..choices.below(4) {
@@ -729,9 +744,21 @@ impl Choices<'_> {
     }
 
     fn control(&mut self) -> Control {
-        match self.below(6) {
-            5 => Control::Redaction(self.redaction()),
-            4 => Control::Consensus(self.text(60).into_bytes().into()),
+        match self.below(8) {
+            4 => Control::Moved(MovedRecord {
+                channel: self.name(),
+                to: self.place(),
+                next: Seq(self.number()),
+            }),
+            5 => Control::Arrived(ArrivedRecord {
+                channel: self.name(),
+                base: Seq(self.number()),
+                config: self.config(),
+                from: self.place(),
+                position: Position(self.number()),
+            }),
+            7 => Control::Redaction(self.redaction()),
+            6 => Control::Consensus(self.text(60).into_bytes().into()),
             0 => Control::Incarnation(self.incarnation()),
             3 => {
                 let channels = (0..self.below(4)).map(|_| (self.name(), Seq(self.number()))).collect();

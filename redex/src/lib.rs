@@ -26,6 +26,7 @@ mod hashing;
 mod index;
 mod limits;
 mod log;
+mod log_name;
 mod log_writer;
 mod outcome;
 mod reader;
@@ -47,16 +48,22 @@ mod verify;
 mod writer;
 
 pub use chunk::Chunk;
-pub use config::{ChannelConfig, Compression, FlusherMode, LogOptions, Retention};
-pub use error::{AppendError, Corruption, OpenError, Owner, ReadError, RedactError};
+pub use config::{ChannelConfig, Compression, FlusherMode, LogConfig, LogOptions, Placement, Retention};
+pub use error::{AppendError, Corruption, OpenError, Owner, PlaceError, ReadError, RedactError};
 pub use event::{BlobReference, Blobs, Event, EventInput, EventRef, Headers};
-pub use limits::{ENTRY_BYTES_MAX, EVENT_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, KEY_WINDOW, KIND_BYTES_MAX};
+pub use limits::{
+    ENTRY_BYTES_MAX, EVENT_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, KEY_WINDOW, KIND_BYTES_MAX,
+    LOG_NAME_BYTES_MAX,
+};
 pub use log::{
     Acknowledged, Hold, HoldInfo, Log, ProducerState, QuarantinedRange, RecoveryReport, Redaction, Ticket,
 };
+pub use log_name::{LogName, LogNameError};
 pub use log_writer::LogWriter;
 pub use outcome::{Ack, Appended, At, ChannelRange, Expect, Outcome, Rejection};
-pub use reader::{Beyond, ChannelInfo, HoleInfo, IncarnationInfo, LogReader, LogView, SegmentInfo};
+pub use reader::{
+    ArrivedFrom, Beyond, ChannelInfo, HoleInfo, IncarnationInfo, LogReader, LogView, MovedTo, SegmentInfo,
+};
 pub use replica::{
     Completion, EntryContent, Proposer, ReplicaEntry, ReplicaError, ReplicaIdentity, ReplicaLog,
     ReplicaState, SealedEntry, Vote,
@@ -64,8 +71,11 @@ pub use replica::{
 pub use request::{AppendRequest, ChannelEvents, Condition, Idempotency};
 pub use scan::{Scan, ScanStatistics};
 pub use selection::{Bounds, Channels, Selection};
-pub use space::{SpaceReport, space};
-pub use store::{Store, StoreReader, read_owner};
+pub use space::{SpaceReport, space, space_of_all};
+pub use store::{
+    ChannelHistory, ChannelPart, Store, StoreChanged, StoreReader, StoreScan, StoreTail, StoreView,
+    read_owner,
+};
 pub use tail::Tail;
 pub use typed::{Decoded, Encoding, TypedChannel, TypedTail};
-pub use verify::{Fault, IncarnationReport, TornTail, VerifyOptions, VerifyReport, verify};
+pub use verify::{Fault, IncarnationReport, TornTail, VerifyOptions, VerifyReport, verify, verify_all};

@@ -24,6 +24,8 @@ pub const REDACTION_EVENTS_MAX: usize = 1 << 20;
 pub const REDACTION_BYTES_MAX: usize = 256 << 20;
 /// Longest reason of a redaction, in bytes.
 pub const REASON_BYTES_MAX: usize = 1024;
+/// Longest name of a log, in bytes.
+pub const LOG_NAME_BYTES_MAX: usize = 64;
 /// Keyed appends whose keys are remembered.
 pub const KEY_WINDOW: usize = 65_536;
 /// Bytes of a channel block after which the next event starts another block.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base::{ChannelName, DiskLock, Doors, IncarnationId, Index, Position, Timestamp};
 
 use crate::error::AppendError;
+use crate::follower::arrivals;
 use crate::reader::{LogReader, Published};
 use crate::request::creation_bytes;
 use crate::state::ChannelState;
@@ -15,6 +16,7 @@ use crate::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, LogOpt
 mod committer;
 mod flusher;
 mod open;
+mod placed;
 mod progress;
 mod quarantine;
 mod recovery;
@@ -26,7 +28,10 @@ mod ticket;
 
 pub(crate) use open::OpenedLog;
 pub use open::{QuarantinedRange, RecoveryReport};
-pub(crate) use open::{Site, open, open_end, open_superblock, prepare_directory, read_superblock};
+pub(crate) use open::{
+    Site, open, open_end, open_superblock, other_version, prepare_directory, read_superblock,
+};
+pub(crate) use placed::{Admission, Home, Homes, Standing};
 pub use redact::Redaction;
 pub use retention::{Hold, HoldInfo};
 pub(crate) use seal::Contents;
@@ -163,13 +168,9 @@ impl Log {
         if let Some(fault) = config.fault() {
             return Err(AppendError::Config { channel: channel.clone(), fault });
         }
-        let mut stage = self.shared.stage_with_room(creation_bytes(config));
-        stage.check_open()?;
-        let staged = stage.create_channel(channel, config, || self.shared.now());
-        let need = Need { epoch: stage.epoch, position: staged.relies_on };
-        drop(stage);
-        self.shared.arm();
-        Ok(Ticket::new(Arc::clone(&self.shared), need, staged.outcome))
+        self.stage_with(creation_bytes(config), |stage| {
+            stage.create_channel(channel, config, |stage| stage.refuses(channel), || self.shared.now())
+        })
     }
 
     /// Returns a producer's last append, staged ones included; `None` for an unknown producer.
@@ -396,14 +397,22 @@ impl Shared {
             visible.position = committer.end.synced;
             if !news.channels.is_empty() {
                 let channels = Arc::make_mut(&mut visible.channels);
+                let mut arrived = false;
                 for (slot, next) in news.channels {
                     let channel = state.channel(slot);
                     match channels.get_mut(&channel.name) {
-                        Some(known) => known.next = next,
+                        Some(known) => {
+                            known.next = next;
+                            known.moved.clone_from(&channel.moved);
+                        }
                         None => {
                             channels.insert(channel.name.clone(), ChannelState { next, ..channel.clone() });
+                            arrived |= channel.arrived.is_some();
                         }
                     }
+                }
+                if arrived {
+                    visible.arrivals = arrivals(state);
                 }
             }
             if visible.incarnations.len() != news.incarnations {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base::{ChannelName, Index, Position, Seq, Timestamp};
 
+use crate::LogName;
 use crate::error::AppendError;
 
 /// How safe an append must be before its caller goes on. The levels are ordered.
@@ -210,6 +211,30 @@ pub enum Rejection {
         number: u64,
         /// The producer's last number.
         last: u64,
+    },
+    /// The channel left the log.
+    #[error("channel `{channel}` goes on in log `{to}`: append there, or let the store find it")]
+    Moved {
+        /// The channel.
+        channel: ChannelName,
+        /// The log that it goes on in.
+        to: LogName,
+    },
+    /// A channel of the name lives in another log.
+    #[error("channel `{channel}` lives in log `{log}`: append there, or use another name")]
+    Elsewhere {
+        /// The channel.
+        channel: ChannelName,
+        /// Where it lives.
+        log: LogName,
+    },
+    /// The log takes only channels that were placed in it.
+    #[error("log `{log}` has no channel `{channel}`: place it there by creating or moving it")]
+    Unplaced {
+        /// The channel.
+        channel: ChannelName,
+        /// The log.
+        log: LogName,
     },
     /// The wall clock leapt.
     #[error(

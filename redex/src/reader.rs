@@ -18,8 +18,8 @@ use crate::error::ReadError;
 use crate::follower::Follower;
 use crate::scan::Scope;
 use crate::segments::Segments;
-use crate::state::{ChannelState, IncarnationState};
-use crate::{ChannelConfig, Event, Scan, Selection, Tail};
+use crate::state::{ArrivedState, ChannelState, IncarnationState};
+use crate::{ChannelConfig, Event, LogName, Scan, Selection, Tail};
 
 /// What readers see of a log; cheap to clone, never changed once given out.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub(crate) struct VisibleState {
     pub last_recorded_at: Timestamp,
     /// Everything below was given up.
     pub trimmed: Position,
+    /// The channels that came from other logs.
+    pub arrivals: Arc<[ChannelName]>,
 }
 
 impl VisibleState {
@@ -237,7 +239,7 @@ impl LogReader {
     /// Needs no runtime; beside a writer of another process it needs somebody who calls
     /// [`refresh`](Self::refresh).
     pub fn beyond(&self, position: Position) -> Beyond {
-        Beyond { published: Arc::clone(&self.shared.published), position, waker: None }
+        Beyond::of(&self.shared.published, position)
     }
 
     /// Blocks until the visible position has passed `position`, the log is closed, or `limit` is over. Returns
@@ -256,6 +258,12 @@ pub struct Beyond {
     published: Arc<Published>,
     position: Position,
     waker: Option<u64>,
+}
+
+impl Beyond {
+    pub(crate) fn of(published: &Arc<Published>, position: Position) -> Self {
+        Self { published: Arc::clone(published), position, waker: None }
+    }
 }
 
 impl Future for Beyond {
@@ -304,6 +312,36 @@ pub struct ChannelInfo {
     pub created_index: Index,
     /// What it was created with.
     pub config: ChannelConfig,
+    /// Where it goes on, if it left this log.
+    pub moved_to: Option<MovedTo>,
+    /// Where it was before, if it came from another log.
+    pub arrived_from: Option<ArrivedFrom>,
+}
+
+/// Where a channel goes on that left a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MovedTo {
+    /// The other log's id.
+    pub id: LogId,
+    /// The other log's name.
+    pub log: LogName,
+    /// The entry that says so.
+    pub index: Index,
+}
+
+/// Where a channel was that came from another log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ArrivedFrom {
+    /// The other log's id.
+    pub id: LogId,
+    /// The other log's name.
+    pub log: LogName,
+    /// The position there that holds all of the channel's events.
+    pub position: Position,
+    /// The number that it went on with here.
+    pub first: Seq,
 }
 
 /// An incarnation of a log: a stretch that one sequencer put in order.
@@ -353,6 +391,13 @@ pub struct SegmentInfo {
     pub next_index: Option<Index>,
     /// The length of its file, bytes filled ahead included.
     pub bytes: u64,
+}
+
+impl ChannelInfo {
+    /// Orders the parts of a channel in several logs: the oldest first, last the one that takes events.
+    pub fn part_order(&self) -> impl Ord + use<> {
+        (self.moved_to.is_none(), self.first_seq, self.next_seq)
+    }
 }
 
 impl LogView {
@@ -421,6 +466,11 @@ impl LogView {
         self.visible.trimmed
     }
 
+    /// Returns where redactions of the log are told.
+    pub(crate) fn masks(&self) -> Arc<crate::redaction::Masks> {
+        Arc::clone(&self.shared.segments.masks)
+    }
+
     /// Fails when something from `position` on was given up.
     pub(crate) fn check_kept(&self, position: Position) -> Result<(), ReadError> {
         let first = self.begins();
@@ -443,7 +493,39 @@ impl LogView {
             created_at: channel.created_at,
             created_index: channel.created_index,
             config: channel.config.clone(),
+            moved_to: self.moved_to(channel),
+            arrived_from: channel.arrived.as_ref().map(|arrived| ArrivedFrom {
+                id: arrived.from.id,
+                log: arrived.from.name.clone(),
+                position: arrived.position,
+                first: arrived.first,
+            }),
         })
+    }
+
+    fn moved_to(&self, channel: &ChannelState) -> Option<MovedTo> {
+        let moved = channel.moved.as_ref().filter(|moved| self.position.includes(moved.index))?;
+        Some(MovedTo { id: moved.to.id, log: moved.to.name.clone(), index: moved.index })
+    }
+
+    /// Returns the channels that came from other logs before the position: where from, how far that log is needed,
+    /// and the entry here that says so.
+    pub(crate) fn arrivals(&self) -> impl Iterator<Item = (&ChannelName, &ArrivedState, Index)> {
+        let known = self.visible.arrivals.iter().filter_map(|name| self.visible.channels.get(name));
+        known
+            .filter(|channel| self.position.includes(channel.created_index))
+            .filter_map(|channel| Some((&channel.name, channel.arrived.as_deref()?, channel.created_index)))
+    }
+
+    /// Tells whether the log has a channel, or had it.
+    pub(crate) fn has(&self, name: &ChannelName) -> bool {
+        let known = self.visible.channels.get(name);
+        known.is_some_and(|channel| self.position.includes(channel.created_index))
+    }
+
+    /// Returns the view at an earlier position.
+    pub(crate) fn at(&self, position: Position) -> Self {
+        Self { position: self.position.min(position), ..self.clone() }
     }
 
     /// Returns all incarnations that began before the position, in order.
@@ -507,7 +589,7 @@ impl LogView {
         selection: &Selection,
     ) -> Result<impl Iterator<Item = Result<Event, ReadError>> + use<>, ReadError> {
         let mut scan = self.scan(selection)?;
-        let segments = Arc::clone(&self.shared.segments);
+        let masks = Arc::clone(&self.shared.segments.masks);
         let mut ready: std::collections::VecDeque<Event> = std::collections::VecDeque::new();
         let mut failed = false;
         Ok(std::iter::from_fn(move || {
@@ -522,8 +604,8 @@ impl LogView {
                 }
             }
             let event = ready.pop_front()?;
-            let redacted =
-                segments.redacted().is_some_and(|redacted| redacted.has(&event.channel, event.seq.0));
+            // It may have been redacted since its chunk was read.
+            let redacted = masks.has(&event.channel, event.seq);
             Some(Ok(if redacted { event.into_redacted() } else { event }))
         }))
     }

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use base::{ChannelName, Disk, LogId, OpenMode};
+use base::{ChannelName, Disk, LogId, OpenMode, Seq};
 
 use crate::codec::control::RedactionRecord;
 use crate::codec::redo::{self, Redo};
@@ -21,6 +23,31 @@ const DUE: &str = "redaction.due";
 /// Numbers of events that were redacted, by channel.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Redacted(BTreeMap<ChannelName, Ranges>);
+
+/// What readers of a log see redacted, whatever they read before it was; shared by all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Masks {
+    any: AtomicBool,
+    redacted: RwLock<Arc<Redacted>>,
+}
+
+impl Masks {
+    pub(crate) fn add(&self, record: &RedactionRecord) {
+        let mut redacted = self.redacted.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut redacted).add(record);
+        self.any.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns what is redacted; `None` when nothing is.
+    pub(crate) fn get(&self) -> Option<Arc<Redacted>> {
+        let any = self.any.load(Ordering::SeqCst);
+        any.then(|| Arc::clone(&self.redacted.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    pub(crate) fn has(&self, channel: &ChannelName, seq: Seq) -> bool {
+        self.get().is_some_and(|redacted| redacted.has(channel, seq.0))
+    }
+}
 
 /// Numbers as ranges in rising order that do not touch, by their beginnings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

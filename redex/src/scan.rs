@@ -264,11 +264,9 @@ impl Scan {
         if chunk.is_empty() {
             return None;
         }
-        if let Some(redacted) = self.segments.redacted() {
-            chunk.mask(&redacted, &self.selection);
-            if chunk.is_empty() {
-                return None;
-            }
+        chunk.drop_masked(&self.selection);
+        if chunk.is_empty() {
+            return None;
         }
         self.remaining -= chunk.len() as u64;
         self.statistics.events += chunk.len() as u64;
@@ -455,7 +453,8 @@ impl Scan {
                     self.statistics.bytes += frame_bytes;
                     match Chunk::pick(body, &self.selection) {
                         Ok(mut chunk) => {
-                            chunk.place = (window.segment.number, window.frames.last_offset());
+                            let place = (window.segment.number, window.frames.last_offset());
+                            chunk.set_place(place, &self.segments.masks);
                             return Ok(Some(chunk));
                         }
                         Err(_) if self.selection.skip_holes => {}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use base::{ChannelName, Disk, DiskFile, Index, LogId, OpenMode, Position, Timestamp};
@@ -21,7 +21,7 @@ use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
 use crate::index::file::{self, IndexOwner, decode_directory, decode_header};
 use crate::index::points::{IndexFile, IndexSource};
-use crate::redaction::{self, Redacted};
+use crate::redaction::{self, Masks};
 use crate::replay::{LoadedSegment, decode_hole_frame, read_state};
 use crate::state::LogState;
 
@@ -79,10 +79,7 @@ pub(crate) struct Segments {
     pub hasher: LogHasher,
     pub cache: BlockCache,
     map: RwLock<BTreeMap<u64, Arc<Segment>>>,
-    /// What readers see redacted, whatever they read before it was.
-    redacted: RwLock<Redacted>,
-    /// Whether there is any of it.
-    any_redacted: AtomicBool,
+    pub masks: Arc<Masks>,
     /// Segments with entries below were forgotten, since the log gave them up.
     forgotten: AtomicU64,
 }
@@ -96,8 +93,7 @@ impl Segments {
             hasher: LogHasher::new(log),
             cache: BlockCache::new(cache_bytes),
             map: RwLock::default(),
-            redacted: RwLock::default(),
-            any_redacted: AtomicBool::new(false),
+            masks: Arc::default(),
             forgotten: AtomicU64::new(0),
         }
     }
@@ -130,15 +126,8 @@ impl Segments {
 
     /// Lets no reader see the content of redacted events from now on.
     pub(crate) fn redact(&self, record: &RedactionRecord) {
-        self.redacted.write().unwrap_or_else(PoisonError::into_inner).add(record);
-        self.any_redacted.store(true, Ordering::SeqCst);
+        self.masks.add(record);
         self.cache.forget_frames();
-    }
-
-    /// Returns what readers must not see; `None` when there is nothing.
-    pub(crate) fn redacted(&self) -> Option<RwLockReadGuard<'_, Redacted>> {
-        let any = self.any_redacted.load(Ordering::SeqCst);
-        any.then(|| self.redacted.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Writes a redaction that is due over bytes that were read: a writer may be at it, or was when it crashed.

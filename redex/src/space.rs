@@ -6,8 +6,8 @@ use base::{Disk, Doors, OpenMode, Position};
 
 use crate::codec::segment_header::parse_file_name;
 use crate::error::OpenError;
-use crate::store::MAIN;
-use crate::{LogOptions, StoreReader};
+use crate::store::log_dir;
+use crate::{LogOptions, LogReader, StoreReader};
 
 /// What a log's files are used for, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,10 +51,22 @@ impl SpaceReport {
 ///
 /// As [`StoreReader::open`].
 pub fn space(dir: &Path, doors: &Doors) -> Result<SpaceReport, OpenError> {
-    let reader = StoreReader::open(dir, doors, &LogOptions::default())?;
-    let view = reader.main().view();
-    let begins = view.begins();
-    let (disk, log_dir) = (&*doors.disk, dir.join("logs").join(MAIN));
+    space_of(StoreReader::open(dir, doors, &LogOptions::default())?.main(), dir, doors)
+}
+
+/// Looks what the bytes of each log in a node's directory are used for, `main` first, by the logs' names.
+///
+/// # Errors
+///
+/// As [`space`].
+pub fn space_of_all(dir: &Path, doors: &Doors) -> Result<Vec<(String, SpaceReport)>, OpenError> {
+    let logs = StoreReader::open(dir, doors, &LogOptions::default())?.logs();
+    logs.iter().map(|log| Ok((log.name().to_owned(), space_of(log, dir, doors)?))).collect()
+}
+
+fn space_of(log: &LogReader, dir: &Path, doors: &Doors) -> Result<SpaceReport, OpenError> {
+    let begins = log.view().begins();
+    let (disk, log_dir) = (&*doors.disk, log_dir(dir, log.name()));
     let mut names = disk.list(&log_dir).map_err(OpenError::io(&log_dir))?;
     names.sort();
     let mut report = SpaceReport::default();

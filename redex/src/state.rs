@@ -8,7 +8,9 @@ use rustc_hash::FxBuildHasher;
 use crate::codec::Malformed;
 use crate::codec::append::{Repeat, Repeatable};
 use crate::codec::block::BlockItem;
-use crate::codec::control::{Control, HoleRecord, IncarnationRecord, RedactionRecord, TrimRecord};
+use crate::codec::control::{
+    ArrivedRecord, Control, HoleRecord, IncarnationRecord, LogPlace, MovedRecord, RedactionRecord, TrimRecord,
+};
 use crate::limits::KEY_WINDOW;
 use crate::{At, ChannelConfig, ChannelRange};
 
@@ -23,6 +25,29 @@ pub(crate) struct ChannelState {
     pub created_at: Timestamp,
     pub created_index: Index,
     pub config: ChannelConfig,
+    /// Where it goes on, if it left this log.
+    pub moved: Option<Box<MovedState>>,
+    /// Where it was before, if it came from another log.
+    pub arrived: Option<Box<ArrivedState>>,
+}
+
+/// That a channel left the log, which takes no more events of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MovedState {
+    pub to: LogPlace,
+    /// The entry that says so.
+    pub index: Index,
+    pub recorded_at: Timestamp,
+}
+
+/// That a channel came from another log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ArrivedState {
+    pub from: LogPlace,
+    /// The position there behind the entry that says that it left.
+    pub position: Position,
+    /// The number that it went on with.
+    pub first: Seq,
 }
 
 /// What is remembered of an append that may be repeated.
@@ -60,6 +85,8 @@ pub(crate) struct LogState {
     key_order: VecDeque<Box<str>>,
     pub incarnations: Vec<IncarnationState>,
     pub holes: Vec<HoleRecord>,
+    /// How many channels left the log.
+    moved: usize,
 }
 
 /// What an entry does to log state.
@@ -72,6 +99,23 @@ pub(crate) struct Effects<'a> {
     pub controls: &'a [Control],
     pub blocks: &'a [BlockItem],
     pub repeatables: &'a [Repeatable],
+}
+
+impl ChannelState {
+    /// A channel that goes on here from another log.
+    pub(crate) fn arrived(record: &ArrivedRecord, index: Index, recorded_at: Timestamp) -> Self {
+        let ArrivedRecord { channel, base, config, from, position } = record.clone();
+        Self {
+            name: channel,
+            base,
+            next: base,
+            created_at: recorded_at,
+            created_index: index,
+            config,
+            moved: None,
+            arrived: Some(Box::new(ArrivedState { from, position, first: base })),
+        }
+    }
 }
 
 impl LogState {
@@ -93,9 +137,27 @@ impl LogState {
 
     pub(crate) fn insert_channel(&mut self, channel: ChannelState) -> usize {
         let slot = self.channels.len();
+        self.moved += usize::from(channel.moved.is_some());
         self.slots.insert(channel.name.clone(), slot);
         self.channels.push(channel);
         slot
+    }
+
+    /// Tells whether any channel left the log.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.moved > 0
+    }
+
+    /// Takes no more events of a channel.
+    pub(crate) fn leave(&mut self, slot: usize, moved: MovedState) {
+        let channel = &mut self.channels[slot];
+        self.moved += usize::from(channel.moved.is_none());
+        channel.moved = Some(Box::new(moved));
+    }
+
+    /// Notes that a channel came from another log.
+    pub(crate) fn come(&mut self, slot: usize, arrived: ArrivedState) {
+        self.channels[slot].arrived = Some(Box::new(arrived));
     }
 
     /// Gives out the next `count` numbers of a channel; returns the first.
@@ -166,6 +228,9 @@ impl LogState {
         }
         for block in effects.blocks {
             let slot = self.slot(&block.channel).ok_or(Malformed::new("channel"))?;
+            if self.channels[slot].moved.is_some() {
+                return Err(Malformed::new("channel that left"));
+            }
             if self.channels[slot].next != block.first_seq {
                 return Err(Malformed::new("sequence number"));
             }
@@ -203,14 +268,40 @@ impl LogState {
                     created_at: effects.recorded_at,
                     created_index: effects.index,
                     config: config.clone(),
+                    moved: None,
+                    arrived: None,
                 });
             }
+            Control::Moved(record) => self.apply_moved(effects, record)?,
+            Control::Arrived(record) => self.apply_arrived(effects, record)?,
             // The frame that stands in the hole has told already; the entry makes it part of the signed log.
             Control::Hole(_) => {}
             Control::Trim(trim) => self.apply_trim(trim)?,
             Control::Redaction(redaction) => self.apply_redaction(redaction)?,
             Control::Consensus(_) => {}
         }
+        Ok(())
+    }
+
+    fn apply_moved(&mut self, effects: &Effects<'_>, record: &MovedRecord) -> Result<(), Malformed> {
+        let slot = self.slot(&record.channel).ok_or(Malformed::new("channel"))?;
+        let channel = &self.channels[slot];
+        if channel.moved.is_some() {
+            return Err(Malformed::new("channel that left"));
+        }
+        if channel.next != record.next {
+            return Err(Malformed::new("sequence number"));
+        }
+        let (index, recorded_at) = (effects.index, effects.recorded_at);
+        self.leave(slot, MovedState { to: record.to.clone(), index, recorded_at });
+        Ok(())
+    }
+
+    fn apply_arrived(&mut self, effects: &Effects<'_>, record: &ArrivedRecord) -> Result<(), Malformed> {
+        if self.slot(&record.channel).is_some() {
+            return Err(Malformed::new("channel"));
+        }
+        self.insert_channel(ChannelState::arrived(record, effects.index, effects.recorded_at));
         Ok(())
     }
 
@@ -262,6 +353,8 @@ impl LogState {
                         created_at: self.last_recorded_at,
                         created_index: hole.first,
                         config: ChannelConfig::default(),
+                        moved: None,
+                        arrived: None,
                     });
                 }
             }

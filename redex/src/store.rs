@@ -4,19 +4,40 @@
 //! identity          the node's ed25519 seed
 //! lock              held by the writer; its content names the process, as information
 //! logs/main/        a log: superblock, visible, segments (.seg) with indexes (.idx), quarantine/
+//! logs/NAME/        a further log: the same, and config
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use base::{Disk, DiskLock, Doors, Identity, OpenMode, OriginId};
+use base::{ChannelName, Disk, DiskLock, Doors, Identity, OriginId};
 
-use crate::LogOptions;
-use crate::error::{AppendError, OpenError, Owner, ReadError};
-use crate::follower::Follower;
-use crate::log::{self, Log, OpenedLog, RecoveryReport, Site};
-use crate::reader::{LogReader, Published, VisibleState};
-use crate::segments::Segments;
+use crate::error::{AppendError, OpenError};
+use crate::log::{self, Admission, Homes, Log, OpenedLog, RecoveryReport, Site};
+use crate::{AppendRequest, ChannelEvents, EventInput, Idempotency, LogConfig, LogName, LogOptions};
+use crate::{Outcome, ProducerState, Rejection, Retention, Selection, Ticket};
+
+mod configs;
+mod directory;
+mod logs;
+mod placing;
+mod reader;
+mod routing;
+mod scan;
+mod tail;
+mod view;
+
+pub(crate) use configs::{config_path, read_config};
+pub use directory::read_owner;
+pub(crate) use directory::take_lock;
+pub(crate) use logs::{local_log_names, log_dir, log_names};
+pub use reader::StoreReader;
+pub use scan::StoreScan;
+pub use tail::{StoreChanged, StoreTail};
+pub use view::{ChannelHistory, ChannelPart, StoreView};
+
+use directory::{open_identity, refuse_initialised};
+use reader::Shelf;
 
 pub(crate) const MAIN: &str = "main";
 
@@ -30,9 +51,33 @@ pub struct Store {
 #[derive(Debug)]
 struct StoreShared {
     dir: PathBuf,
+    doors: Doors,
+    options: LogOptions,
     identity: Arc<Identity>,
     main: Log,
-    recovery: RecoveryReport,
+    recovery: Arc<RecoveryReport>,
+    /// All logs, `main` first, in the order of their opening; it only grows.
+    logs: RwLock<Vec<OpenLog>>,
+    homes: Arc<Homes>,
+    shelf: Arc<Shelf>,
+    /// Held by whoever makes a log, or places a channel, in which it takes other locks.
+    placing: Mutex<Placing>,
+    /// What `main` is to keep, until that has begun.
+    retention: OnceLock<Retention>,
+}
+
+/// A log with what is known of its opening.
+#[derive(Debug, Clone)]
+struct OpenLog {
+    log: Log,
+    config: LogConfig,
+    recovery: Arc<RecoveryReport>,
+}
+
+#[derive(Debug)]
+struct Placing {
+    /// The directory's lock, for logs to come; absent once the store was closed.
+    lock: Option<Arc<dyn DiskLock>>,
 }
 
 impl Store {
@@ -45,11 +90,16 @@ impl Store {
     /// [`OpenError::Exists`] when there is a node already; otherwise as [`open`](Self::open).
     pub fn create(dir: &Path, doors: &Doors, options: &LogOptions) -> Result<Self, OpenError> {
         refuse_initialised(dir, &*doors.disk)?;
-        Self::lock_and_open(dir, doors, options, refuse_initialised)
+        let store = Self::lock_and_open(dir, doors, options, refuse_initialised)?;
+        store.begin_retention();
+        Ok(store)
     }
 
-    /// Opens a node's directory for writing, and makes what is missing. Puts in order what a crash left; see
-    /// [`recovery`](Self::recovery).
+    /// Opens a node's directory for writing, and makes what is missing. Puts in order what a crash left, of all logs;
+    /// see [`recovery`](Self::recovery). Ends the moves of channels that a crash cut short.
+    ///
+    /// Retention and compression of `main` are those of `options`; where these are left at their defaults, those that
+    /// [`set_config`](Self::set_config) left for it. Other logs have those that they were made with.
     ///
     /// # Errors
     ///
@@ -58,7 +108,26 @@ impl Store {
     /// [`OpenError::ClockBehind`]; [`OpenError::Options`]; [`OpenError::Corrupt`] for a file of another format
     /// version; [`OpenError::Io`].
     pub fn open(dir: &Path, doors: &Doors, options: &LogOptions) -> Result<Self, OpenError> {
+        let store = Self::open_to_hold(dir, doors, options)?;
+        store.begin_retention();
+        Ok(store)
+    }
+
+    /// Opens as [`open`](Self::open), but `main` gives up nothing before [`begin_retention`](Self::begin_retention):
+    /// who needs its beginning can [`hold`](Log::hold) it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_to_hold(dir: &Path, doors: &Doors, options: &LogOptions) -> Result<Self, OpenError> {
         Self::lock_and_open(dir, doors, options, |_, _| Ok(()))
+    }
+
+    /// Lets `main` give up what it is not to keep.
+    pub fn begin_retention(&self) {
+        if let Some(retention) = self.shared.retention.get() {
+            self.main().set_retention(retention.clone());
+        }
     }
 
     /// Takes the lock and opens, unless `may` objects to what is there.
@@ -74,23 +143,43 @@ impl Store {
         }
         let disk = &*doors.disk;
         disk.create_directories(dir).map_err(OpenError::io(dir))?;
-        let lock = Arc::from(take_lock(disk, dir)?);
+        let lock: Arc<dyn DiskLock> = Arc::from(take_lock(disk, dir)?);
         may(dir, disk)?;
         // What a process that ended before has named, such as the key, need not be durable under its name yet.
         disk.sync_directory(dir).map_err(OpenError::io(dir))?;
-        let log_dir = dir.join("logs").join(MAIN);
-        let identity_path = dir.join("identity");
-        let identity = Arc::new(open_identity(doors, &identity_path, &log_dir)?);
-        let site = Site {
-            dir: log_dir,
-            name: MAIN.to_owned(),
-            doors: doors.clone(),
-            identity: Arc::clone(&identity),
-            identity_path,
-            lock,
+        let identity = Arc::new(open_identity(doors, &dir.join("identity"), &log_dir(dir, MAIN))?);
+        let homes = Arc::new(Homes::default());
+        let opening = Opening { dir, doors, options, identity: &identity, lock: &lock };
+        let admission = Admission::Unplaced(Arc::clone(&homes));
+        let main = opening.main(admission)?;
+        let retention = match options.retention.is_unlimited() {
+            true => main.config.retention.clone(),
+            false => options.retention.clone(),
         };
-        let OpenedLog { log: main, report: recovery } = log::open(&site, options)?;
-        Ok(Self { shared: Arc::new(StoreShared { dir: dir.to_owned(), identity, main, recovery }) })
+        let shelf = Arc::new(Shelf::new(main.log.reader().clone(), &doors.clock));
+        let mut all = vec![main];
+        for name in local_log_names(dir, disk)? {
+            let opened = opening.other(&name)?;
+            shelf.add(opened.log.reader().clone());
+            all.push(opened);
+        }
+        let store = Self {
+            shared: Arc::new(StoreShared {
+                dir: dir.to_owned(),
+                doors: doors.clone(),
+                options: options.clone(),
+                identity,
+                main: all[0].log.clone(),
+                recovery: Arc::clone(&all[0].recovery),
+                logs: RwLock::new(all),
+                homes,
+                shelf,
+                placing: Mutex::new(Placing { lock: Some(lock) }),
+                retention: OnceLock::from(retention),
+            }),
+        };
+        store.find_homes();
+        Ok(store)
     }
 
     /// Tells whether a directory holds a node.
@@ -99,8 +188,7 @@ impl Store {
     ///
     /// What the operating system said, such as that the directory may not be read.
     pub fn is_initialised(dir: &Path, disk: &dyn Disk) -> std::io::Result<bool> {
-        Ok(disk.exists(&dir.join("identity"))?
-            || disk.exists(&dir.join("logs").join(MAIN).join("superblock"))?)
+        Ok(disk.exists(&dir.join("identity"))? || disk.exists(&log_dir(dir, MAIN).join("superblock"))?)
     }
 
     /// Returns the directory.
@@ -118,151 +206,133 @@ impl Store {
         &self.shared.main
     }
 
-    /// Returns what opening found and did.
+    /// Returns all logs: `main`, and the others by name.
+    pub fn logs(&self) -> Vec<Log> {
+        let mut logs: Vec<Log> = self.opened().into_iter().map(|opened| opened.log).collect();
+        if let Some(others) = logs.get_mut(1..) {
+            others.sort_by(|a, b| a.reader().name().cmp(b.reader().name()));
+        }
+        logs
+    }
+
+    /// Returns a log by its name; `None` when there is none.
+    pub fn log(&self, name: &LogName) -> Option<Log> {
+        self.find(name).map(|(_, opened)| opened.log)
+    }
+
+    /// Returns what a log keeps and how it is stored; `None` when there is no log of the name.
+    pub fn config(&self, name: &LogName) -> Option<LogConfig> {
+        self.find(name).map(|(_, opened)| opened.config)
+    }
+
+    fn opened(&self) -> Vec<OpenLog> {
+        self.shared.logs.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn find(&self, name: &LogName) -> Option<(usize, OpenLog)> {
+        let is = |opened: &OpenLog| opened.log.reader().name() == name.as_str();
+        self.opened().into_iter().enumerate().find(|(_, opened)| is(opened))
+    }
+
+    /// Returns what opening found and did in `main`.
     pub fn recovery(&self) -> &RecoveryReport {
         &self.shared.recovery
     }
 
+    /// Returns what opening found and did in each log; what it left of the logs that were made later is empty.
+    pub fn recoveries(&self) -> Vec<(String, RecoveryReport)> {
+        let opened = self.opened().into_iter();
+        opened.map(|it| (it.log.reader().name().to_owned(), (*it.recovery).clone())).collect()
+    }
+
     /// Returns the reading side of all logs.
     pub fn reader(&self) -> StoreReader {
-        StoreReader { logs: Arc::new([self.main().reader().clone()]) }
+        let shared = &self.shared;
+        let main = shared.main.reader().clone();
+        StoreReader::beside_writer(main, Arc::clone(&shared.shelf), &shared.doors.clock)
     }
 
     /// Closes all logs cleanly and gives the lock back. Repeating it does nothing.
     ///
     /// # Errors
     ///
-    /// As [`Log::close`].
+    /// As [`Log::close`], of the first log that fails; all are closed either way.
     pub fn close(&self) -> Result<(), AppendError> {
-        self.shared.main.close()
+        self.placing().lock = None;
+        let closed: Vec<_> = self.opened().iter().rev().map(|opened| opened.log.close()).collect();
+        closed.into_iter().collect()
     }
 }
 
-fn refuse_initialised(dir: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
-    match Store::is_initialised(dir, disk).map_err(OpenError::io(dir))? {
-        true => Err(OpenError::Exists { dir: dir.to_owned() }),
-        false => Ok(()),
-    }
+/// What the logs of a directory are opened with.
+struct Opening<'a> {
+    dir: &'a Path,
+    doors: &'a Doors,
+    options: &'a LogOptions,
+    identity: &'a Arc<Identity>,
+    lock: &'a Arc<dyn DiskLock>,
 }
 
-pub(crate) fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, OpenError> {
-    let path = dir.join("lock");
-    match disk.lock(&path) {
-        Ok(lock) => {
-            write_owner(disk, &path);
-            Ok(lock)
+impl Opening<'_> {
+    fn main(&self, admission: Admission) -> Result<OpenLog, OpenError> {
+        let (config, repaired) = self.config(MAIN)?;
+        let mut options = LogOptions { retention: Retention::default(), ..self.options.clone() };
+        if options.compression == crate::Compression::None {
+            options.compression = config.compression;
         }
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-            Err(OpenError::Locked { dir: dir.to_owned(), owner: read_owner(disk, dir) })
+        self.open(MAIN, &options, config, admission, repaired)
+    }
+
+    fn other(&self, name: &LogName) -> Result<OpenLog, OpenError> {
+        let log_dir = log_dir(self.dir, name.as_str());
+        let (superblock, _) = log::read_superblock(&*self.doors.disk, &log_dir)?;
+        logs::check_name(&superblock, &log_dir, name.as_str())?;
+        let (config, repaired) = self.config(name.as_str())?;
+        self.placed(name, config, repaired)
+    }
+
+    fn placed(
+        &self,
+        name: &LogName,
+        config: LogConfig,
+        repaired: Option<PathBuf>,
+    ) -> Result<OpenLog, OpenError> {
+        let options = config.applied_to(self.options);
+        self.open(name.as_str(), &options, config, Admission::Placed(name.clone()), repaired)
+    }
+
+    /// Reads a log's configuration and mends it; returns its file if it was mended.
+    fn config(&self, name: &str) -> Result<(LogConfig, Option<PathBuf>), OpenError> {
+        let (disk, log_dir) = (&*self.doors.disk, log_dir(self.dir, name));
+        let Some((config, good)) = read_config(disk, &log_dir)? else {
+            return Ok((LogConfig::default(), None));
+        };
+        if good == 2 {
+            return Ok((config, None));
         }
-        Err(error) => Err(OpenError::io(&path)(error)),
-    }
-}
-
-/// Writes who holds the lock; information only, so that failing to is no failure.
-fn write_owner(disk: &dyn Disk, path: &Path) {
-    let host = hostname(disk).unwrap_or_else(|| "this host".to_owned());
-    let text = format!("{} {host}\n", std::process::id());
-    let written = disk.open(path, OpenMode::Write).and_then(|file| {
-        file.set_length(0)?;
-        base::write_all_at(&*file, text.as_bytes(), 0)
-    });
-    if let Err(cause) = written {
-        tracing::debug!(%cause, "lock owner not written");
-    }
-}
-
-fn hostname(disk: &dyn Disk) -> Option<String> {
-    let file = disk.open(Path::new("/proc/sys/kernel/hostname"), OpenMode::Read).ok()?;
-    let mut bytes = vec![0; 256];
-    let count = file.read_at(&mut bytes, 0).ok()?;
-    let name = String::from_utf8(bytes[..count].to_vec()).ok()?.trim().to_owned();
-    (!name.is_empty()).then_some(name)
-}
-
-/// Reads who says to hold the lock of a node's directory; `None` when nobody holds it or says so.
-pub fn read_owner(disk: &dyn Disk, dir: &Path) -> Option<Owner> {
-    let path = dir.join("lock");
-    if !disk.is_locked(&path).ok()? {
-        return None;
-    }
-    let file = disk.open(&path, OpenMode::Read).ok()?;
-    let text = String::from_utf8(base::read_to_end(&*file, 512).ok()?).ok()?;
-    let (pid, host) = text.trim_end().split_once(' ')?;
-    Some(Owner { pid: pid.parse().ok()?, host: host.to_owned() })
-}
-
-fn open_identity(doors: &Doors, path: &Path, log_dir: &Path) -> Result<Identity, OpenError> {
-    let disk = &*doors.disk;
-    if disk.exists(path).map_err(OpenError::io(path))? {
-        return Ok(Identity::open(disk, path)?);
-    }
-    let superblock = log_dir.join("superblock");
-    if disk.exists(&superblock).map_err(OpenError::io(&superblock))? {
-        return Err(OpenError::IdentityMissing { path: path.to_owned() });
-    }
-    Ok(Identity::create(disk, path, &*doors.random)?)
-}
-
-/// The logs of a node's directory, open for reading only; works beside a writer in another process. Cloning
-/// shares it.
-#[derive(Debug, Clone)]
-pub struct StoreReader {
-    logs: Arc<[LogReader]>,
-}
-
-impl StoreReader {
-    /// Opens a node's directory for reading. Writes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::NotInitialised`] when there is no node; [`OpenError::Corrupt`]; [`OpenError::Io`].
-    pub fn open(dir: &Path, doors: &Doors, options: &LogOptions) -> Result<Self, OpenError> {
-        let disk = &*doors.disk;
-        let log_dir = dir.join("logs").join(MAIN);
-        let superblock = log_dir.join("superblock");
-        // Listing tells an unreadable directory from an empty one.
-        disk.list(dir).map_err(|source| not_found(dir, source))?;
-        if !disk.exists(&superblock).map_err(OpenError::io(&superblock))? {
-            return Err(OpenError::NotInitialised { dir: dir.to_owned() });
-        }
-        let (superblock, _) = log::read_superblock(disk, &log_dir)?;
-        let segments =
-            Arc::new(Segments::new(&log_dir, superblock.log, Arc::clone(&doors.disk), options.cache_bytes));
-        let follower = Follower::new(Arc::clone(&segments), dir.join("lock"));
-        let published = Arc::new(Published::new(VisibleState::empty(), Arc::clone(&doors.clock)));
-        let reader = LogReader::new(superblock, segments, published, Some(follower));
-        reader.refresh().map_err(open_error)?;
-        Ok(Self { logs: Arc::new([reader]) })
+        configs::write_config(disk, &log_dir, &config)?;
+        Ok((config, Some(config_path(&log_dir))))
     }
 
-    /// Returns all logs.
-    pub fn logs(&self) -> &[LogReader] {
-        &self.logs
-    }
-
-    /// Returns the log `main`.
-    pub fn main(&self) -> &LogReader {
-        &self.logs[0]
-    }
-
-    /// Returns who began the logs.
-    pub fn origin(&self) -> OriginId {
-        self.main().origin()
-    }
-}
-
-fn not_found(dir: &Path, source: std::io::Error) -> OpenError {
-    match source.kind() {
-        std::io::ErrorKind::NotFound => OpenError::NotInitialised { dir: dir.to_owned() },
-        _ => OpenError::Io { path: dir.to_owned(), source },
-    }
-}
-
-fn open_error(error: ReadError) -> OpenError {
-    match error {
-        ReadError::Corrupt(corruption) => OpenError::Corrupt(corruption),
-        ReadError::Io { path, source } => OpenError::Io { path, source },
-        other => OpenError::Io { path: PathBuf::new(), source: std::io::Error::other(other) },
+    fn open(
+        &self,
+        name: &str,
+        options: &LogOptions,
+        config: LogConfig,
+        admission: Admission,
+        repaired: Option<PathBuf>,
+    ) -> Result<OpenLog, OpenError> {
+        let site = Site {
+            dir: log_dir(self.dir, name),
+            name: name.to_owned(),
+            doors: self.doors.clone(),
+            identity: Arc::clone(self.identity),
+            identity_path: self.dir.join("identity"),
+            lock: Arc::clone(self.lock),
+            admission,
+        };
+        let OpenedLog { log, mut report } = log::open(&site, options)?;
+        report.repaired.extend(repaired);
+        Ok(OpenLog { log, config, recovery: Arc::new(report) })
     }
 }

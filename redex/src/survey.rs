@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::{ChannelName, Position, Seq};
 
-use crate::codec::control::Control;
 use crate::codec::entry;
 use crate::codec::frame::FrameKind;
 use crate::frames::{Frame, SegmentBytes, testimony};
@@ -53,10 +52,10 @@ impl Survey {
         let Ok(parts) = entry::decode(&body) else { return };
         let mut known = BTreeSet::new();
         for control in parts.head.controls {
-            if let Control::ChannelCreated { name, .. } = control
+            if let Some((name, _)) = control.begins()
                 && known.insert(name.clone())
             {
-                self.mentions.entry(name).or_default().push((frame.offset, Mention::Created));
+                self.mentions.entry(name.clone()).or_default().push((frame.offset, Mention::Created));
             }
         }
         for block in parts.head.blocks {

@@ -7,10 +7,10 @@ use base::Position;
 use crate::error::ReadError;
 use crate::reader::Beyond;
 use crate::scan::Mark;
-use crate::{Chunk, Event, LogReader, LogView, Selection};
+use crate::{ChannelInfo, Chunk, Event, LogReader, LogView, Selection};
 
 /// Bytes of events, as they are in memory, after which a batch is given out.
-const BATCH_BYTES: usize = 1 << 20;
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
 /// A place in a log that moves over selected events. It reads from the log itself, so that it can be arbitrarily
 /// far behind, and nothing is kept for it meanwhile.
@@ -71,8 +71,13 @@ impl Tail {
     ///
     /// As [`next_batch`](Self::next_batch).
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, ReadError> {
+        self.next_chunk_below(Position(u64::MAX))
+    }
+
+    /// The same, of entries below a position.
+    pub(crate) fn next_chunk_below(&mut self, bound: Position) -> Result<Option<Chunk>, ReadError> {
         loop {
-            if self.scan.is_none() && !self.begin()? {
+            if self.scan.is_none() && !self.begin(bound)? {
                 return Ok(None);
             }
             let Some((scan, bound)) = &mut self.scan else { return Ok(None) };
@@ -95,9 +100,10 @@ impl Tail {
     }
 
     /// Begins to read what became visible; tells whether there is anything.
-    fn begin(&mut self) -> Result<bool, ReadError> {
+    fn begin(&mut self, bound: Position) -> Result<bool, ReadError> {
         let view = self.reader.view();
-        if view.position() <= self.position {
+        let position = view.position().min(bound);
+        if position <= self.position {
             return Ok(false);
         }
         if self.selection.skip_holes {
@@ -110,7 +116,7 @@ impl Tail {
             // The numbers have served to find the beginning; from here on the index tells.
             selection.indexes.from = Some(self.position.0);
         }
-        self.scan = Some((view.scan(&selection)?.going_on_at(self.mark), view.position()));
+        self.scan = Some((view.at(position).scan(&selection)?.going_on_at(self.mark), position));
         Ok(true)
     }
 
@@ -122,9 +128,19 @@ impl Tail {
         }
         let wanted = self.selection.seqs.from.unwrap_or(u64::MAX);
         match self.selection.only_channel().map(|name| view.channel(name)).transpose()?.flatten() {
-            Some(channel) if wanted < channel.first_seq.0 => view.check_kept(Position::ZERO),
+            // What it had before it came here is another log's.
+            Some(ChannelInfo { arrived_from, first_seq, .. })
+                if wanted.max(arrived_from.as_ref().map_or(0, |arrived| arrived.first.0)) < first_seq.0 =>
+            {
+                view.check_kept(Position::ZERO)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Tells whether more is there, as far as is known without reading.
+    pub(crate) fn has_more(&self) -> bool {
+        self.scan.is_some() || self.reader.visible() > self.position
     }
 
     /// Blocks until more may be there, the log is closed, or `limit` is over. Returns whether more is there.
@@ -144,7 +160,7 @@ impl Tail {
     }
 }
 
-fn event_bytes(event: &Event) -> usize {
+pub(crate) fn event_bytes(event: &Event) -> usize {
     let headers = event.headers.iter().map(|(name, value)| name.len() + value.len() + 64).sum::<usize>();
     let key = event.key.as_ref().map_or(0, String::len);
     size_of::<Event>() + event.payload.len() + event.kind.len() + key + headers + 40 * event.blobs.len()

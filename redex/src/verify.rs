@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use base::{
-    ChannelName, Disk, Doors, Hash, Identity, IncarnationId, Index, LogId, OpenMode, OriginId, Position,
-    PublicKey, Seq, Signature,
+    ChannelName, Disk, Doors, Hash, IncarnationId, Index, LogId, OpenMode, OriginId, Position, PublicKey,
+    Seq, Signature,
 };
 
 use crate::chain::Chain;
@@ -27,8 +27,11 @@ use crate::replay::{apply_entry, apply_hole, decode_hole_frame, entries_max, rea
 use crate::state::LogState;
 use crate::survey::Survey;
 
+mod all;
 mod ends;
 mod redactions;
+
+pub use all::verify_all;
 
 use ends::Truncations;
 use redactions::Redactions;
@@ -90,6 +93,8 @@ pub struct IncarnationReport {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct VerifyReport {
+    /// The log's name.
+    pub name: String,
     /// The log.
     pub log: LogId,
     /// Who began it.
@@ -138,8 +143,18 @@ pub struct VerifyReport {
 /// [`OpenError::NotInitialised`], [`OpenError::Corrupt`] when the superblock does not read at all,
 /// [`OpenError::Io`].
 pub fn verify(dir: &Path, doors: &Doors, options: &VerifyOptions) -> Result<VerifyReport, OpenError> {
+    verify_log(dir, crate::store::MAIN, doors, options).map(|verified| verified.report)
+}
+
+/// A log that was read from its first byte to its last, and the log state that follows from it.
+struct Verified {
+    report: VerifyReport,
+    state: LogState,
+}
+
+fn verify_log(dir: &Path, name: &str, doors: &Doors, options: &VerifyOptions) -> Result<Verified, OpenError> {
     let disk = &*doors.disk;
-    let log_dir = dir.join("logs").join(crate::store::MAIN);
+    let log_dir = crate::store::log_dir(dir, name);
     let superblock_path = log_dir.join("superblock");
     disk.list(dir).map_err(OpenError::io(dir))?;
     if !disk.exists(&superblock_path).map_err(OpenError::io(&superblock_path))? {
@@ -147,6 +162,8 @@ pub fn verify(dir: &Path, doors: &Doors, options: &VerifyOptions) -> Result<Veri
     }
     let mut verifier = Verifier::new(disk, dir, &log_dir, options)?;
     verifier.check_key(&dir.join("identity"));
+    verifier.check_name(name);
+    verifier.report.faults.extend(all::config_fault(dir, name, doors)?);
     let mut found: Vec<_> = disk
         .list(&log_dir)
         .map_err(OpenError::io(&log_dir))?
@@ -223,6 +240,7 @@ impl<'a> Verifier<'a> {
         let length = disk.open(&path, OpenMode::Read).and_then(|file| file.length());
         let length = length.map_err(OpenError::io(&path))?;
         let report = VerifyReport {
+            name: superblock.name,
             log: superblock.log,
             origin: superblock.origin,
             begins: Position::ZERO,
@@ -291,20 +309,6 @@ impl<'a> Verifier<'a> {
     fn fault(&mut self, file: &Path, offset: u64, expected: impl Into<String>, found: impl Into<String>) {
         let fault = Fault { file: file.to_owned(), offset, expected: expected.into(), found: found.into() };
         self.report.faults.push(fault);
-    }
-
-    fn check_key(&mut self, path: &Path) {
-        let Ok(identity) = Identity::open(self.disk, path) else { return };
-        if identity.origin() != self.report.origin {
-            let (expected, found) = (self.report.origin, identity.origin());
-            let superblock = self.log_dir.join("superblock");
-            self.fault(
-                &superblock,
-                32,
-                format!("the origin of the key file, {found}"),
-                format!("origin {expected}"),
-            );
-        }
     }
 
     /// Notes a `visible` file that does not read; it is derived.
@@ -767,7 +771,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    fn finish(mut self) -> VerifyReport {
+    fn finish(mut self) -> Verified {
         self.end_incarnation();
         self.check_beginning();
         self.check_redactions();
@@ -779,14 +783,12 @@ impl<'a> Verifier<'a> {
         }
         self.report.position = self.state.position();
         self.report.root = self.chain.root.hash(&self.hasher);
-        self.report
+        Verified { report: self.report, state: self.state }
     }
 }
 
 fn created_here(head: &EntryHead, name: &ChannelName) -> bool {
-    head.controls
-        .iter()
-        .any(|control| matches!(control, Control::ChannelCreated { name: created, .. } if created == name))
+    head.controls.iter().filter_map(Control::begins).any(|(created, _)| created == name)
 }
 
 fn wrong(malformed: &Malformed) -> String {

@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt};
 use net::adapter::net::cortex::tasks::{OrderBy, Task, TaskStatus, TasksAdapter, TasksFilter};
 use net::adapter::net::redex::{Redex, RedexFileConfig};
 use netdb_benches::harness::{Latency, Sample, nanoseconds};
-use netdb_benches::reopened::{Reopened, Role, in_a_process_of_its_own};
+use netdb_benches::reopened::{Reopened, Role, all_tasks};
 use netdb_benches::scratch::Scratch;
 use netdb_benches::session::Setting;
 use netdb_benches::{Failure, Result};
@@ -216,5 +216,5 @@ pub fn reopened(setting: &Setting) -> Result<Reopened> {
         open.wait(last)?;
         open.tasks.close().map_err(failure)?;
     }
-    in_a_process_of_its_own(&REOPENED, scratch.path(), setting.events)
+    all_tasks(&REOPENED, scratch.path(), setting.events)
 }

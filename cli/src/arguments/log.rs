@@ -6,6 +6,8 @@ use clap::{Args, Subcommand};
 use netdb::base::{ChannelName, Timestamp};
 use netdb::redex::{Ack, Expect};
 
+use super::{CreateArguments, MoveArguments, SetArguments};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogCommand {
     /// Appends one event.
@@ -24,13 +26,26 @@ pub(crate) enum LogCommand {
     /// Takes events out of a channel that was created erasable: their content goes, their places stay.
     #[command(after_help = "Example:\n  net-db log redact people 17..19 --reason 'request of 3 March'")]
     Redact(RedactArguments),
-    /// Lists the channels.
+    /// Creates a channel, in `main` or in a log that keeps what is said here.
+    #[command(after_help = "Examples:\n  net-db log create probes --keep-events 100000\n  \
+        net-db log create visits --keep-age 30d --compression zstd\n  \
+        net-db log create orders/audit --log audit")]
+    Create(CreateArguments),
+    /// Moves a channel to another log; what it has stays readable, its numbers go on.
+    #[command(after_help = "Examples:\n  net-db log move probes --keep-events 100000\n  \
+        net-db log move probes --log audit\n  net-db log move visits --log main")]
+    Move(MoveArguments),
+    /// Sets what a log keeps and how it is stored; without options it shows it.
+    #[command(after_help = "Examples:\n  net-db log set main --keep-age 365d --compression zstd\n  \
+        net-db log set audit --keep-all")]
+    Set(SetArguments),
+    /// Lists the channels of all logs.
     #[command(after_help = "Example:\n  net-db log channels --format json")]
     Channels,
-    /// Describes the log.
+    /// Describes the logs.
     #[command(after_help = "Example:\n  net-db log info")]
     Info,
-    /// Checks every hash and the signatures; exit code 5 when something does not hold.
+    /// Checks every hash and the signatures of all logs; exit code 5 when something does not hold.
     #[command(after_help = "Example:\n  net-db log verify --all-signatures")]
     Verify(VerifyArguments),
     /// Says what is wrong with the files, what each finding means, and what becomes of it; exit code 5 for damage.
@@ -67,9 +82,6 @@ pub(crate) struct AppendArguments {
     /// Makes repeating the command harmless.
     #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) idempotency_key: Option<String>,
-    /// Creates the channel so that its events can be redacted, if it does not exist.
-    #[arg(long)]
-    pub(crate) erasable: bool,
     /// How safe the event must be before the command ends.
     #[arg(long, value_name = "staged|written|durable", default_value = "durable")]
     pub(crate) ack: Ack,
@@ -138,7 +150,7 @@ pub(crate) struct RedactArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
-    /// Only this channel [default: the whole log].
+    /// Only this channel [default: all].
     pub(crate) channel: Option<ChannelName>,
     /// Check each signature instead of the last one of each incarnation.
     #[arg(long)]

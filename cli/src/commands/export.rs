@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use netdb::redex::{Bounds, Channels, LogView, Selection};
+use netdb::redex::{Bounds, Channels, Selection, StoreView};
 
 use crate::arguments::ExportArguments;
 use crate::context::{Context, find_channel};
@@ -16,9 +16,9 @@ pub(super) fn run(context: &Context, arguments: &ExportArguments) -> Result<(), 
         return Err(Failure::new(Code::Usage, "export writes ndjson only; leave `--format` away"));
     }
     let store = context.open_reader()?;
-    let view = store.main().view();
+    let view = store.view();
     let channels = match &arguments.channel {
-        Some(name) => Channels::Names(vec![find_channel(&view, name)?.name]),
+        Some(name) => Channels::Names(vec![find_channel(&view, name)?.name().clone()]),
         None => Channels::All,
     };
     let seqs = Bounds { from: arguments.from, to: arguments.to };
@@ -39,7 +39,7 @@ pub(super) fn run(context: &Context, arguments: &ExportArguments) -> Result<(), 
 
 fn write_events(
     context: &Context,
-    view: &LogView,
+    view: &StoreView,
     selection: &Selection,
     out: &mut impl Write,
 ) -> Result<u64, Failure> {

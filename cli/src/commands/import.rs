@@ -4,12 +4,13 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use netdb::base::Clock;
+use netdb::base::{ChannelName, Clock};
+use netdb::redex::Store;
 
 use crate::arguments::ImportArguments;
 use crate::context::{Context, say};
 use crate::exit::{Code, Failure};
-use crate::import::{Ended, Producer, Rest, Source, Writer};
+use crate::import::{Ended, Producer, Rest, Source, Together, Writer};
 
 const PROGRESS_PERIOD: Duration = Duration::from_millis(100);
 
@@ -20,9 +21,10 @@ pub(super) fn run(context: &Context, arguments: ImportArguments) -> Result<(), F
     let id = arguments.id.as_ref().unwrap_or(&source.id);
 
     let store = context.open_writer()?;
-    let log = store.main();
+    let log = &*store;
     let producer = if arguments.again { Producer::again(log, id) } else { Producer::newest(log, id) };
-    let rest = Rest::behind(&producer, source, arguments.map.unwrap_or_default(), channel)?;
+    let together = together(log);
+    let rest = Rest::behind(&producer, source, arguments.map.unwrap_or_default(), channel, together)?;
     if rest.records_before > 0 {
         context.note(format_args!("{} records of {name} were imported before", rest.records_before));
     }
@@ -32,12 +34,23 @@ pub(super) fn run(context: &Context, arguments: ImportArguments) -> Result<(), F
     let ended = rest.import(context, &mut writer, |records| progress.show(records));
     progress.clear();
     let durable = writer.durable_records();
+    // The reading thread may still have the store when it was interrupted.
+    let closed = store.close();
     let result = match ended {
-        Ok(ended) => store.close().map_err(Failure::from).and_then(|()| verdict(ended, &name, durable)),
+        Ok(ended) => closed.map_err(Failure::from).and_then(|()| verdict(ended, &name, durable)),
         Err(failure) => Err(failure.context(&name).hint(how_to_go_on(durable))),
     };
     writeln!(io::stdout(), "acknowledged {durable}")?;
     result
+}
+
+/// Tells which channels may be in one batch; everything may where there is one log.
+fn together(store: &Store) -> Option<Together> {
+    let store = store.clone();
+    let id = |store: &Store, channel: &ChannelName| store.log_of(channel).reader().id();
+    (store.logs().len() > 1).then(|| {
+        Box::new(move |one: &ChannelName, other: &ChannelName| id(&store, one) == id(&store, other)) as _
+    })
 }
 
 fn verdict(ended: Ended, name: &str, durable: u64) -> Result<(), Failure> {

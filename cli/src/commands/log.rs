@@ -5,6 +5,7 @@ mod channels;
 mod events;
 mod fsck;
 mod info;
+mod place;
 mod read;
 mod redact;
 mod space;
@@ -21,6 +22,9 @@ pub(super) fn run(context: &Context, command: LogCommand) -> Result<(), Failure>
         LogCommand::Read(arguments) => read::run(context, arguments),
         LogCommand::Tail(arguments) => tail::run(context, &arguments),
         LogCommand::Redact(arguments) => redact::run(context, arguments),
+        LogCommand::Create(arguments) => place::create(context, &arguments),
+        LogCommand::Move(arguments) => place::go(context, &arguments),
+        LogCommand::Set(arguments) => place::set(context, &arguments),
         LogCommand::Channels => channels::run(context),
         LogCommand::Info => info::run(context),
         LogCommand::Verify(arguments) => verify::run(context, arguments),

@@ -6,9 +6,9 @@ use netdb::{Memory, MemoryCommand, MemoryFilter, MemoryQuery, WriteOptions};
 use crate::arguments::{MemoryCommands, MemoryFindArguments};
 use crate::context::Context;
 use crate::exit::Failure;
-use crate::json;
 use crate::output::Cell;
 use crate::state::{self, Printed};
+use records::json;
 
 pub(super) fn run(context: &Context, command: MemoryCommands) -> Result<(), Failure> {
     match command {

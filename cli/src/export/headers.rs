@@ -1,6 +1,6 @@
 //! Which headers stand as attributes, and how.
 
-use crate::attributes;
+use records::attributes;
 
 /// How one header is exported.
 pub(super) enum Place<'a> {

@@ -1,9 +1,9 @@
 //! Which lines earlier runs of an import have made durable.
 
-use netdb::redex::{Log, ProducerState};
+use netdb::redex::{ProducerState, Store};
 
-use super::reader::Skipped;
 use crate::exit::{Code, Failure};
+use records::Skipped;
 
 /// One import as the log remembers it.
 ///
@@ -16,12 +16,12 @@ pub(crate) struct Producer {
 
 impl Producer {
     /// The newest generation of an import.
-    pub(crate) fn newest(log: &Log, id: &str) -> Self {
+    pub(crate) fn newest(log: &Store, id: &str) -> Self {
         generations(log, id).last().unwrap_or_else(|| Self { id: id.to_owned(), state: None })
     }
 
     /// A generation that has imported nothing.
-    pub(crate) fn again(log: &Log, id: &str) -> Self {
+    pub(crate) fn again(log: &Store, id: &str) -> Self {
         Self { id: generation(id, generations(log, id).count()), state: None }
     }
 
@@ -55,11 +55,14 @@ impl Producer {
     }
 }
 
-/// The generations of an import that the log knows, oldest first.
-fn generations<'a>(log: &'a Log, id: &'a str) -> impl Iterator<Item = Producer> + 'a {
+/// The generations of an import that the logs know, oldest first.
+fn generations<'a>(store: &'a Store, id: &'a str) -> impl Iterator<Item = Producer> + 'a {
+    let logs = store.logs();
     (0..).map_while(move |place| {
         let id = generation(id, place);
-        log.producer(&id).map(|state| Producer { id, state: Some(state) })
+        // A log gets a batch only once those before it are durable in theirs: the last number tells for all.
+        let known = logs.iter().filter_map(|log| log.producer(&id)).max_by_key(|state| state.number);
+        known.map(|state| Producer { id, state: Some(state) })
     })
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use netdb::base::Timestamp;
 use serde_json::Value;
 
-use crate::json;
+use records::json;
 
 /// One value of a row.
 #[derive(Debug, Clone, PartialEq)]

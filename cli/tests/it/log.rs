@@ -266,8 +266,9 @@ fn newest_segment(place: &Place) -> std::path::PathBuf {
 #[test]
 fn events_of_an_erasable_channel_are_redacted_and_shown_so() {
     let place = Place::new();
-    place.ok(&["log", "append", "people", "\"Ada\"", "--kind", "joined", "--key", "ada", "--erasable"]);
-    place.ok(&["log", "append", "people", "\"Bob\"", "--kind", "joined", "--erasable"]);
+    place.ok(&["log", "create", "people", "--erasable"]);
+    place.ok(&["log", "append", "people", "\"Ada\"", "--kind", "joined", "--key", "ada"]);
+    place.ok(&["log", "append", "people", "\"Bob\"", "--kind", "joined"]);
     place.ok(&["log", "append", "plain", "1"]);
     let redacted = values(&place.ok(&["log", "redact", "people", "0..1", "--reason", "asked for"]));
     assert_eq!((&redacted[0]["redacted"], &redacted[0]["channel"]), (&1.into(), &"people".into()));
@@ -302,5 +303,17 @@ fn events_of_an_erasable_channel_are_redacted_and_shown_so() {
     place.run(&["log", "redact", "plain", "0..1"]).failed(1, "not erasable");
     place.run(&["log", "redact", "people", "2..3"]).failed(3, "event 2 is not in channel");
     place.run(&["log", "redact", "people", "3..3"]).failed(2, "FROM..TO");
-    place.run(&["log", "append", "plain", "1", "--erasable"]).failed(4, "plain");
+    place.run(&["log", "create", "plain", "--erasable"]).failed(4, "plain");
+    Place::new().run(&["log", "redact", "people", "0..1"]).failed(3, "no database");
+
+    // Over two logs, too.
+    place.ok(&["log", "append", "people", "\"Eve\"", "--kind", "joined"]);
+    place.ok(&["log", "move", "people", "--own"]);
+    place.ok(&["log", "append", "people", "\"Mia\"", "--kind", "joined"]);
+    let both = values(&place.ok(&["log", "redact", "people", "2..4"]));
+    assert_eq!(both[0]["redacted"], 2);
+    let kinds: Vec<_> = place.events("people").iter().map(|event| event["kind"].clone()).collect();
+    assert_eq!(kinds, [nothing.clone(), "joined".into(), nothing.clone(), nothing]);
+    place.run(&["log", "redact", "people", "3..5"]).failed(3, "event 4");
+    assert_eq!(place.run(&["log", "verify"]).code, 0);
 }

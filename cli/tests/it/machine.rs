@@ -1,4 +1,4 @@
-//! What only a real machine shows: system calls, permissions, a full disk, a terminal. Each test needs a tool of
+//! What only a real machine shows: system calls, permissions, a terminal. Each test needs a tool of
 //! the system, or a privilege; where that is missing it says `SKIPPED`.
 
 use std::collections::BTreeMap;
@@ -7,20 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{Place, finish, is_root, records, wait_for};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_net-db");
-
-/// Tells whether a command can be run, and says so if not.
-fn can_run(command: &[&str]) -> bool {
-    let (program, arguments) = command.split_first().unwrap();
-    let ran = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-    let can = ran.is_ok_and(|output| output.status.success());
-    if !can {
-        println!("SKIPPED: `{}` does not work here", command.join(" "));
-    }
-    can
-}
+use crate::support::{BINARY, Place, can_run, finish, is_root, records, wait_for};
 
 /// Follows the files below a directory through a trace: which of them have been written since their last sync
 /// when a line goes to standard output.
@@ -156,54 +143,6 @@ fn an_unreadable_directory_is_a_plain_failure() {
         assert!(run.stderr.contains(place.data().to_str().unwrap()), "{run:?}");
     }
     assert_eq!(run(&["log", "append", "c", "1"]).code, 0);
-}
-
-/// Imports into a file system that is too small, then into the same after it has grown.
-const FULL_DISK: &str = r#"
-mount -t tmpfs -o size=4m none "$SMALL" || exit 99
-export NETDB_DIR="$SMALL/data"
-step() { printf '== %s\n' "$1"; shift; "$@" 2>&1; printf 'exit %s\n' $?; }
-step full "$NET_DB" import --channel c "$INPUT"
-step verify "$NET_DB" log verify --all-signatures
-step count "$NET_DB" sql --format csv -c 'select count(*) as events from channels.c'
-step append sh -c 'head -c 3000000 /dev/zero | tr "\0" x | "$NET_DB" log append c -'
-mount -o remount,size=64m "$SMALL"
-step again "$NET_DB" import --channel c "$INPUT"
-step verify "$NET_DB" log verify --all-signatures
-step count "$NET_DB" sql --format csv -c 'select count(*) as events from channels.c'
-"#;
-
-#[test]
-fn a_full_disk_fails_the_import_and_loses_nothing() {
-    const RECORDS: u64 = 200_000;
-    if !can_run(&["unshare", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs none /mnt"]) {
-        return;
-    }
-    let place = Place::new();
-    let small = place.file("small");
-    std::fs::create_dir(&small).unwrap();
-    let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "sh", "-c", FULL_DISK]);
-    command
-        .env("SMALL", &small)
-        .env("INPUT", place.write("input.ndjson", records(0, RECORDS)))
-        .env("NET_DB", BINARY);
-    let run =
-        finish(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-    let steps: Vec<&str> = run.stdout.split("== ").skip(1).collect();
-    let [full, verified, count, append, again, reverified, recount] = &*steps else { panic!("{run:?}") };
-
-    assert!(full.contains("disk is full") && full.ends_with("exit 1\n"), "{full}");
-    let acknowledged = full.lines().find_map(|line| line.strip_prefix("acknowledged ")).unwrap();
-    assert!((1..RECORDS).contains(&acknowledged.parse().unwrap()), "{full}");
-    assert!(verified.ends_with("exit 0\n"), "{verified}");
-    let counted = count.lines().nth(2).unwrap();
-    assert!(counted.parse::<u64>().unwrap() >= acknowledged.parse().unwrap(), "{count} of {acknowledged}");
-    assert!(append.contains("full") && append.ends_with("exit 1\n"), "{append}");
-
-    assert!(again.contains(&format!("acknowledged {RECORDS}\n")) && again.ends_with("exit 0\n"), "{again}");
-    assert!(reverified.ends_with("exit 0\n"), "{reverified}");
-    assert_eq!(recount.lines().nth(2), Some(&*RECORDS.to_string()), "{recount}");
 }
 
 /// Runs a command on a terminal of its own and types what `dialogue` says, each line after the text that it

@@ -5,8 +5,10 @@
 
 mod crash;
 mod export;
+mod faults;
 mod import;
 mod log;
+mod logs;
 mod machine;
 mod sql;
 mod state;

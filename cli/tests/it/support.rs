@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use netdb::base::{Clock as _, Signal, SystemClock};
 
+pub const BINARY: &str = env!("CARGO_BIN_EXE_net-db");
+
 /// A data directory, and files beside it.
 pub struct Place {
     root: tempfile::TempDir,
@@ -47,7 +49,7 @@ impl Place {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_net-db"));
+        let mut command = Command::new(BINARY);
         command.args(arguments).env("NETDB_DIR", self.data()).env_remove("NETDB_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -116,7 +118,12 @@ pub fn records(first: u64, count: u64) -> String {
 
 /// The numbers that [`records`] put into the payloads of a channel.
 pub fn numbers(place: &Place, channel: &str) -> Vec<u64> {
-    place.events(channel).iter().map(|event| event["payload"]["n"].as_u64().unwrap()).collect()
+    numbers_in(&place.ok(&["log", "read", channel, "--format", "ndjson"]))
+}
+
+/// The numbers in the payloads of events that `log read` shows.
+pub fn numbers_in(events: &str) -> Vec<u64> {
+    values(events).iter().map(|event| event["payload"]["n"].as_u64().unwrap()).collect()
 }
 
 /// Looks again and again, for 30 seconds at most, until `there` gives something.
@@ -157,6 +164,17 @@ pub fn collect(child: &mut Child) -> std::sync::Arc<std::sync::Mutex<String>> {
 pub fn is_root() -> bool {
     let probe = Path::new("/proc/self");
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(probe).unwrap()) == 0
+}
+
+/// Tells whether a command can be run, and says so if not.
+pub fn can_run(command: &[&str]) -> bool {
+    let (program, arguments) = command.split_first().unwrap();
+    let ran = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let can = ran.is_ok_and(|output| output.status.success());
+    if !can {
+        println!("SKIPPED: `{}` does not work here", command.join(" "));
+    }
+    can
 }
 
 /// A child that does not outlive its test, whatever becomes of that.

@@ -84,6 +84,7 @@ decoders! {
     hole: Hole,
     segment_header: SegmentHeader,
     superblock: Superblock,
+    log_config: LogConfig,
     visible: Visible,
     index: Index,
 }

@@ -2,4 +2,6 @@
 
 mod decoders;
 mod documents;
+mod lines;
+mod replicas;
 mod store;

@@ -6,6 +6,7 @@ mod cut;
 mod errors;
 mod fixture;
 mod limits;
+mod logs;
 mod models;
 mod output;
 mod pushdown;

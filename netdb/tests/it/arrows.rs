@@ -4,7 +4,7 @@
 use super::workspace;
 
 /// The level of each crate, by folder. A new member needs its place here.
-const LEVELS: [(&str, u8); 11] = [
+const LEVELS: [(&str, u8); 12] = [
     ("base", 0),
     ("redex", 1),
     ("blob", 1),
@@ -13,6 +13,7 @@ const LEVELS: [(&str, u8); 11] = [
     ("replication", 2),
     ("meshdb", 2),
     ("netdb", 3),
+    ("cli/records", 2),
     ("server", 4),
     ("cli", 5),
     ("benches", 5),

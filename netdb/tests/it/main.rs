@@ -5,6 +5,8 @@
 
 mod arrows;
 mod lock;
+#[cfg(feature = "sql")]
+mod logs;
 mod models;
 mod parity;
 #[cfg(feature = "sql")]

@@ -1,8 +1,8 @@
 //! Control records: what an entry says about its log rather than in a channel.
 //!
 //! ```text
-//!   u16 type: 1 incarnation, 2 channel created, 3 hole, 5 trim, 6 redaction, 9 consensus
-//!       (reserved: 4 moved, 7 anchor, 8 successor key)
+//!   u16 type: 1 incarnation, 2 channel created, 3 hole, 4 moved, 5 trim, 6 redaction, 9 consensus, 10 arrived
+//!       (reserved: 7 anchor, 8 successor key)
 //!   u16 reserved, 0
 //!   u32 bytes of what follows
 //! incarnation:      [16] id, [32] public key, [16] parent id, u64 last signed position, [32] hash there
@@ -15,22 +15,28 @@
 //!                   each (u16 + name, u64 first sequence number that is kept)
 //! redaction:        u16 + name, u16 + reason, u32 ranges in rising order that do not touch, each (u64 first sequence
 //!                   number, u64 the number behind the last)
+//! moved:            u16 + name, place of the log that the channel goes on in, u64 next sequence number
 //! consensus:        bytes that consensus understands
+//! arrived:          u16 + name, u64 base sequence number, configuration, place of the log that it was in before,
+//!                   u64 position there, behind the entry that says so
+//! place of a log:   [16] id, u16 + name
 //! ```
 
 use std::ops::Range;
 
-use base::{ChannelName, Hash, IncarnationId, Index, Position, PublicKey, Seq};
+use base::{ChannelName, Hash, IncarnationId, Index, LogId, Position, PublicKey, Seq};
 
 use super::{Cursor, Malformed, Put};
-use crate::ChannelConfig;
+use crate::{ChannelConfig, LogName};
 
 const INCARNATION: u16 = 1;
 const CHANNEL_CREATED: u16 = 2;
 const HOLE: u16 = 3;
+const MOVED: u16 = 4;
 const TRIM: u16 = 5;
 const REDACTION: u16 = 6;
 const CONSENSUS: u16 = 9;
+const ARRIVED: u16 = 10;
 const FLAG_CONTENT_TYPE: u8 = 1;
 const FLAG_ERASABLE: u8 = 2;
 
@@ -83,6 +89,34 @@ pub(crate) struct RedactionRecord {
     pub ranges: Vec<Range<u64>>,
 }
 
+/// Another log of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogPlace {
+    pub id: LogId,
+    pub name: LogName,
+}
+
+/// A channel that goes on in another log: this one takes no more events of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MovedRecord {
+    pub channel: ChannelName,
+    pub to: LogPlace,
+    /// The number that its next event gets there.
+    pub next: Seq,
+}
+
+/// A channel that comes from another log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ArrivedRecord {
+    pub channel: ChannelName,
+    /// The number that its next event gets.
+    pub base: Seq,
+    pub config: ChannelConfig,
+    pub from: LogPlace,
+    /// The position in that log behind the entry that says that it goes on here.
+    pub position: Position,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Control {
     Incarnation(IncarnationRecord),
@@ -94,8 +128,29 @@ pub(crate) enum Control {
     Hole(HoleRecord),
     Trim(TrimRecord),
     Redaction(RedactionRecord),
+    Moved(MovedRecord),
+    Arrived(ArrivedRecord),
     /// What consensus itself put into the log, such as its membership; alone in an entry without incarnation.
     Consensus(Box<[u8]>),
+}
+
+impl Control {
+    /// Returns the channel that begins here, by creation or from another log, and its first number.
+    pub(crate) fn begins(&self) -> Option<(&ChannelName, Seq)> {
+        match self {
+            Self::ChannelCreated { name, base, .. } => Some((name, *base)),
+            Self::Arrived(record) => Some((&record.channel, record.base)),
+            _ => None,
+        }
+    }
+
+    /// Returns the channel that readers must hear of: one that begins here or leaves.
+    pub(crate) fn concerns(&self) -> Option<&ChannelName> {
+        match self {
+            Self::Moved(record) => Some(&record.channel),
+            _ => self.begins().map(|(name, _)| name),
+        }
+    }
 }
 
 pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
@@ -105,6 +160,8 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
         Control::Hole(_) => HOLE,
         Control::Trim(_) => TRIM,
         Control::Redaction(_) => REDACTION,
+        Control::Moved(_) => MOVED,
+        Control::Arrived(_) => ARRIVED,
         Control::Consensus(_) => CONSENSUS,
     };
     out.put_u16(code);
@@ -124,6 +181,18 @@ pub(crate) fn encode(out: &mut Vec<u8>, control: &Control) {
             encode_numbers(out, &trim.channels);
         }
         Control::Redaction(redaction) => encode_redaction(out, redaction),
+        Control::Moved(record) => {
+            out.put_text16(record.channel.as_str());
+            encode_place(out, &record.to);
+            out.put_u64(record.next.0);
+        }
+        Control::Arrived(record) => {
+            out.put_text16(record.channel.as_str());
+            out.put_u64(record.base.0);
+            encode_config(out, &record.config);
+            encode_place(out, &record.from);
+            out.put_u64(record.position.0);
+        }
         Control::Consensus(bytes) => out.put(bytes),
     }
     let length = u32::try_from(out.len() - length_at - 4).expect("control records are far below 4 GiB");
@@ -164,6 +233,11 @@ pub(crate) fn encode_redaction(out: &mut Vec<u8>, redaction: &RedactionRecord) {
     }
 }
 
+pub(crate) fn encode_place(out: &mut Vec<u8>, place: &LogPlace) {
+    out.put(place.id.as_bytes());
+    out.put_text16(place.name.as_str());
+}
+
 pub(crate) fn encode_config(out: &mut Vec<u8>, config: &ChannelConfig) {
     let content_type = if config.content_type.is_some() { FLAG_CONTENT_TYPE } else { 0 };
     out.put_u8(content_type | if config.erasable { FLAG_ERASABLE } else { 0 });
@@ -193,6 +267,19 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Control, Malformed> {
             Control::Trim(TrimRecord { first, channels: decode_numbers(&mut body)? })
         }
         REDACTION => Control::Redaction(decode_redaction(&mut body)?),
+        MOVED => {
+            let channel = decode_name(&mut body)?;
+            let to = decode_place(&mut body)?;
+            Control::Moved(MovedRecord { channel, to, next: Seq(body.u64("next sequence number")?) })
+        }
+        ARRIVED => {
+            let channel = decode_name(&mut body)?;
+            let base = Seq(body.u64("base sequence number")?);
+            let config = decode_config(&mut body)?;
+            let from = decode_place(&mut body)?;
+            let position = Position(body.u64("position of the move")?);
+            Control::Arrived(ArrivedRecord { channel, base, config, from, position })
+        }
         CONSENSUS => Control::Consensus(body.take(length, "control length")?.into()),
         _ => return Err(Malformed::new("control type")),
     };
@@ -202,6 +289,12 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Control, Malformed> {
 
 pub(crate) fn decode_name(cursor: &mut Cursor<'_>) -> Result<ChannelName, Malformed> {
     ChannelName::new(cursor.text16("channel name")?).map_err(|_| Malformed::new("channel name"))
+}
+
+pub(crate) fn decode_place(cursor: &mut Cursor<'_>) -> Result<LogPlace, Malformed> {
+    let id = LogId::from_bytes(cursor.array("log id")?);
+    let name = LogName::new(cursor.text16("log name")?).map_err(|_| Malformed::new("log name"))?;
+    Ok(LogPlace { id, name })
 }
 
 fn decode_incarnation(body: &mut Cursor<'_>) -> Result<IncarnationRecord, Malformed> {
@@ -283,7 +376,18 @@ mod tests {
             floor: Seq(6),
             channels: vec![(name.clone(), Seq(7))],
         };
+        let place = LogPlace { id: LogId::from_bytes([8; 16]), name: LogName::new("other").unwrap() };
+        let moved = MovedRecord { channel: name.clone(), to: place.clone(), next: Seq(9) };
+        let arrived = ArrivedRecord {
+            channel: name.clone(),
+            base: Seq(9),
+            config: config.clone(),
+            from: place,
+            position: Position(10),
+        };
         vec![
+            Control::Moved(moved),
+            Control::Arrived(arrived),
             Control::Incarnation(incarnation),
             Control::ChannelCreated { name: name.clone(), base: Seq(0), config },
             Control::Redaction(redaction),

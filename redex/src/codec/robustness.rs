@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::append::{RangeInBlock, Repeat, Repeatable};
 use super::block::BlockItem;
-use super::control::{Control, HoleRecord, IncarnationRecord};
+use super::control::{ArrivedRecord, Control, HoleRecord, IncarnationRecord, LogPlace, MovedRecord};
 use super::entry::HeadFields;
 use super::footer::{Footer, FooterChannel, Standing};
 use super::frame::{FrameKind, Place};
@@ -20,8 +20,8 @@ use super::state::Beginning;
 use super::superblock::{LogKind, Superblock};
 use super::visible::Visible;
 use super::{
-    Cursor, Malformed, Put, append, block, control, entry, escape, event, footer, frame, segment_header,
-    state, superblock, visible,
+    Cursor, Malformed, Put, append, block, control, entry, escape, event, footer, frame, log_config,
+    segment_header, state, superblock, visible,
 };
 use crate::chain::Chain;
 use crate::damage::replay_over_damage;
@@ -32,8 +32,8 @@ use crate::index::SegmentIndex;
 use crate::index::file::{self, IndexOwner};
 use crate::limits::KEY_WINDOW;
 use crate::replay::{End, HoleFrame, Replay, apply_entry, decode_hole_frame, encode_hole_frame, read_state};
-use crate::state::LogState;
-use crate::{ChannelConfig, Chunk, EventInput, Selection};
+use crate::state::{ChannelState, LogState, MovedState};
+use crate::{ChannelConfig, Chunk, Compression, EventInput, LogConfig, LogName, Retention, Selection};
 
 const ROUNDS: u64 = 4000;
 
@@ -164,7 +164,19 @@ fn controls() -> Vec<Control> {
         },
         Control::ChannelCreated { name: name("b/c"), base: Seq(7), config: ChannelConfig::default() },
         Control::Hole(hole),
+        Control::Moved(MovedRecord { channel: name("a"), to: place("other"), next: Seq(4) }),
+        Control::Arrived(ArrivedRecord {
+            channel: name("d"),
+            base: Seq(8),
+            config: ChannelConfig::with_content_type("x/y"),
+            from: place("main"),
+            position: Position(2),
+        }),
     ]
+}
+
+fn place(log: &str) -> LogPlace {
+    LogPlace { id: LogId::from_bytes([6; 16]), name: LogName::new(log).unwrap() }
 }
 
 fn repeatables() -> Vec<Option<Repeatable>> {
@@ -245,6 +257,10 @@ fn full_state() -> (LogState, Chain) {
     };
     let (first, next) = (Index(1), Index(3));
     state.apply_hole(&HoleRecord { first, next, bytes, floor: Seq(1), channels });
+    let (index, recorded_at) = (Index(3), Timestamp::from_nanos(78));
+    let Control::Arrived(arrived) = controls().remove(5) else { panic!() };
+    state.insert_channel(ChannelState::arrived(&arrived, index, recorded_at));
+    state.leave(0, MovedState { to: place("other"), index, recorded_at });
     let digest = Hash::of(b"digest");
     let at = state.key("key").unwrap().at.clone();
     state.remember(&Repeat::Producer { id: "p".into(), number: 3 }, digest, at);
@@ -400,6 +416,9 @@ fn files_of_fixed_length() {
         kind: LogKind::Local,
     });
     torment("superblock", &[block], copies, |bytes| superblock::decode(bytes).is_ok());
+    let config = LogConfig::keeping(Retention::of_events(9)).compressed(Compression::Lz4);
+    let config = log_config::encode(&config);
+    torment("configuration", &[config], copies, |bytes| log_config::decode(bytes).is_ok());
     let (number, first_index) = (3, Index(40));
     let header = segment_header::encode(&SegmentHeader {
         log,

@@ -12,20 +12,24 @@
 //!     u64 first index, u64 term, i64 began at, [32] parent hash
 //! u32 holes, each: u32 bytes, hole as in control records
 //! with redactions: u64 how many are on record
+//! if channels left or came from other logs: u32 that left, each: u16 + name, place of a log as in control records,
+//!     u64 index of the entry that says so, i64 recorded at;
+//!     u32 that came, each: u16 + name, place of a log, u64 position there, u64 first number here
 //! place: u64 index, u16 ranges, each (u16 + channel name, u64 first, u64 count)
 //! ```
 
 use base::{Hash, IncarnationId, Index, NodeId, Position, PublicKey, Seq, Term, Timestamp};
 
 use super::control::{
-    IncarnationRecord, decode_config, decode_hole, decode_name, encode_config, encode_hole,
+    IncarnationRecord, decode_config, decode_hole, decode_name, decode_place as decode_log, encode_config,
+    encode_hole, encode_place as encode_log,
 };
 use super::local::{self, LocalState};
 use super::{Cursor, FORMAT_VERSION, Malformed, Put};
 use crate::chain::Chain;
 use crate::codec::append::Repeat;
 use crate::root::LogRoot;
-use crate::state::{ChannelState, IncarnationState, LogState};
+use crate::state::{ArrivedState, ChannelState, IncarnationState, LogState, MovedState};
 use crate::{At, ChannelRange};
 
 const FLAG_REDACTIONS: u16 = 1;
@@ -87,7 +91,34 @@ pub(crate) fn encode(state: &LogState, chain: &Chain, local: &LocalState) -> Vec
     if state.redactions > 0 {
         out.put_u64(state.redactions);
     }
+    encode_moves(&mut out, state);
     out
+}
+
+/// Writes nothing where no channel moved.
+fn encode_moves(out: &mut Vec<u8>, state: &LogState) {
+    let channels = state.channels();
+    let left: Vec<_> =
+        channels.iter().filter_map(|channel| Some((channel, channel.moved.as_ref()?))).collect();
+    let came: Vec<_> =
+        channels.iter().filter_map(|channel| Some((channel, channel.arrived.as_ref()?))).collect();
+    if left.is_empty() && came.is_empty() {
+        return;
+    }
+    out.put_length(left.len());
+    for (channel, moved) in left {
+        out.put_text16(channel.name.as_str());
+        encode_log(out, &moved.to);
+        out.put_u64(moved.index.0);
+        out.put_i64(moved.recorded_at.as_nanos());
+    }
+    out.put_length(came.len());
+    for (channel, arrived) in came {
+        out.put_text16(channel.name.as_str());
+        encode_log(out, &arrived.from);
+        out.put_u64(arrived.position.0);
+        out.put_u64(arrived.first.0);
+    }
 }
 
 fn encode_channel(out: &mut Vec<u8>, channel: &ChannelState) {
@@ -188,8 +219,47 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Beginning, Malformed> {
             return Err(Malformed::new("redactions"));
         }
     }
+    if cursor.remaining() > 0 {
+        decode_moves(&mut cursor, &mut state)?;
+    }
     cursor.finish("state length")?;
     Ok(Beginning { state, chain, local })
+}
+
+fn decode_moves(cursor: &mut Cursor<'_>, state: &mut LogState) -> Result<(), Malformed> {
+    let left = cursor.u32("channels that left")?;
+    let mut before = None;
+    for _ in 0..left {
+        let slot = next_slot(cursor, state, &mut before)?;
+        let to = decode_log(cursor)?;
+        let index = Index(cursor.u64("index of a move")?);
+        let recorded_at = Timestamp::from_nanos(cursor.i64("time of a move")?);
+        state.leave(slot, MovedState { to, index, recorded_at });
+    }
+    let came = cursor.u32("channels that came")?;
+    let mut before = None;
+    for _ in 0..came {
+        let slot = next_slot(cursor, state, &mut before)?;
+        let from = decode_log(cursor)?;
+        let position = Position(cursor.u64("position of a move")?);
+        let first = Seq(cursor.u64("first number")?);
+        state.come(slot, ArrivedState { from, position, first });
+    }
+    // Without any the section is left out.
+    if left == 0 && came == 0 { Err(Malformed::new("state length")) } else { Ok(()) }
+}
+
+/// Takes a channel's name; channels come in the order of their creation.
+fn next_slot(
+    cursor: &mut Cursor<'_>,
+    state: &LogState,
+    before: &mut Option<usize>,
+) -> Result<usize, Malformed> {
+    let slot = state.slot(&decode_name(cursor)?).ok_or(Malformed::new("channel that moved"))?;
+    if before.replace(slot).is_some_and(|before| before >= slot) {
+        return Err(Malformed::new("order of channels"));
+    }
+    Ok(slot)
 }
 
 fn decode_channel(cursor: &mut Cursor<'_>) -> Result<ChannelState, Malformed> {
@@ -200,6 +270,8 @@ fn decode_channel(cursor: &mut Cursor<'_>) -> Result<ChannelState, Malformed> {
         created_at: Timestamp::from_nanos(cursor.i64("created at")?),
         created_index: Index(cursor.u64("created index")?),
         config: decode_config(cursor)?,
+        moved: None,
+        arrived: None,
     })
 }
 

@@ -211,7 +211,7 @@ impl Committer {
             self.touched.extend(state.slot(&item.channel).filter(|slot| self.touched.last() != Some(slot)));
         }
         for control in &encoded.controls {
-            if let Control::ChannelCreated { name, .. } = control {
+            if let Some(name) = control.concerns() {
                 self.touched.extend(state.slot(name));
             }
         }

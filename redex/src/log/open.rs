@@ -9,6 +9,7 @@ use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMod
 
 use super::committer::{Committer, Incarnation, News};
 use super::flusher::Flusher;
+use super::placed::Admission;
 use super::progress::Progress;
 use super::recovery::{Ending, recover};
 use super::retention::RetentionDue;
@@ -41,6 +42,8 @@ pub(crate) struct Site {
     pub identity_path: PathBuf,
     /// The lock of the node's directory.
     pub lock: Arc<dyn DiskLock>,
+    /// Which channels the log takes.
+    pub admission: Admission,
 }
 
 #[derive(Debug)]
@@ -193,7 +196,7 @@ pub(crate) fn read_superblock(disk: &dyn Disk, dir: &Path) -> Result<(Superblock
 }
 
 /// A file of another format version is refused as it is: nobody knows what it would lose by a repair.
-pub(super) fn other_version(path: &Path, version: u16) -> OpenError {
+pub(crate) fn other_version(path: &Path, version: u16) -> OpenError {
     OpenError::Corrupt(Corruption {
         file: path.to_owned(),
         offset: 8,
@@ -335,7 +338,7 @@ fn assemble(
         doors: doors.clone(),
         options: options.clone(),
         committer: Mutex::new(committer),
-        stage: Mutex::new(Stage::new(staged, Arc::clone(&doors.random))),
+        stage: Mutex::new(Stage::new(staged, site.admission.clone(), Arc::clone(&doors.random))),
         progress: Progress::new(position),
         flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::<Shared>::clone(log)),
         deadline: AtomicU64::new(0),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{ChannelName, Hash, Index, Position, Random, Seq, Timestamp};
 use rustc_hash::FxHashMap;
 
+use super::placed::Admission;
 use crate::codec::append::{self, RangeInBlock, Repeat, Repeatable};
 use crate::codec::control::{Control, RedactionRecord, TrimRecord};
 use crate::codec::erasable::SALT_BYTES;
@@ -180,12 +181,13 @@ pub(crate) struct Stage {
     pub shut: Option<Shut>,
     spare: Arc<SpareBuffers>,
     salts: Salts,
+    admission: Admission,
 }
 
 impl Stage {
-    pub(crate) fn new(state: LogState, random: Arc<dyn Random>) -> Self {
-        let (spare, salts) = (Arc::default(), Salts::new(random));
-        Self { state, full: Vec::new(), open: None, bytes: 0, epoch: 0, shut: None, spare, salts }
+    pub(crate) fn new(state: LogState, admission: Admission, random: Arc<dyn Random>) -> Self {
+        let (full, spare, salts) = (Vec::new(), Arc::default(), Salts::new(random));
+        Self { state, full, open: None, bytes: 0, epoch: 0, shut: None, spare, salts, admission }
     }
 
     /// Returns the bytes of the salts that a request's events get.
@@ -249,6 +251,9 @@ impl Stage {
             }
             Err(reason) => return self.rejected(reason),
         }
+        if let Some(reason) = self.misplaced(request) {
+            return self.rejected(reason);
+        }
         if let Some(reason) = request.conditions.iter().find_map(|condition| self.refuse(condition)) {
             return self.rejected(reason);
         }
@@ -269,6 +274,7 @@ impl Stage {
         &mut self,
         channel: &ChannelName,
         config: &ChannelConfig,
+        claim: impl FnOnce(&Self) -> Option<Rejection>,
         now: impl FnOnce() -> Result<Timestamp, Rejection>,
     ) -> Staged {
         if let Some(slot) = self.state.slot(channel) {
@@ -276,9 +282,15 @@ impl Stage {
             if known.config != *config {
                 return self.rejected(Rejection::ConfigMismatch { channel: channel.clone() });
             }
+            if let Some(reason) = self.has_left(channel) {
+                return self.rejected(reason);
+            }
             let range = ChannelRange { channel: channel.clone(), first: known.next, count: 0 };
             let at = At::one(known.created_index, range);
             return Staged { relies_on: at.position(), outcome: Outcome::AlreadyAppended { at } };
+        }
+        if let Some(reason) = claim(self) {
+            return self.rejected(reason);
         }
         let bytes = creation_bytes(config);
         if let Err(reason) = self.ready(bytes, now) {
@@ -291,6 +303,56 @@ impl Stage {
         let range = ChannelRange { channel: channel.clone(), first: state.channel(slot).next, count: 0 };
         let at = At::one(entry.index, range);
         Staged { relies_on: at.position(), outcome: Outcome::Appended { at } }
+    }
+
+    /// Refuses channels that do not live here.
+    fn misplaced(&self, request: &AppendRequest<'_>) -> Option<Rejection> {
+        if self.state.has_moved() {
+            let parts = request.parts.iter().map(|part| part.channel);
+            let mut channels = parts.chain(request.conditions.iter().map(|condition| &condition.channel));
+            if let Some(reason) = channels.find_map(|channel| self.has_left(channel)) {
+                return Some(reason);
+            }
+        }
+        if !self.admission.refuses_some() {
+            return None;
+        }
+        let mut unknown = request.parts.iter().filter(|part| self.state.slot(part.channel).is_none());
+        unknown.find_map(|part| self.admission.refuses(part.channel))
+    }
+
+    fn has_left(&self, channel: &ChannelName) -> Option<Rejection> {
+        let moved = self.state.channel(self.state.slot(channel)?).moved.as_ref()?;
+        Some(Rejection::Moved { channel: channel.clone(), to: moved.to.name.clone() })
+    }
+
+    /// Returns why a channel that is not there may not begin here, if it may not.
+    pub(crate) fn refuses(&self, channel: &ChannelName) -> Option<Rejection> {
+        self.admission.refuses(channel)
+    }
+
+    /// Closes the entry under construction, if it is not recorded later than `time`.
+    pub(crate) fn go_beyond(&mut self, time: Timestamp) {
+        if self.open.as_ref().is_some_and(|entry| entry.recorded_at <= time) {
+            self.full.extend(self.open.take());
+        }
+    }
+
+    /// Stages a control record that changes log state; `change` does what the record will do when it is read.
+    pub(crate) fn control(
+        &mut self,
+        control: Control,
+        bytes: usize,
+        now: impl FnOnce() -> Result<Timestamp, Rejection>,
+        change: impl FnOnce(&mut LogState, Index, Timestamp),
+    ) -> Result<Index, Rejection> {
+        self.ready(bytes, now)?;
+        self.bytes += bytes as u64;
+        let (entry, state) = self.entry();
+        entry.bytes += bytes;
+        change(state, entry.index, entry.recorded_at);
+        entry.controls.push(control);
+        Ok(entry.index)
     }
 
     /// Stages that the beginning of the log is given up.
@@ -328,7 +390,7 @@ impl Stage {
         Staged { relies_on: at.position(), outcome: Outcome::Appended { at } }
     }
 
-    fn rejected(&self, reason: Rejection) -> Staged {
+    pub(crate) fn rejected(&self, reason: Rejection) -> Staged {
         let position = self.position();
         Staged { outcome: Outcome::Rejected { reason, position }, relies_on: position }
     }
@@ -528,5 +590,7 @@ fn create(
         created_at: entry.recorded_at,
         created_index: entry.index,
         config: config.clone(),
+        moved: None,
+        arrived: None,
     })
 }

@@ -10,7 +10,7 @@ use crate::appender::Appender;
 use crate::chain::Chain;
 use crate::codec::control::{Control, IncarnationRecord};
 use crate::error::AppendError;
-use crate::log::{Contents, Stage};
+use crate::log::{Admission, Contents, Stage};
 use crate::segments::Segments;
 use crate::{AppendRequest, ChannelConfig, Outcome};
 
@@ -44,7 +44,7 @@ impl Proposer {
             doors: end.doors.clone(),
             segments: Arc::clone(&end.segments),
             identity,
-            stage: Stage::new(end.state.clone(), Arc::clone(&end.doors.random)),
+            stage: Stage::new(end.state.clone(), Admission::Any, Arc::clone(&end.doors.random)),
             chain: end.chain.clone(),
             term,
             node,
@@ -80,7 +80,7 @@ impl Proposer {
             return Err(AppendError::Config { channel: channel.clone(), fault });
         }
         let now = self.doors.clock.now();
-        let staged = self.stage.create_channel(channel, config, || Ok(now));
+        let staged = self.stage.create_channel(channel, config, |_| None, || Ok(now));
         Ok((staged.outcome, staged.relies_on))
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use base::{ManualClock, SeededRandom, SimulatedDisk, Timestamp};
+use base::{Identity, ManualClock, SeededRandom, SimulatedDisk, Timestamp};
 
 use super::*;
 use crate::codec::frame::{self, Place};

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use base::{CrashImage, Disk, SimulatedDisk};
-use redex::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, Idempotency, Selection};
+use redex::{
+    Ack, AppendRequest, ChannelConfig, ChannelEvents, Compression, EventInput, Idempotency, LogConfig,
+    Placement, Retention, Selection, Store,
+};
 
 use crate::support::{DIR, World, append, channel, options};
 
@@ -19,11 +22,18 @@ const FILES: [&str; 4] = [
     "logs/main/0000000000-00000000000000000000.idx",
 ];
 
-const ERASABLE_FILES: [&str; 4] = [
-    "identity",
+/// Files of a log that stopped in the middle of a redaction.
+const ERASABLE: [&str; 3] =
+    ["logs/main/superblock", "logs/main/0000000000-00000000000000000000.seg", "logs/main/redaction.due"];
+
+/// Files of a node with two logs, between which a channel moved.
+const TWO_LOGS: [&str; 6] = [
     "logs/main/superblock",
     "logs/main/0000000000-00000000000000000000.seg",
-    "logs/main/redaction.due",
+    "logs/audit/superblock",
+    "logs/audit/config",
+    "logs/audit/0000000000-00000000000000000000.seg",
+    "logs/audit/0000000001-00000000000000000003.seg",
 ];
 
 fn golden(name: &str) -> PathBuf {
@@ -92,21 +102,47 @@ fn redacted() -> World {
     store.main().redact(&people, 2..3, "").unwrap();
     world.disk.on_operation(None);
     let (_, snapshot) = due.lock().unwrap().take().unwrap();
-    World::on(snapshot.image(&CrashImage::All), 3)
+    let left = World::on(snapshot.image(&CrashImage::All), 3);
+    // Without what was filled ahead.
+    let path = Path::new(DIR).join(ERASABLE[1]);
+    let mut bytes = left.disk.read(&path).unwrap();
+    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1);
+    left.disk.write(&path, &bytes);
+    left
 }
 
-#[test]
-fn the_bytes_of_format_0_do_not_change_by_accident() {
-    check(&written(), "", &FILES);
-    check(&redacted(), "erasable_", &ERASABLE_FILES);
+/// Writes a node with two logs: a channel left one, came to the other, and that one's second segment tells so.
+fn written_over_two_logs() -> World {
+    let world = World::new();
+    let mut small = options();
+    small.segment_bytes = 16 << 10;
+    let store = world.open_with(&small);
+    append(store.main(), "orders", "{\"id\":1}");
+    let mut retention = Retention::of_bytes(1 << 30);
+    retention.age = Some(std::time::Duration::from_secs(86_400));
+    let config = LogConfig::keeping(retention).compressed(Compression::Lz4);
+    let audit = redex::LogName::new("audit").unwrap();
+    store.create_log(&audit, &config).unwrap();
+    store.move_channel(&channel("orders"), &Placement::Log(audit)).unwrap();
+    let filling: Vec<u8> =
+        (0..16_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+    for payload in [&b"{\"id\":2}"[..], &filling[..16_000]] {
+        put(&store, payload);
+    }
+    store.close().unwrap();
+    world
 }
 
-fn check(world: &World, prefix: &str, names: &[&str]) {
-    for name in names {
-        let mut bytes = world.disk.read(Path::new(DIR).join(name)).unwrap();
-        // What was filled ahead of the tail.
-        bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
-        let path = golden(&format!("{prefix}{name}"));
+fn put(store: &Store, payload: &[u8]) -> u64 {
+    let event = EventInput::new("order.placed", payload);
+    let ticket = store.append(&channel("orders"), &[event]).unwrap();
+    ticket.wait(Ack::Durable).into_result().unwrap().at.first_seq().unwrap().0
+}
+
+fn check_bytes(world: &World, folder: &str, files: &[&str]) {
+    for name in files {
+        let bytes = world.disk.read(Path::new(DIR).join(name)).unwrap();
+        let path = golden(&format!("{folder}{name}"));
         if std::env::var_os("NETDB_GOLDEN").is_some_and(|value| value == "write") {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, &bytes).unwrap();
@@ -117,14 +153,40 @@ fn check(world: &World, prefix: &str, names: &[&str]) {
     }
 }
 
-#[test]
-fn files_of_format_0_are_read() {
+fn read_back(folder: &str, files: &[&str]) -> World {
     let disk = SimulatedDisk::new();
     disk.create_directories(&Path::new(DIR).join("logs/main")).unwrap();
-    for name in FILES {
-        disk.write(Path::new(DIR).join(name), &std::fs::read(golden(name)).unwrap());
+    for name in files {
+        disk.write(Path::new(DIR).join(name), &std::fs::read(golden(&format!("{folder}{name}"))).unwrap());
     }
-    let world = World::on(disk, 2);
+    World::on(disk, 2)
+}
+
+#[test]
+fn the_bytes_of_format_0_do_not_change_by_accident() {
+    check_bytes(&written(), "", &FILES);
+    check_bytes(&written_over_two_logs(), "two/", &TWO_LOGS);
+    check_bytes(&redacted(), "erasable/", &ERASABLE);
+}
+
+#[test]
+fn two_logs_of_format_0_are_read() {
+    let world = read_back("two/", &TWO_LOGS);
+    world.disk.write(Path::new(DIR).join("identity"), &std::fs::read(golden("identity")).unwrap());
+    let reports = redex::verify_all(Path::new(DIR), &world.doors, &redex::VerifyOptions::default()).unwrap();
+    assert!(reports.iter().all(|report| report.faults.is_empty()), "{reports:?}");
+    let store = world.open();
+    assert_eq!(store.log_of(&channel("orders")).reader().name(), "audit");
+    let config = store.config(&redex::LogName::new("audit").unwrap()).unwrap();
+    assert_eq!((config.compression, config.retention.bytes), (Compression::Lz4, Some(1 << 30)));
+    assert_eq!(put(&store, b"{}"), 3);
+    let events = store.reader().view().read(&Selection::channel(&channel("orders"))).unwrap();
+    assert_eq!(events.map(|event| event.unwrap().seq.0).collect::<Vec<_>>(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn files_of_format_0_are_read() {
+    let world = read_back("", &FILES);
     let report = world.verify();
     assert_eq!((report.faults, report.events), (vec![], 8));
     let store = world.open();
@@ -139,13 +201,8 @@ fn files_of_format_0_are_read() {
 
 #[test]
 fn a_redaction_of_format_0_that_is_due_is_finished() {
-    let disk = SimulatedDisk::new();
-    disk.create_directories(&Path::new(DIR).join("logs/main")).unwrap();
-    for name in ERASABLE_FILES {
-        let bytes = std::fs::read(golden(&format!("erasable_{name}"))).unwrap();
-        disk.write(Path::new(DIR).join(name), &bytes);
-    }
-    let world = World::on(disk, 2);
+    let world = read_back("erasable/", &ERASABLE);
+    world.disk.write(Path::new(DIR).join("identity"), &std::fs::read(golden("identity")).unwrap());
     let report = world.verify();
     assert_eq!((report.faults, report.events, report.redacted), (vec![], 3, 2));
     let store = world.open();

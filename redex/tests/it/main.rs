@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod append;
+mod big;
 mod compression;
 mod crash;
 mod damage;
@@ -10,6 +11,7 @@ mod follow;
 mod golden;
 mod holes;
 mod ledger;
+mod logs;
 mod model;
 mod reads;
 mod redaction;

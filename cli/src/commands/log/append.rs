@@ -3,8 +3,7 @@
 use std::io::{self, Read as _};
 
 use netdb::redex::{
-    AppendRequest, Appended, ChannelConfig, ChannelEvents, Condition, EVENT_BYTES_MAX, EventInput,
-    Idempotency,
+    AppendRequest, Appended, ChannelEvents, Condition, EVENT_BYTES_MAX, EventInput, Idempotency,
 };
 
 use crate::arguments::AppendArguments;
@@ -31,11 +30,7 @@ pub(super) fn run(context: &Context, arguments: &AppendArguments) -> Result<(), 
     };
 
     let store = context.open_writer()?;
-    if arguments.erasable {
-        let created = store.main().create_channel(&arguments.channel, &ChannelConfig::of_erasable())?;
-        created.wait(arguments.ack).into_result()?;
-    }
-    let appended = store.main().submit(&request)?.wait(arguments.ack).into_result()?;
+    let appended = store.submit(&request)?.wait(arguments.ack).into_result()?;
     store.close()?;
     print(context, &appended)
 }

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use netdb::base::Timestamp;
 
 use crate::event::EventView;
-use crate::json;
 use crate::output::{Cell, Format};
+use records::json;
 
 /// The columns of an event. A table leaves out what a person does not look for; the channel was named in the
 /// command.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use netdb::redex::{RecoveryReport, VerifyOptions, VerifyReport, verify};
+use netdb::redex::{RecoveryReport, VerifyOptions, VerifyReport, verify_all};
 
 use crate::arguments::FsckArguments;
 use crate::context::Context;
@@ -16,13 +16,13 @@ type Finding = [Cell<'static>; 5];
 pub(super) fn run(context: &Context, arguments: &FsckArguments) -> Result<(), Failure> {
     context.open_reader()?;
     let repaired = if arguments.repair { repair(context)? } else { Vec::new() };
-    let report = verify(&context.directory, &context.doors, &VerifyOptions::default())?;
+    let reports = verify_all(&context.directory, &context.doors, &VerifyOptions::default())?;
     let mut rows = context.rows(&COLUMNS)?;
-    for finding in repaired.into_iter().chain(findings(&report)) {
+    for finding in repaired.into_iter().chain(reports.iter().flat_map(findings)) {
         rows.row(&finding)?;
     }
     rows.finish()?;
-    match report.faults.len() {
+    match reports.iter().map(|report| report.faults.len()).sum::<usize>() {
         0 => Ok(()),
         count => {
             let what = format!("{count} damaged places; everything else reads");
@@ -35,9 +35,9 @@ pub(super) fn run(context: &Context, arguments: &FsckArguments) -> Result<(), Fa
 /// Does what opening for writing does; returns what that was.
 fn repair(context: &Context) -> Result<Vec<Finding>, Failure> {
     let store = context.open_writer()?;
-    let report = store.recovery().clone();
+    let reports = store.recoveries();
     store.close()?;
-    Ok(done(&report))
+    Ok(reports.iter().flat_map(|(_, report)| done(report)).collect())
 }
 
 fn done(report: &RecoveryReport) -> Vec<Finding> {

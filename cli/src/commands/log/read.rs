@@ -9,7 +9,7 @@ use crate::exit::Failure;
 
 pub(super) fn run(context: &Context, arguments: ReadArguments) -> Result<(), Failure> {
     let store = context.open_reader()?;
-    let view = store.main().view();
+    let view = store.view();
     find_channel(&view, &arguments.channel)?;
 
     let format = context.output_format();

@@ -6,8 +6,10 @@ use crate::exit::Failure;
 use crate::output::Cell;
 
 pub(super) fn run(context: &Context, arguments: RedactArguments) -> Result<(), Failure> {
+    // A directory that is not there has nothing to redact.
+    context.open_reader()?;
     let store = context.open_writer()?;
-    let done = store.main().redact(&arguments.channel, arguments.seqs, &arguments.reason)?;
+    let done = store.redact(&arguments.channel, arguments.seqs, &arguments.reason)?;
     store.close()?;
     Ok(context.record(&[
         ("channel", Cell::display(&arguments.channel)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netdb::base::Signal;
-use netdb::redex::{Bounds, ChannelInfo, Channels, LogReader, Selection};
+use netdb::redex::{Bounds, ChannelHistory, Channels, Selection, StoreReader};
 
 use super::events;
 use crate::arguments::TailArguments;
@@ -14,33 +14,32 @@ use crate::limits::TAIL_POLL_MS;
 
 pub(super) fn run(context: &Context, arguments: &TailArguments) -> Result<(), Failure> {
     let store = context.open_reader()?;
-    let log = store.main();
-    let channel = find_channel(&log.view(), &arguments.channel)?;
+    let channel = find_channel(&store.view(), &arguments.channel)?;
     let selection = Selection {
         channels: Channels::Names(vec![arguments.channel.clone()]),
         seqs: Bounds { from: Some(first_seq(arguments, &channel)), to: None },
         ..Selection::default()
     };
-    follow(context, log, selection, !arguments.no_follow)
+    follow(context, &store, selection, !arguments.no_follow)
 }
 
-fn first_seq(arguments: &TailArguments, channel: &ChannelInfo) -> u64 {
+fn first_seq(arguments: &TailArguments, channel: &ChannelHistory) -> u64 {
     match (arguments.from, arguments.last) {
         (Some(from), _) => from,
-        (None, Some(last)) => channel.next_seq.0.saturating_sub(last),
-        (None, None) => channel.first_seq.0,
+        (None, Some(last)) => channel.next_seq().0.saturating_sub(last),
+        (None, None) => channel.first_seq().0,
     }
 }
 
 /// Prints what is there, then what another process adds, looking again every few milliseconds.
-fn follow(context: &Context, log: &LogReader, selection: Selection, wait: bool) -> Result<(), Failure> {
+fn follow(context: &Context, store: &StoreReader, selection: Selection, wait: bool) -> Result<(), Failure> {
     let woken = Arc::new(Signal::new());
     let wake = Arc::clone(&woken);
     let _caught = context.interrupts.catch(move || wake.raise());
 
     let format = context.output_format();
     let mut rows = context.rows(events::columns(format))?;
-    let mut tail = log.tail(selection);
+    let mut tail = store.tail(selection);
     while !context.interrupts.raised() {
         let batch = tail.next_batch()?;
         for event in &batch {
@@ -55,7 +54,7 @@ fn follow(context: &Context, log: &LogReader, selection: Selection, wait: bool) 
         }
         let clock = &context.doors.clock;
         clock.wait(&woken, Some(clock.monotonic() + Duration::from_millis(TAIL_POLL_MS)));
-        log.refresh()?;
+        store.refresh()?;
     }
     rows.finish()?;
     Err(Failure::silent(Code::Interrupted))

@@ -1,6 +1,6 @@
 //! `net-db log verify`
 
-use netdb::redex::{Fault, IncarnationReport, VerifyOptions, VerifyReport, verify};
+use netdb::redex::{Fault, IncarnationReport, VerifyOptions, VerifyReport, verify_all};
 use serde_json::Value;
 
 use crate::arguments::VerifyArguments;
@@ -16,17 +16,25 @@ type Field = (&'static str, Cell<'static>);
 pub(super) fn run(context: &Context, arguments: VerifyArguments) -> Result<(), Failure> {
     let store = context.open_reader()?;
     if let Some(channel) = &arguments.channel {
-        find_channel(&store.main().view(), channel)?;
+        find_channel(&store.view(), channel)?;
     }
     let options = VerifyOptions { channel: arguments.channel, all_signatures: arguments.all_signatures };
-    let report = verify(&context.directory, &context.doors, &options)?;
+    let reports = verify_all(&context.directory, &context.doors, &options)?;
     match context.output_format() {
-        Format::Table => print_for_people(context, &report)?,
-        _ => context.record(&[summary(&report), lists(&report)].concat())?,
+        Format::Table => {
+            for report in &reports {
+                print_for_people(context, report)?;
+            }
+        }
+        _ => {
+            let records = reports.iter().map(|report| [summary(report), lists(report)].concat());
+            context.records(&records.collect::<Vec<_>>())?;
+        }
     }
-    match report.faults.as_slice() {
+    let faults: Vec<&Fault> = reports.iter().flat_map(|report| &report.faults).collect();
+    match faults.as_slice() {
         [] => Ok(()),
-        [first, ..] => Err(failure(first, report.faults.len())),
+        [first, ..] => Err(failure(first, faults.len())),
     }
 }
 
@@ -34,6 +42,7 @@ fn summary(report: &VerifyReport) -> Vec<Field> {
     let verdict = if report.faults.is_empty() { "passed" } else { "failed" };
     let mut fields = vec![
         ("verdict", Cell::Text(verdict.into())),
+        ("name", Cell::Text(report.name.clone().into())),
         ("log", Cell::display(report.log)),
         ("origin", Cell::display(report.origin)),
         ("begins", Cell::Number(report.begins.0)),

@@ -16,6 +16,7 @@ pub(super) fn rows(cut: &Cut) -> Result<RecordBatch, RowsError> {
     let numbers = |number: fn(&ChannelPart) -> u64| {
         UInt64Array::from_iter_values(parts.iter().map(|part| number(part)))
     };
+    let moved = parts.iter().map(|part| part.info.moved_to.as_ref().map(|moved| moved.log.as_str()));
     let created = parts.iter().map(|part| part.info.created_at.as_nanos());
     Ok(RecordBatch::try_new(
         schema(),
@@ -26,6 +27,7 @@ pub(super) fn rows(cut: &Cut) -> Result<RecordBatch, RowsError> {
             Arc::new(numbers(|part| part.info.next_seq.0)),
             Arc::new(TimestampNanosecondArray::from_iter_values(created).with_timezone(UTC)),
             Arc::new(numbers(|part| part.info.created_index.0)),
+            Arc::new(StringViewArray::from_iter(moved)),
         ],
     )?)
 }

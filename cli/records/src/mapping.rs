@@ -7,8 +7,8 @@ use crate::attributes;
 /// Which fields of a record hold kind, key, time and payload: the CloudEvents names, unless `--map` names
 /// others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mapping {
-    pub(super) kind: String,
+pub struct Mapping {
+    pub(crate) kind: String,
     key: String,
     time: String,
     payload: String,
@@ -16,7 +16,7 @@ pub(crate) struct Mapping {
 
 /// What a field of a record is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     Kind,
     Key,
     Time,
@@ -30,11 +30,14 @@ pub(super) enum Role {
 
 /// A `--map` that cannot be understood.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum MappingError {
+pub enum MappingError {
+    /// A part is no pair.
     #[error("`{0}` is not TARGET=FIELD: write for example `kind=event,key=user`")]
     NotAPair(String),
+    /// There is no such target.
     #[error("unknown target `{0}`: use kind, key, time or payload")]
     Target(String),
+    /// A target or a field comes twice.
     #[error("`{0}` is given twice")]
     Twice(String),
 }
@@ -72,7 +75,7 @@ impl FromStr for Mapping {
 }
 
 impl Mapping {
-    pub(super) fn role(&self, field: &str) -> Role {
+    pub(crate) fn role(&self, field: &str) -> Role {
         match field {
             _ if field == self.kind => Role::Kind,
             _ if field == self.key => Role::Key,

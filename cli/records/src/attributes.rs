@@ -17,35 +17,35 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::json;
 
 /// The event's kind.
-pub(crate) const KIND: &str = "type";
+pub const KIND: &str = "type";
 /// The event's key.
-pub(crate) const KEY: &str = "subject";
+pub const KEY: &str = "subject";
 /// The event's own time.
-pub(crate) const TIME: &str = "time";
+pub const TIME: &str = "time";
 /// The payload, when it is JSON.
-pub(crate) const PAYLOAD: &str = "data";
+pub const PAYLOAD: &str = "data";
 /// The payload in base64, when it is not.
-pub(crate) const PAYLOAD_BASE64: &str = "data_base64";
+pub const PAYLOAD_BASE64: &str = "data_base64";
 /// The channel.
-pub(crate) const CHANNEL: &str = "netdbchannel";
+pub const CHANNEL: &str = "netdbchannel";
 /// Headers that cannot stand as attributes; see [`pack`].
-pub(crate) const HEADERS: &str = "netdbheaders";
+pub const HEADERS: &str = "netdbheaders";
 /// The header, never an attribute, that names the headers whose values are JSON text: a compact JSON array.
-pub(crate) const VERBATIM: &str = "netdbjson";
+pub const VERBATIM: &str = "netdbjson";
 
 /// Marks an event that was redacted; `import` takes it for a header like any other.
-pub(crate) const REDACTED: &str = "netdbredacted";
+pub const REDACTED: &str = "netdbredacted";
 /// The kind that a redacted event is exported with.
-pub(crate) const REDACTED_KIND: &str = "redacted";
+pub const REDACTED_KIND: &str = "redacted";
 
 /// Tells whether a header of this name would be taken for something else.
-pub(crate) fn is_reserved(name: &str) -> bool {
+pub fn is_reserved(name: &str) -> bool {
     matches!(name, KIND | KEY | TIME | PAYLOAD | PAYLOAD_BASE64 | CHANNEL | HEADERS | VERBATIM)
 }
 
 /// The text of a JSON string that is written as `export` would write it; `None` for other values, which
 /// headers keep verbatim.
-pub(crate) fn plain_text(raw: &str) -> Option<Cow<'_, str>> {
+pub fn plain_text(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if !inner.contains('\\') {
         return Some(Cow::Borrowed(inner));
@@ -55,25 +55,25 @@ pub(crate) fn plain_text(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Tells whether a header value can be the verbatim text of an attribute.
-pub(crate) fn can_be_verbatim(value: &str) -> bool {
+pub fn can_be_verbatim(value: &str) -> bool {
     json::stands_in_a_line(value) && plain_text(value).is_none()
 }
 
 /// The value of the header [`VERBATIM`].
-pub(crate) fn verbatim_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u8> {
+pub fn verbatim_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u8> {
     let names: Vec<&str> = names.collect();
     serde_json::to_vec(&names).expect("writing strings to memory cannot fail")
 }
 
 /// Packs headers: standard base64 with padding over the compact JSON array `[["name","base64 of the value"],...]`.
-pub(crate) fn pack<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+pub fn pack<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     let pairs: Vec<_> = headers.map(|(name, value)| (name, BASE64.encode(value))).collect();
     let text = serde_json::to_vec(&pairs).expect("writing strings to memory cannot fail");
     BASE64.encode(text)
 }
 
 /// Unpacks what [`pack`] made; `None` for anything else.
-pub(crate) fn unpack(packed: &str) -> Option<Vec<(String, Vec<u8>)>> {
+pub fn unpack(packed: &str) -> Option<Vec<(String, Vec<u8>)>> {
     let text = BASE64.decode(packed).ok()?;
     let pairs: Vec<(String, String)> = serde_json::from_slice(&text).ok()?;
     pairs.into_iter().map(|(name, value)| Some((name, BASE64.decode(value).ok()?))).collect()

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use base::{ChannelNameError, Timestamp, TimestampError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use netdb::base::{ChannelNameError, Timestamp, TimestampError};
-use netdb::redex::{AppendError, EventInput};
+use redex::{AppendError, EventInput};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -16,49 +16,82 @@ use crate::limits::RECORD_FIELDS_MAX;
 
 /// One event as a line of input describes it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Record<'a> {
-    pub(super) kind: Cow<'a, str>,
-    pub(super) key: Option<Cow<'a, str>>,
-    pub(super) time: Option<Timestamp>,
-    pub(super) channel: Option<Cow<'a, str>>,
-    pub(super) headers: Vec<(Cow<'a, str>, Cow<'a, [u8]>)>,
-    pub(super) payload: Cow<'a, [u8]>,
+pub(crate) struct Record<'a> {
+    pub kind: Cow<'a, str>,
+    pub key: Option<Cow<'a, str>>,
+    pub time: Option<Timestamp>,
+    pub channel: Option<Cow<'a, str>>,
+    pub headers: Vec<(Cow<'a, str>, Cow<'a, [u8]>)>,
+    pub payload: Cow<'a, [u8]>,
 }
 
 /// Why a line is not an event.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RecordError {
+pub enum RecordError {
+    /// It is no text.
     #[error("invalid UTF-8 at byte {0} of the line")]
     NotUtf8(usize),
+    /// It is no JSON object.
     #[error("{reason} at column {column}")]
-    Malformed { reason: String, column: usize },
+    Malformed {
+        /// What is wrong.
+        reason: String,
+        /// Where.
+        column: usize,
+    },
+    /// It breaks off.
     #[error("the record has no end ({reason} at column {column}): the file may still be written to")]
-    Truncated { reason: String, column: usize },
+    Truncated {
+        /// What is missing.
+        reason: String,
+        /// Where.
+        column: usize,
+    },
+    /// Two fields have one name.
     #[error("the field `{0}` stands twice in the record")]
     Twice(String),
+    /// It has no kind.
     #[error("no field `{0}` for the event's kind: name the field that holds it with `--map kind=FIELD`")]
     NoKind(String),
+    /// A field is of another type.
     #[error("the field `{field}` is not {expected}")]
-    Type { field: String, expected: &'static str },
+    Type {
+        /// The field.
+        field: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// Its time is none.
     #[error("the field `{field}`: {source}")]
-    Time { field: String, source: TimestampError },
+    Time {
+        /// The field.
+        field: String,
+        /// What is wrong.
+        source: TimestampError,
+    },
+    /// A field is kept for later.
     #[error("the field `{0}` is reserved")]
     Reserved(String),
+    /// It has two payloads.
     #[error("the record has both `data` and `data_base64`")]
     TwoPayloads,
+    /// Its channel has no valid name.
     #[error("the field `netdbchannel`: {0}")]
     Channel(ChannelNameError),
+    /// Its channel is not for users.
     #[error("the channel `{0}` belongs to the database itself")]
     SystemChannel(String),
+    /// Neither it nor the command names a channel.
     #[error("no field `netdbchannel`: give the channel with `--channel`")]
     NoChannel,
+    /// It passes a limit of events.
     #[error(transparent)]
     Limit(#[from] AppendError),
 }
 
 impl<'a> Record<'a> {
     /// Reads one line, given without its end.
-    pub(super) fn parse(line: &'a [u8], mapping: &Mapping) -> Result<Self, RecordError> {
+    pub(crate) fn parse(line: &'a [u8], mapping: &Mapping) -> Result<Self, RecordError> {
         let line =
             std::str::from_utf8(line).map_err(|error| RecordError::NotUtf8(error.valid_up_to() + 1))?;
         let fields: Fields<'a> = serde_json::from_str(line).map_err(|error| malformed(&error))?;

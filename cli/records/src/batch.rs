@@ -2,24 +2,25 @@
 
 use std::ops::Range;
 
-use netdb::base::{ChannelName, Hash, Timestamp};
-use netdb::redex::{ChannelEvents, EventInput};
+use base::{ChannelName, Hash, Timestamp};
+use redex::{ChannelEvents, EventInput};
 
 use super::record::Record;
 
 /// What becomes one append: the events of consecutive lines.
 #[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) events: Events,
+pub struct Batch {
+    /// The events, in the order of their lines.
+    pub events: Events,
     /// The number of the last line, counted from 1 from the beginning of the input.
-    pub(super) last_line: u64,
+    pub last_line: u64,
     /// The BLAKE3 of all lines up to it, each ended by one `\n`.
-    pub(super) digest: Hash,
+    pub digest: Hash,
 }
 
 /// Events whose texts and bytes lie one behind the other in two buffers.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub struct Events {
     text: String,
     bytes: Vec<u8>,
     headers: Vec<(Range<usize>, Range<usize>)>,
@@ -38,11 +39,23 @@ struct Packed {
 }
 
 impl Events {
-    pub(super) fn len(&self) -> usize {
+    /// Returns how many events there are.
+    #[allow(clippy::len_without_is_empty, reason = "a batch is never empty")]
+    pub fn len(&self) -> usize {
         self.events.len()
     }
 
-    pub(super) fn push(&mut self, channel: &ChannelName, record: &Record<'_>) {
+    /// Returns the channel of the first event.
+    pub fn channel(&self) -> Option<&ChannelName> {
+        self.runs.first().map(|(channel, _)| channel)
+    }
+
+    /// Returns the channel of the last event.
+    pub fn last_channel(&self) -> Option<&ChannelName> {
+        self.runs.last().map(|(channel, _)| channel)
+    }
+
+    pub(crate) fn push(&mut self, channel: &ChannelName, record: &Record<'_>) {
         let first_header = self.headers.len();
         for (name, value) in &record.headers {
             let header = (push_text(&mut self.text, name), push_bytes(&mut self.bytes, value));
@@ -62,7 +75,7 @@ impl Events {
     }
 
     /// Lends the events, in their order, to `append`.
-    pub(super) fn with_parts<T>(&self, append: impl FnOnce(&[ChannelEvents<'_>]) -> T) -> T {
+    pub fn with_parts<T>(&self, append: impl FnOnce(&[ChannelEvents<'_>]) -> T) -> T {
         let headers: Vec<(&str, &[u8])> = self
             .headers
             .iter()

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use netdb::base::{ChannelName, ChannelNameError, Hash};
+use base::{ChannelName, ChannelNameError, Hash};
 
 use super::batch::{Batch, Events};
 use super::lines::{LineError, Lines};
@@ -11,56 +11,86 @@ use super::record::{Record, RecordError};
 use crate::limits::{BATCH_BYTES, BATCH_LINES};
 
 /// Turns lines into batches.
-pub(super) struct Reader<R> {
+pub struct Reader<R> {
     lines: Lines<R>,
     hasher: blake3::Hasher,
     mapping: Mapping,
     channels: Channels,
+    /// Tells whether two channels live in one log: a batch is for one. Absent where all do.
+    together: Option<Together>,
+    /// A line that was read and belongs to the next batch.
+    held: Option<Vec<u8>>,
+}
+
+/// Tells whether two channels live in one log.
+pub type Together = Box<dyn Fn(&ChannelName, &ChannelName) -> bool + Send>;
+
+/// What a line gave.
+enum Line {
+    Read,
+    /// Its channel lives in another log than those of the batch.
+    Apart,
+    InputOver,
 }
 
 /// What reading on gave.
-pub(super) struct Step {
+pub struct Step {
     /// The events read; `None` when there were none.
-    pub(super) batch: Option<Batch>,
-    pub(super) end: Option<End>,
+    pub batch: Option<Batch>,
+    /// Why there is nothing behind them; `None` when there may be more.
+    pub end: Option<End>,
 }
 
 /// Why there is nothing behind a batch.
 #[derive(Debug)]
-pub(super) enum End {
+pub enum End {
     /// The input is over.
     Input,
     /// This line cannot be imported.
-    Bad { line: u64, reason: BadLine },
+    Bad {
+        /// Its number, counted from 1.
+        line: u64,
+        /// Why.
+        reason: BadLine,
+    },
 }
 
 /// Why a line cannot be imported.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BadLine {
+pub enum BadLine {
+    /// It could not be read.
     #[error(transparent)]
     Line(#[from] LineError),
+    /// It is no event.
     #[error(transparent)]
     Record(#[from] RecordError),
 }
 
 /// The lines that an earlier run imported, as this input has them.
-pub(super) struct Skipped {
+pub struct Skipped {
     /// Lines found, fewer than asked for when the input is shorter.
-    pub(super) lines: u64,
+    pub lines: u64,
     /// Those of them that are records.
-    pub(super) records: u64,
+    pub records: u64,
     /// The BLAKE3 of them all.
-    pub(super) digest: Hash,
+    pub digest: Hash,
 }
 
 impl<R: BufRead> Reader<R> {
-    pub(super) fn new(input: R, mapping: Mapping, channel: Option<ChannelName>) -> Self {
+    /// Reads an input from its beginning; `channel` is that of records that name none.
+    pub fn new(input: R, mapping: Mapping, channel: Option<ChannelName>) -> Self {
         let channels = Channels { default: channel, last: None };
-        Self { lines: Lines::new(input), hasher: blake3::Hasher::new(), mapping, channels }
+        let (lines, hasher) = (Lines::new(input), blake3::Hasher::new());
+        Self { lines, hasher, mapping, channels, together: None, held: None }
+    }
+
+    /// Ends a batch where the next record's channel lives in another log.
+    pub fn apart(self, together: Option<Together>) -> Self {
+        Self { together, ..self }
     }
 
     /// Reads the first `count` lines without looking into them.
-    pub(super) fn skip(&mut self, count: u64) -> Result<Skipped, LineError> {
+    pub fn skip(&mut self, count: u64) -> Result<Skipped, LineError> {
         let mut records = 0;
         let mut text = Vec::new();
         while self.lines.count() < count {
@@ -79,7 +109,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Reads the next batch. Blank lines count but are no records.
-    pub(super) fn next(&mut self) -> Step {
+    pub fn next_batch(&mut self) -> Step {
         let mut events = Events::default();
         let mut text = Vec::with_capacity(BATCH_BYTES + BATCH_BYTES / 8);
         let mut lines = 0;
@@ -89,8 +119,12 @@ impl<R: BufRead> Reader<R> {
             }
             let start = text.len();
             match self.read_line(&mut text, &mut events) {
-                Ok(true) => lines += 1,
-                Ok(false) => break Some(End::Input),
+                Ok(Line::Read) => lines += 1,
+                Ok(Line::Apart) => {
+                    self.held = Some(text.split_off(start));
+                    break None;
+                }
+                Ok(Line::InputOver) => break Some(End::Input),
                 Err(reason) => {
                     text.truncate(start);
                     break Some(End::Bad { line: self.lines.count(), reason });
@@ -98,23 +132,32 @@ impl<R: BufRead> Reader<R> {
             }
         };
         self.hasher.update(&text);
-        let last_line = self.lines.count() - u64::from(matches!(end, Some(End::Bad { .. })));
+        let beyond = matches!(end, Some(End::Bad { .. })) || self.held.is_some();
+        let last_line = self.lines.count() - u64::from(beyond);
         let batch = Batch { events, last_line, digest: self.hasher.finalize().into() };
         Step { batch: (batch.events.len() > 0).then_some(batch), end }
     }
 
-    fn read_line(&mut self, text: &mut Vec<u8>, events: &mut Events) -> Result<bool, BadLine> {
+    fn read_line(&mut self, text: &mut Vec<u8>, events: &mut Events) -> Result<Line, BadLine> {
         let start = text.len();
-        if !self.lines.read(text)? {
-            return Ok(false);
+        match self.held.take() {
+            Some(line) => text.extend(line),
+            None if self.lines.read(text)? => {}
+            None => return Ok(Line::InputOver),
         }
         let line = &text[start..text.len() - 1];
         if !is_blank(line) {
             let record = Record::parse(line, &self.mapping)?;
             let channel = self.channels.resolve(record.channel.as_deref())?;
+            if let (Some(together), Some(last)) = (&self.together, events.last_channel())
+                && last != channel
+                && !together(last, channel)
+            {
+                return Ok(Line::Apart);
+            }
             events.push(channel, &record);
         }
-        Ok(true)
+        Ok(Line::Read)
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 /// Tells whether `text` is one JSON value that can stand verbatim inside a line: valid, nothing around it,
 /// no line break within.
-pub(crate) fn stands_in_a_line(text: &str) -> bool {
+pub fn stands_in_a_line(text: &str) -> bool {
     let edge = |byte: Option<&u8>| byte.is_some_and(|byte| !byte.is_ascii_whitespace());
     let bytes = text.as_bytes();
     edge(bytes.first())
@@ -15,7 +15,7 @@ pub(crate) fn stands_in_a_line(text: &str) -> bool {
 }
 
 /// Tells whether `text` is one JSON value, with or without whitespace around it.
-pub(crate) fn is_valid(text: &str) -> bool {
+pub fn is_valid(text: &str) -> bool {
     serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
@@ -25,12 +25,12 @@ fn is_json_start(byte: u8) -> bool {
 }
 
 /// Appends `text` as a JSON string.
-pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
+pub fn push_string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("writing a string to memory cannot fail");
 }
 
 /// Returns `text` as a JSON string.
-pub(crate) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

@@ -5,33 +5,35 @@ use std::io::{self, BufRead};
 use crate::limits::LINE_BYTES_MAX;
 
 /// Reads lines and counts them.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     input: R,
     count: u64,
 }
 
 /// Why the next line could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LineError {
+pub enum LineError {
+    /// It is longer than any event needs.
     #[error("the line is longer than {LINE_BYTES_MAX} bytes")]
     TooLong,
+    /// The input failed.
     #[error("cannot read on: {0}")]
     Io(#[from] io::Error),
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) fn new(input: R) -> Self {
+    pub(crate) fn new(input: R) -> Self {
         Self { input, count: 0 }
     }
 
     /// The number of the line that was read last, counted from 1.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// Appends the next line to `text`, always ended by `\n` alone; `false` at the end of the input. When it
     /// fails, `text` is as it was and the line counts as read.
-    pub(super) fn read(&mut self, text: &mut Vec<u8>) -> Result<bool, LineError> {
+    pub(crate) fn read(&mut self, text: &mut Vec<u8>) -> Result<bool, LineError> {
         let start = text.len();
         match self.read_raw(text, start) {
             Ok(false) => Ok(false),

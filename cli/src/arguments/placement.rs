@@ -1,0 +1,184 @@
+//! Where a channel is to live, and what a log is to keep.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use netdb::redex::{Compression, LogConfig, LogName, Retention};
+
+/// What a log keeps, and how it is stored.
+#[derive(Debug, Args)]
+pub(crate) struct KeepArguments {
+    /// Keep at least so many of the newest events.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_events: Option<u64>,
+    /// Keep at most so many bytes of segment files, such as 64MiB.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) keep_bytes: Option<u64>,
+    /// Keep events for at least so long, such as 36h or 90d.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) keep_age: Option<Duration>,
+    /// How new entries are stored.
+    #[arg(long, value_enum)]
+    pub(crate) compression: Option<Compressed>,
+}
+
+/// The ways to store entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compressed {
+    /// As they are.
+    None,
+    /// A little shorter for little work.
+    Lz4,
+    /// Shorter for more work.
+    Zstd,
+}
+
+impl Compressed {
+    fn as_compression(self) -> Compression {
+        match self {
+            Self::None => Compression::None,
+            Self::Lz4 => Compression::Lz4,
+            Self::Zstd => Compression::Zstd,
+        }
+    }
+}
+
+impl KeepArguments {
+    /// Tells whether anything was asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keep_events.is_none()
+            && self.keep_bytes.is_none()
+            && self.keep_age.is_none()
+            && self.compression.is_none()
+    }
+
+    /// A configuration with what was asked for in place of what it had.
+    pub(crate) fn over(&self, config: LogConfig) -> LogConfig {
+        let mut retention = config.retention.clone();
+        retention.events = self.keep_events.or(retention.events);
+        retention.bytes = self.keep_bytes.or(retention.bytes);
+        retention.age = self.keep_age.or(retention.age);
+        let compression = self.compression.map_or(config.compression, Compressed::as_compression);
+        let mut changed = config;
+        changed.retention = retention;
+        changed.compression = compression;
+        changed
+    }
+}
+
+/// Where a channel is to live.
+#[derive(Debug, Args)]
+pub(crate) struct PlacementArguments {
+    #[command(flatten)]
+    pub(crate) keep: KeepArguments,
+    /// In a log of its own.
+    #[arg(long)]
+    pub(crate) own: bool,
+    /// In the log of this name; with --keep-.. or --compression it is made when there is none.
+    #[arg(long, value_name = "NAME", conflicts_with = "own")]
+    pub(crate) log: Option<LogName>,
+}
+
+/// What `create` takes.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArguments {
+    /// The channel.
+    #[arg(value_parser = super::log::own_channel)]
+    pub(crate) channel: netdb::base::ChannelName,
+    /// The form of the payloads, such as application/json.
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+    /// So that its events can be redacted.
+    #[arg(long)]
+    pub(crate) erasable: bool,
+    #[command(flatten)]
+    pub(crate) placement: PlacementArguments,
+}
+
+/// What `move` takes.
+#[derive(Debug, Args)]
+pub(crate) struct MoveArguments {
+    /// The channel.
+    #[arg(value_parser = movable_channel)]
+    pub(crate) channel: netdb::base::ChannelName,
+    #[command(flatten)]
+    pub(crate) placement: PlacementArguments,
+}
+
+/// What `set` takes.
+#[derive(Debug, Args)]
+pub(crate) struct SetArguments {
+    /// The log.
+    #[arg(default_value = "main")]
+    pub(crate) log: LogName,
+    #[command(flatten)]
+    pub(crate) keep: KeepArguments,
+    /// Keep everything, but for the limits given beside it.
+    #[arg(long)]
+    pub(crate) keep_all: bool,
+}
+
+impl SetArguments {
+    /// The configuration in place of the one that a log has.
+    pub(crate) fn over(&self, mut config: LogConfig) -> LogConfig {
+        if self.keep_all {
+            config.retention = Retention::default();
+        }
+        self.keep.over(config)
+    }
+}
+
+/// A channel that may live in any log.
+fn movable_channel(name: &str) -> Result<netdb::base::ChannelName, String> {
+    let channel = super::log::own_channel(name)?;
+    if netdb::is_of_models(&channel) {
+        return Err(format!("channel `{name}` is what state is folded from, and stays in the log `main`"));
+    }
+    Ok(channel)
+}
+
+/// Reads bytes: a number, with a unit if it has one.
+fn size(text: &str) -> Result<u64, String> {
+    let units = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+    with_unit(text, &units).ok_or_else(|| format!("`{text}` is no size: write it like 64MiB"))
+}
+
+/// Reads a duration: a number and its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let milliseconds =
+        with_unit(text, &units).filter(|_| text.ends_with(|end: char| end.is_ascii_alphabetic()));
+    milliseconds
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("`{text}` is no duration: write it like 24h"))
+}
+
+/// Reads a whole number times its unit; without one it counts the first.
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "" => units.first()?.1,
+        unit => units.iter().find(|(name, _)| *name == unit)?.1,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_durations_have_units() {
+        assert_eq!(size("512"), Ok(512));
+        assert_eq!(size("64MiB"), Ok(64 << 20));
+        for wrong in ["", "MiB", "1.5MiB", "-1", "1 MiB", "64MB", "99999999999TiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("90d"), Ok(Duration::from_secs(90 * 86_400)));
+        for wrong in ["", "7", "h", "1y", "1.5h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}
