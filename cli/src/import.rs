@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 pub(crate) use producer::Producer;
-pub(crate) use reader::{BadLine, Together};
-pub(crate) use records::{BadLine, Mapping};
+pub(crate) use records::{BadLine, Mapping, Together};
 pub(crate) use source::Source;
 pub(crate) use writer::Writer;
 

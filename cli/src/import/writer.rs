@@ -87,8 +87,8 @@ mod tests {
     use netdb::redex::{FlusherMode, LogOptions, Store};
 
     use super::super::Mapping;
-    use super::records::Reader;
     use super::*;
+    use records::Reader;
 
     #[test]
     fn nothing_is_appended_behind_a_batch_that_could_not_be_written() {
@@ -103,7 +103,7 @@ mod tests {
         let lines = "{\"type\":\"counted\",\"data\":{\"padding\":\"as long as it takes to need room\"}}\n";
         let input = lines.repeat(10_000);
         let mut reader = Reader::new(input.as_bytes(), Mapping::default(), Some(name.clone()));
-        let mut batches = std::iter::from_fn(|| reader.next().batch);
+        let mut batches = std::iter::from_fn(|| reader.next_batch().batch);
         let mut writer = Writer::new(&store, "import", 0);
         for batch in batches.by_ref().take(4) {
             writer.append(&batch).unwrap();
