@@ -20,6 +20,7 @@ use crate::codec::{Put, state};
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
 use crate::index::points::IndexSource;
+use crate::keyed::KeyedChange;
 use crate::replay::{repeatables_of, standing_of};
 use crate::segments::{Segment, Segments};
 use crate::state::{Effects, LogState};
@@ -31,7 +32,10 @@ pub(crate) struct Appender {
     pub doors: Doors,
     pub superblock: Superblock,
     pub segments: Arc<Segments>,
+    /// Bytes at which the newest segment is sealed.
     pub segment_bytes: u64,
+    /// Bytes at which segments are to be sealed.
+    pub segment_bytes_wanted: u64,
     pub writer: SegmentWriter,
     /// Whether the newest segment has its footer, while there was no room for the next one.
     pub sealed: bool,
@@ -57,6 +61,8 @@ pub(crate) struct Encoded {
     pub controls: Vec<Control>,
     pub blocks: Vec<BlockItem>,
     pub repeatables: Vec<Repeatable>,
+    /// In a keyed log, what the events do to their keys.
+    pub keyed: Vec<KeyedChange>,
 }
 
 impl Encoded {
@@ -73,6 +79,7 @@ impl Encoded {
             controls: head.controls.clone(),
             blocks: head.blocks.clone(),
             repeatables: repeatables_of(head),
+            keyed: Vec::new(),
         }
     }
 
@@ -85,6 +92,7 @@ impl Encoded {
             controls: &self.controls,
             blocks: &self.blocks,
             repeatables: &self.repeatables,
+            keyed: &self.keyed,
         }
     }
 }
@@ -209,8 +217,16 @@ impl Appender {
         })
     }
 
+    /// Sets where the newest segment is sealed. In a keyed log it holds at least as much behind its state frames as in
+    /// them, so that they are not written over and over.
+    pub(crate) fn limit_segment(&mut self, begins: u64) {
+        let wanted = self.segment_bytes_wanted;
+        self.segment_bytes = if self.state.keyed.is_some() { begins + wanted.max(begins) } else { wanted };
+    }
+
     /// Goes on in a segment that was created.
     pub(crate) fn go_on_in(&mut self, segment: Arc<Segment>, writer: SegmentWriter) {
+        self.limit_segment(writer.tail());
         self.writer = writer;
         self.index = Arc::new(RwLock::new(SegmentIndex::default()));
         segment.set_index(IndexSource::Memory(Arc::clone(&self.index)));

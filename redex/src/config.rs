@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::LogName;
-use crate::limits::{CONTENT_TYPE_BYTES_MAX, ENTRY_BYTES_MAX};
+use crate::limits::{CONTENT_TYPE_BYTES_MAX, ENTRY_BYTES_MAX, KEYED_BYTES_MAX};
 
 /// The configuration that a channel is created with; it never changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -188,6 +188,9 @@ pub struct LogOptions {
     pub clock_leap_max: Duration,
     /// Bytes of index blocks and frames that reads keep in memory. Default 64 MiB.
     pub cache_bytes: u64,
+    /// Bytes that the newest records of all keys of a keyed log may take. Default 256 MiB, at most that. More: more
+    /// keys. Less: smaller state frames, each segment of such a log begins with two of them.
+    pub keyed_bytes_max: u64,
     /// How much of its past the log keeps. Default: everything.
     pub retention: Retention,
     /// How new entries are stored; what does not get shorter is stored as it is. Default: as they are.
@@ -209,6 +212,7 @@ impl Default for LogOptions {
             sign_within: Duration::from_millis(5),
             clock_leap_max: Duration::from_secs(24 * 60 * 60),
             cache_bytes: 64 << 20,
+            keyed_bytes_max: KEYED_BYTES_MAX,
             retention: Retention::default(),
             compression: Compression::None,
             strict: false,
@@ -226,6 +230,9 @@ impl LogOptions {
         }
         if self.staged_bytes_max == 0 || self.staged_bytes_max > 64 * ENTRY_BYTES_MAX as u64 {
             faults.push(format!("staged-bytes-max is {}: give 1 byte to 2 GiB", self.staged_bytes_max));
+        }
+        if self.keyed_bytes_max > KEYED_BYTES_MAX {
+            faults.push(format!("keyed-bytes-max is {}: at most 256 MiB are allowed", self.keyed_bytes_max));
         }
         if self.sync_within.is_zero() {
             faults.push("sync-within is zero: give a duration, or wait for each append".to_owned());

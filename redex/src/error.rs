@@ -128,7 +128,9 @@ impl Classify for Rejection {
             | Self::Elsewhere { .. }
             | Self::StaleProducer { .. } => ErrorKind::Conflict,
             Self::Unplaced { .. } => ErrorKind::NotFound,
-            Self::ClockLeap { .. } | Self::DiskFull | Self::WriteFailed { .. } => ErrorKind::Unavailable,
+            Self::ClockLeap { .. } | Self::KeysFull { .. } | Self::DiskFull | Self::WriteFailed { .. } => {
+                ErrorKind::Unavailable
+            }
         }
     }
 }

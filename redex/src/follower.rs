@@ -284,6 +284,7 @@ pub(crate) fn visible_state(state: &LogState) -> VisibleState {
         holes: state.holes.clone().into(),
         last_recorded_at: state.last_recorded_at,
         trimmed: state.trimmed,
+        keyed: state.keyed.clone(),
         arrivals: arrivals(state),
     }
 }

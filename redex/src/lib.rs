@@ -24,6 +24,7 @@ mod frames;
 pub mod fuzzing;
 mod hashing;
 mod index;
+mod keyed;
 mod limits;
 mod log;
 mod log_name;
@@ -51,6 +52,7 @@ pub use chunk::Chunk;
 pub use config::{ChannelConfig, Compression, FlusherMode, LogConfig, LogOptions, Placement, Retention};
 pub use error::{AppendError, Corruption, OpenError, Owner, PlaceError, ReadError, RedactError};
 pub use event::{BlobReference, Blobs, Event, EventInput, EventRef, Headers};
+pub use keyed::{Keyed, KeyedEvent};
 pub use limits::{
     ENTRY_BYTES_MAX, EVENT_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, KEY_WINDOW, KIND_BYTES_MAX,
     LOG_NAME_BYTES_MAX,

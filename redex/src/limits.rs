@@ -45,6 +45,10 @@ pub const INDEX_GRAIN_BYTES: u64 = 16 << 10;
 /// Largest state frame accepted from disk, in bytes.
 pub const STATE_BYTES_MAX: usize = 1 << 30;
 
+/// Most bytes that the newest records of all keys of a keyed log take in a state frame.
+pub const KEYED_BYTES_MAX: u64 = 256 << 20;
+
+const _: () = assert!(KEYED_BYTES_MAX as usize <= STATE_BYTES_MAX / 4);
 const _: () = assert!(EVENT_BYTES_MAX * 2 <= ENTRY_BYTES_MAX);
 const _: () = assert!(ENTRY_BYTES_TARGET < ENTRY_BYTES_MAX);
 const _: () = assert!(BLOCK_BYTES_TARGET < ENTRY_BYTES_TARGET);

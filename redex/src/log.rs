@@ -11,7 +11,9 @@ use crate::follower::arrivals;
 use crate::reader::{LogReader, Published};
 use crate::request::creation_bytes;
 use crate::state::ChannelState;
-use crate::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, LogOptions, Rejection, Retention};
+use crate::{
+    Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, Keyed, LogOptions, Rejection, Retention,
+};
 
 mod committer;
 mod flusher;
@@ -84,6 +86,8 @@ pub(crate) struct Shared {
     retention: Mutex<Retention>,
     retention_due: RetentionDue,
     holds: Arc<Holds>,
+    /// Whether log state holds the newest event of each key.
+    keyed: bool,
     /// Held by whoever redacts, or closes; taken before anything else.
     redaction: Mutex<()>,
     clock_check: ClockCheck,
@@ -147,6 +151,14 @@ impl Log {
         let mut stage = self.shared.stage_with_room(size.bytes);
         stage.check_open()?;
         let size = size.with_salts(stage.salt_bytes(request))?;
+        if stage.is_keyed() {
+            request.check_keys()?;
+            if let Some(reason) = stage.refuse_keyed(request, self.shared.options.keyed_bytes_max) {
+                let staged = stage.rejected(reason);
+                let need = Need { epoch: stage.epoch, position: staged.relies_on };
+                return Ok(Ticket::new(Arc::clone(&self.shared), need, staged.outcome));
+            }
+        }
         let staged = stage.submit(request, size, || self.shared.now());
         let need = Need { epoch: stage.epoch, position: staged.relies_on };
         drop(stage);
@@ -166,6 +178,10 @@ impl Log {
         config: &ChannelConfig,
     ) -> Result<Ticket, AppendError> {
         if let Some(fault) = config.fault() {
+            return Err(AppendError::Config { channel: channel.clone(), fault });
+        }
+        if config.erasable && self.shared.keyed {
+            let fault = "erasable in a keyed log, whose state frames keep events".to_owned();
             return Err(AppendError::Config { channel: channel.clone(), fault });
         }
         self.stage_with(creation_bytes(config), |stage| {
@@ -205,6 +221,11 @@ impl Log {
                 Ok(need.position)
             }
         }
+    }
+
+    /// Returns what a keyed log holds, as of the visible position; `None` in another log.
+    pub fn keyed(&self) -> Option<Keyed> {
+        self.reader.view().keyed()
     }
 
     /// Returns the incarnation that appends to this handle belong to.
@@ -341,6 +362,7 @@ impl Shared {
 
     fn take_staged(&self, committer: &Committer, sync: bool) -> Vec<stage::OpenEntry> {
         let mut stage = self.stage();
+        stage.note_keyed(&committer.end.state);
         let mut entries = stage.take();
         if sync && entries.is_empty() && committer.needs_signature() {
             // A clock that leapt stamps nothing; the entry then has the time of the one before.
@@ -419,6 +441,10 @@ impl Shared {
                 visible.incarnations = state.incarnations[..news.incarnations].into();
             }
             visible.last_recorded_at = news.recorded_at;
+            if let Some(keyed) = visible.keyed.as_mut().filter(|_| !news.keyed.is_empty()) {
+                let keyed = Arc::make_mut(keyed);
+                news.keyed.iter().for_each(|change| keyed.apply(change));
+            }
             if news.trimmed > visible.trimmed {
                 visible.trimmed = news.trimmed;
                 let channels = Arc::make_mut(&mut visible.channels);

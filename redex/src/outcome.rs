@@ -246,6 +246,16 @@ pub enum Rejection {
         /// What it should show by the monotonic clock.
         expected: Timestamp,
     },
+    /// The newest records of all keys of a keyed log would be too large together.
+    #[error(
+        "the keys of the log would take {bytes} bytes, at most {max} are allowed: delete some, or allow more"
+    )]
+    KeysFull {
+        /// What they would take, at most.
+        bytes: u64,
+        /// What is allowed.
+        max: u64,
+    },
     /// The disk is full.
     #[error("the disk is full: free some space and append again")]
     DiskFull,

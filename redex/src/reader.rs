@@ -16,6 +16,7 @@ use crate::codec::control::HoleRecord;
 use crate::codec::superblock::Superblock;
 use crate::error::ReadError;
 use crate::follower::Follower;
+use crate::keyed::{Keyed, KeyedMap};
 use crate::scan::Scope;
 use crate::segments::Segments;
 use crate::state::{ArrivedState, ChannelState, IncarnationState};
@@ -31,6 +32,8 @@ pub(crate) struct VisibleState {
     pub last_recorded_at: Timestamp,
     /// Everything below was given up.
     pub trimmed: Position,
+    /// In a keyed log, the newest event of each key.
+    pub keyed: Option<Arc<KeyedMap>>,
     /// The channels that came from other logs.
     pub arrivals: Arc<[ChannelName]>,
 }
@@ -464,6 +467,13 @@ impl LogView {
     /// Returns the position behind which everything is kept: 0, until the log gives up its beginning.
     pub fn begins(&self) -> Position {
         self.visible.trimmed
+    }
+
+    /// Returns what a keyed log holds, as of the view's position; `None` in another log, and for a view of an earlier
+    /// position, since only the newest record of each key is kept.
+    pub fn keyed(&self) -> Option<Keyed> {
+        let keyed = self.visible.keyed.as_ref().filter(|_| self.position == self.visible.position);
+        keyed.map(|map| Keyed::new(self.position, Arc::clone(map)))
     }
 
     /// Returns where redactions of the log are told.

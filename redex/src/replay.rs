@@ -15,6 +15,7 @@ use crate::codec::{Malformed, control, entry, state};
 use crate::frames::{Frame, SegmentBytes, Step, testimony};
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
+use crate::keyed::changes_of;
 use crate::state::{Effects, LogState};
 
 /// How far a segment was read, and what was found there.
@@ -274,6 +275,10 @@ pub(crate) fn entries_max(bytes: u64) -> u64 {
 pub(crate) fn apply_entry(state: &mut LogState, parts: &EntryParts<'_>) -> Result<(), Malformed> {
     let head = &parts.head;
     let repeatables = repeatables_of(head);
+    let keyed = match state.keyed {
+        Some(_) => changes_of(head, parts.blocks)?,
+        None => Vec::new(),
+    };
     state.apply(&Effects {
         index: head.slot.index,
         term: head.slot.term,
@@ -282,6 +287,7 @@ pub(crate) fn apply_entry(state: &mut LogState, parts: &EntryParts<'_>) -> Resul
         controls: &head.controls,
         blocks: &head.blocks,
         repeatables: &repeatables,
+        keyed: &keyed,
     })
 }
 

@@ -107,6 +107,17 @@ impl AppendRequest<'_> {
     }
 }
 
+impl AppendRequest<'_> {
+    /// Checks that every event has a key, as a keyed log needs it.
+    pub(crate) fn check_keys(&self) -> Result<(), AppendError> {
+        let mut events = self.parts.iter().flat_map(|part| part.events);
+        match events.any(|event| event.key.is_none()) {
+            true => Err(AppendError::Empty { what: "the key of an event in a keyed log" }),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Returns the bytes of the key or producer id.
 fn check_idempotency(idempotency: Idempotency<'_>) -> Result<usize, AppendError> {
     let (what, name) = match idempotency {

@@ -1,6 +1,7 @@
 //! Log state: what a log's sequencer must know, as a pure function of the log's prefix.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use base::{ChannelName, Hash, IncarnationId, Index, Position, PublicKey, Seq, Term, Timestamp};
 use rustc_hash::FxBuildHasher;
@@ -11,6 +12,8 @@ use crate::codec::block::BlockItem;
 use crate::codec::control::{
     ArrivedRecord, Control, HoleRecord, IncarnationRecord, LogPlace, MovedRecord, RedactionRecord, TrimRecord,
 };
+use crate::codec::superblock::LogKind;
+use crate::keyed::{KeyedChange, KeyedMap};
 use crate::limits::KEY_WINDOW;
 use crate::{At, ChannelConfig, ChannelRange};
 
@@ -78,6 +81,8 @@ pub(crate) struct LogState {
     pub trimmed: Position,
     /// How many redactions are on record.
     pub redactions: u64,
+    /// In a keyed log, the newest event of each key.
+    pub keyed: Option<Arc<KeyedMap>>,
     channels: Vec<ChannelState>,
     slots: HashMap<ChannelName, usize, FxBuildHasher>,
     producers: BTreeMap<Box<str>, Remembered>,
@@ -99,6 +104,8 @@ pub(crate) struct Effects<'a> {
     pub controls: &'a [Control],
     pub blocks: &'a [BlockItem],
     pub repeatables: &'a [Repeatable],
+    /// In a keyed log, what the events do to their keys.
+    pub keyed: &'a [KeyedChange],
 }
 
 impl ChannelState {
@@ -119,6 +126,13 @@ impl ChannelState {
 }
 
 impl LogState {
+    /// Returns the state of an empty log of a kind.
+    pub(crate) fn empty(kind: LogKind) -> Self {
+        let mut state = Self::default();
+        state.keyed = (kind == LogKind::Keyed).then(Arc::default);
+        state
+    }
+
     pub(crate) fn channels(&self) -> &[ChannelState] {
         &self.channels
     }
@@ -242,6 +256,10 @@ impl LogState {
         for repeatable in effects.repeatables {
             let at = locate(effects, repeatable)?;
             self.remember(&repeatable.repeat, repeatable.digest, at);
+        }
+        if let Some(keyed) = &mut self.keyed {
+            let keyed = Arc::make_mut(keyed);
+            effects.keyed.iter().for_each(|change| keyed.apply(change));
         }
         self.next_index = effects.index.next();
         self.last_recorded_at = effects.recorded_at;

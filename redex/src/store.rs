@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use base::{ChannelName, Disk, DiskLock, Doors, Identity, OriginId};
 
+use crate::codec::superblock::LogKind;
 use crate::error::{AppendError, OpenError};
 use crate::log::{self, Admission, Homes, Log, OpenedLog, RecoveryReport, Site};
 use crate::{AppendRequest, ChannelEvents, EventInput, Idempotency, LogConfig, LogName, LogOptions};
@@ -280,7 +281,7 @@ impl Opening<'_> {
         if options.compression == crate::Compression::None {
             options.compression = config.compression;
         }
-        self.open(MAIN, &options, config, admission, repaired)
+        self.open(MAIN, LogKind::Local, &options, config, admission, repaired)
     }
 
     fn other(&self, name: &LogName) -> Result<OpenLog, OpenError> {
@@ -288,17 +289,18 @@ impl Opening<'_> {
         let (superblock, _) = log::read_superblock(&*self.doors.disk, &log_dir)?;
         logs::check_name(&superblock, &log_dir, name.as_str())?;
         let (config, repaired) = self.config(name.as_str())?;
-        self.placed(name, config, repaired)
+        self.placed(name, superblock.kind, config, repaired)
     }
 
     fn placed(
         &self,
         name: &LogName,
+        kind: LogKind,
         config: LogConfig,
         repaired: Option<PathBuf>,
     ) -> Result<OpenLog, OpenError> {
         let options = config.applied_to(self.options);
-        self.open(name.as_str(), &options, config, Admission::Placed(name.clone()), repaired)
+        self.open(name.as_str(), kind, &options, config, Admission::Placed(name.clone()), repaired)
     }
 
     /// Reads a log's configuration and mends it; returns its file if it was mended.
@@ -317,6 +319,7 @@ impl Opening<'_> {
     fn open(
         &self,
         name: &str,
+        kind: LogKind,
         options: &LogOptions,
         config: LogConfig,
         admission: Admission,
@@ -328,6 +331,7 @@ impl Opening<'_> {
             doors: self.doors.clone(),
             identity: Arc::clone(self.identity),
             identity_path: self.dir.join("identity"),
+            kind,
             lock: Arc::clone(self.lock),
             admission,
         };

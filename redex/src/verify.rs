@@ -266,7 +266,7 @@ impl<'a> Verifier<'a> {
             options,
             hasher: LogHasher::new(superblock.log),
             kind: superblock.kind,
-            state: LogState::default(),
+            state: LogState::empty(superblock.kind),
             chain: Chain::default(),
             report,
             last_signed: None,
@@ -683,7 +683,7 @@ impl<'a> Verifier<'a> {
             let found = format!("one behind {}", record.parent);
             self.fault(path, frame.offset, format!("an incarnation behind {parent}"), found);
         }
-        let one_key = self.kind == LogKind::Local;
+        let one_key = self.kind != LogKind::Replicated;
         if one_key && OriginId::of_key(&record.public_key) != self.report.origin {
             let expected = format!("a key of origin {}", self.report.origin);
             self.fault(path, frame.offset, expected, format!("key {}", record.public_key));

@@ -105,6 +105,8 @@ pub(crate) struct EntryParts<'a> {
     pub signature: Option<Signature>,
     /// Where the blocks begin in the body.
     pub blocks_at: usize,
+    /// What stands there: the blocks, unless some are missing.
+    pub blocks: &'a [u8],
 }
 
 /// Decodes an entry's body up to its blocks, and checks that the blocks fill the rest exactly.
@@ -136,7 +138,8 @@ pub(crate) fn decode_front(body: &[u8]) -> Result<EntryParts<'_>, Malformed> {
         false => None,
     };
     let head = decode_head(head_bytes, signed)?;
-    Ok(EntryParts { head, head_bytes, signature, blocks_at: body.len() - cursor.remaining() })
+    let blocks_at = body.len() - cursor.remaining();
+    Ok(EntryParts { head, head_bytes, signature, blocks_at, blocks: &body[blocks_at..] })
 }
 
 fn decode_head(bytes: &[u8], signed: bool) -> Result<EntryHead, Malformed> {

@@ -1,7 +1,7 @@
 //! The body of a state frame: log state and chain as they were when the segment began.
 //!
 //! ```text
-//! u16 format version, u16 flags: 1 redactions, u32 bytes of local state, local state
+//! u16 format version, u16 flags: 1 redactions, 2 keyed, u32 bytes of local state, local state
 //! u64 next index, u64 index of the first entry that is kept, u64 term and u64 node of the last entry, [32] its hash,
 //! i64 last recorded at,
 //! u64 last signed position, [32] hash there, u64 leaves of the log root, its peaks, each [32]
@@ -12,27 +12,32 @@
 //!     u64 first index, u64 term, i64 began at, [32] parent hash
 //! u32 holes, each: u32 bytes, hole as in control records
 //! with redactions: u64 how many are on record
+//! if keyed: u64 records by channel and key, each: u16 + channel name, u64 seq, u64 index, i64 recorded at, event
 //! if channels left or came from other logs: u32 that left, each: u16 + name, place of a log as in control records,
 //!     u64 index of the entry that says so, i64 recorded at;
 //!     u32 that came, each: u16 + name, place of a log, u64 position there, u64 first number here
 //! place: u64 index, u16 ranges, each (u16 + channel name, u64 first, u64 count)
 //! ```
 
-use base::{Hash, IncarnationId, Index, NodeId, Position, PublicKey, Seq, Term, Timestamp};
+use std::sync::Arc;
+
+use base::{ChannelName, Hash, IncarnationId, Index, NodeId, Position, PublicKey, Seq, Term, Timestamp};
 
 use super::control::{
     IncarnationRecord, decode_config, decode_hole, decode_name, decode_place as decode_log, encode_config,
     encode_hole, encode_place as encode_log,
 };
 use super::local::{self, LocalState};
-use super::{Cursor, FORMAT_VERSION, Malformed, Put};
+use super::{Cursor, FORMAT_VERSION, Malformed, Put, event};
 use crate::chain::Chain;
 use crate::codec::append::Repeat;
+use crate::keyed::{KeyedChange, KeyedMap, KeyedRecord};
 use crate::root::LogRoot;
 use crate::state::{ArrivedState, ChannelState, IncarnationState, LogState, MovedState};
 use crate::{At, ChannelRange};
 
 const FLAG_REDACTIONS: u16 = 1;
+const FLAG_KEYED: u16 = 2;
 
 /// What a segment begins with.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +50,7 @@ pub(crate) struct Beginning {
 pub(crate) fn encode(state: &LogState, chain: &Chain, local: &LocalState) -> Vec<u8> {
     let mut out = Vec::new();
     out.put_u16(FORMAT_VERSION);
-    out.put_u16(if state.redactions > 0 { FLAG_REDACTIONS } else { 0 });
+    out.put_u16(flags(state));
     let mut local_bytes = Vec::new();
     local::encode(&mut local_bytes, local);
     out.put_length(local_bytes.len());
@@ -91,6 +96,9 @@ pub(crate) fn encode(state: &LogState, chain: &Chain, local: &LocalState) -> Vec
     if state.redactions > 0 {
         out.put_u64(state.redactions);
     }
+    if let Some(keyed) = &state.keyed {
+        encode_keyed(&mut out, keyed);
+    }
     encode_moves(&mut out, state);
     out
 }
@@ -119,6 +127,45 @@ fn encode_moves(out: &mut Vec<u8>, state: &LogState) {
         out.put_u64(arrived.position.0);
         out.put_u64(arrived.first.0);
     }
+}
+
+fn flags(state: &LogState) -> u16 {
+    let redactions = if state.redactions > 0 { FLAG_REDACTIONS } else { 0 };
+    redactions | if state.keyed.is_some() { FLAG_KEYED } else { 0 }
+}
+
+fn encode_keyed(out: &mut Vec<u8>, keyed: &KeyedMap) {
+    out.put_u64(keyed.len() as u64);
+    for (channel, _, record) in keyed.iter() {
+        out.put_text16(channel.as_str());
+        out.put_u64(record.seq.0);
+        out.put_u64(record.index.0);
+        out.put_i64(record.recorded_at.as_nanos());
+        out.put(&record.bytes);
+    }
+}
+
+fn decode_keyed(cursor: &mut Cursor<'_>) -> Result<KeyedMap, Malformed> {
+    let mut keyed = KeyedMap::default();
+    let mut last: Option<(ChannelName, Box<str>)> = None;
+    for _ in 0..cursor.u64("keyed records")? {
+        let channel = decode_name(cursor)?;
+        let seq = Seq(cursor.u64("sequence number")?);
+        let index = Index(cursor.u64("index")?);
+        let recorded_at = Timestamp::from_nanos(cursor.i64("recorded at")?);
+        let mut ahead = cursor.clone();
+        let record = event::decode(&mut ahead)?;
+        let bytes = cursor.take(cursor.remaining() - ahead.remaining(), "event length")?;
+        let key: Box<str> = record.key.ok_or(Malformed::new("key"))?.into();
+        let place = (channel.clone(), key.clone());
+        if record.payload.is_empty() || last.is_some_and(|last| last >= place) {
+            return Err(Malformed::new("keyed record"));
+        }
+        last = Some(place);
+        let record = Some(KeyedRecord { seq, index, recorded_at, bytes: bytes.into() });
+        keyed.apply(&KeyedChange { channel, key, record });
+    }
+    Ok(keyed)
 }
 
 fn encode_channel(out: &mut Vec<u8>, channel: &ChannelState) {
@@ -159,7 +206,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Beginning, Malformed> {
         return Err(Malformed::new("format version"));
     }
     let flags = cursor.u16("state flags")?;
-    if flags & !FLAG_REDACTIONS != 0 {
+    if flags & !(FLAG_REDACTIONS | FLAG_KEYED) != 0 {
         return Err(Malformed::new("reserved bits"));
     }
     let length = cursor.length("local state")?;
@@ -218,6 +265,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Beginning, Malformed> {
         if state.redactions == 0 {
             return Err(Malformed::new("redactions"));
         }
+    }
+    if flags & FLAG_KEYED != 0 {
+        state.keyed = Some(Arc::new(decode_keyed(&mut cursor)?));
     }
     if cursor.remaining() > 0 {
         decode_moves(&mut cursor, &mut state)?;

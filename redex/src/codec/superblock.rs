@@ -7,7 +7,7 @@
 //!  32  [32] origin
 //!  64  i64  created at
 //!  72  u8   bytes of the log's name, name (at most 64 bytes)
-//! 140  u16  kind: 0 local, 1 replicated
+//! 140  u16  kind: 0 local, 1 replicated, 2 keyed
 //! 142  zeros (cluster and voter are reserved)
 //! 508  u32  CRC of bytes 0..508
 //! ```
@@ -42,6 +42,8 @@ pub(crate) enum LogKind {
     Local,
     /// Consensus: each leader signs with its own key.
     Replicated,
+    /// The node that has it; log state holds the newest event of each key, and older segments go.
+    Keyed,
 }
 
 pub(crate) fn encode(superblock: &Superblock) -> Vec<u8> {
@@ -61,6 +63,7 @@ pub(crate) fn encode(superblock: &Superblock) -> Vec<u8> {
         out.put_u16(match superblock.kind {
             LogKind::Local => 0,
             LogKind::Replicated => 1,
+            LogKind::Keyed => 2,
         });
         finish_copy(&mut out, begin, COPY_BYTES);
     }
@@ -84,6 +87,7 @@ fn decode_copy(bytes: &[u8], copy: u32) -> Result<Superblock, Malformed> {
     let kind = match (cursor.u16("log kind")?, filling.iter().all(|byte| *byte == 0)) {
         (0, true) => LogKind::Local,
         (1, true) => LogKind::Replicated,
+        (2, true) => LogKind::Keyed,
         _ => return Err(Malformed::new("log kind")),
     };
     finish_zeros(cursor)?;

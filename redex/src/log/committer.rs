@@ -14,6 +14,7 @@ use crate::codec::compression::Compressor;
 use crate::codec::control::{Control, HoleRecord, IncarnationRecord};
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::visible::{self, Visible};
+use crate::keyed::{KeyedChange, changes_of_block};
 use crate::limits::SIGNATURE_RESERVE_BYTES;
 
 /// The largest buffer of frames that is kept from round to round.
@@ -33,6 +34,8 @@ pub(crate) struct Committer {
     /// Slots of channels that were written since the last sync.
     pub touched: Vec<usize>,
     pub news: News,
+    /// In a keyed log, what events did to their keys since the last sync.
+    pub keyed_written: Vec<KeyedChange>,
     pub signed_at: Duration,
     pub visible: Arc<dyn base::DiskFile>,
     /// What frames are built in; kept, since a steady load needs it in each round.
@@ -50,6 +53,8 @@ pub(crate) struct News {
     pub recorded_at: Timestamp,
     /// Where the log begins.
     pub trimmed: Position,
+    /// In a keyed log, what events did to their keys.
+    pub keyed: Vec<KeyedChange>,
 }
 
 /// The incarnation of this opening; its record goes into the first entry.
@@ -154,6 +159,7 @@ impl Committer {
             hash = contents.encode(body, hasher, &self.identity, &fields);
         });
         let Contents { controls, blocks, .. } = contents;
+        let keyed = if self.end.state.keyed.is_some() { keyed_changes(&open) } else { Vec::new() };
         open.spare.give_back(open.blocks);
         Encoded {
             slot,
@@ -165,6 +171,7 @@ impl Committer {
             controls,
             blocks,
             repeatables: open.repeatables,
+            keyed,
         }
     }
 
@@ -206,6 +213,7 @@ impl Committer {
     fn settle(&mut self, encoded: &Encoded) {
         self.incarnation.begun = true;
         self.end.settle(encoded);
+        self.keyed_written.extend_from_slice(&encoded.keyed);
         let state = &self.end.state;
         for item in &encoded.blocks {
             self.touched.extend(state.slot(&item.channel).filter(|slot| self.touched.last() != Some(slot)));
@@ -240,6 +248,7 @@ impl Committer {
         self.news.recorded_at = state.last_recorded_at;
         self.news.incarnations = state.incarnations.len();
         self.news.trimmed = state.trimmed;
+        self.news.keyed.append(&mut self.keyed_written);
         for slot in self.touched.drain(..) {
             self.news.channels.push((slot, state.channel(slot).next));
         }
@@ -265,4 +274,15 @@ impl Committer {
             tracing::warn!(%cause, "visible position not written");
         }
     }
+}
+
+/// Returns what the events of an entry do to their keys.
+fn keyed_changes(open: &OpenEntry) -> Vec<KeyedChange> {
+    let mut changes = Vec::new();
+    for block in &open.blocks {
+        let item = (&block.channel, block.first_seq, block.events);
+        changes_of_block(item, &block.bytes, (open.index, open.recorded_at), &mut changes)
+            .expect("the block was made of events with keys");
+    }
+    changes
 }

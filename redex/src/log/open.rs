@@ -30,6 +30,7 @@ use crate::reader::{LogReader, Published};
 use crate::redaction;
 use crate::replay::Replay;
 use crate::segments::{Segment, Segments};
+use crate::state::LogState;
 use crate::writer::SegmentWriter;
 
 /// Where a log is, and who opens it.
@@ -40,6 +41,8 @@ pub(crate) struct Site {
     pub doors: Doors,
     pub identity: Arc<Identity>,
     pub identity_path: PathBuf,
+    /// What the log is made as, where there is none yet.
+    pub kind: LogKind,
     /// The lock of the node's directory.
     pub lock: Arc<dyn DiskLock>,
     /// Which channels the log takes.
@@ -98,7 +101,7 @@ pub(crate) fn open(site: &Site, options: &LogOptions) -> Result<OpenedLog, OpenE
         origin: site.identity.origin(),
         created_at: site.doors.clock.now(),
         name: site.name.clone(),
-        kind: LogKind::Local,
+        kind: site.kind,
     };
     let superblock = open_superblock(&*site.doors.disk, &site.dir, made, &mut report)?;
     check_origin(site, &superblock)?;
@@ -226,7 +229,10 @@ fn begin_writing(
     ending: Ending,
 ) -> Result<(Appender, Vec<HoleRecord>), OpenError> {
     let (number, beginning, unrecorded, writer) = match ending {
-        Ending::Fresh => (0, Beginning::default(), Vec::new(), None),
+        Ending::Fresh => {
+            let state = LogState::empty(superblock.kind);
+            (0, Beginning { state, ..Beginning::default() }, Vec::new(), None)
+        }
         Ending::Sealed { segment, replay } => {
             finish_sealed(segments, &segment, &replay)?;
             let Replay { state, chain, local, unrecorded, .. } = *replay;
@@ -242,6 +248,8 @@ fn begin_writing(
         }
     };
     let Beginning { state, chain, local } = beginning;
+    // About where the frames behind the state frames begin.
+    let begins = state.keyed.as_ref().map_or(0, |keyed| 2 * keyed.bytes());
     let (segment, writer, index) = match writer {
         Some(writer) => writer,
         None => {
@@ -263,11 +271,12 @@ fn begin_writing(
     let index = Arc::new(RwLock::new(index));
     segment.set_index(IndexSource::Memory(Arc::clone(&index)));
     let synced = state.position();
-    let end = Appender {
+    let mut end = Appender {
         doors: doors.clone(),
         superblock: superblock.clone(),
         segments: Arc::clone(segments),
         segment_bytes: options.segment_bytes,
+        segment_bytes_wanted: options.segment_bytes,
         writer,
         sealed: false,
         index,
@@ -277,6 +286,7 @@ fn begin_writing(
         synced,
         began: false,
     };
+    end.limit_segment(begins);
     Ok((end, unrecorded))
 }
 
@@ -311,6 +321,7 @@ fn assemble(
     let position = end.state.position();
     let (superblock, segments) = (end.superblock.clone(), Arc::clone(&end.segments));
     let staged = end.state.clone();
+    let keyed = end.state.keyed.is_some();
     let mut committer = Committer {
         end,
         identity: Arc::clone(&site.identity),
@@ -320,6 +331,7 @@ fn assemble(
         incarnation,
         touched: Vec::new(),
         news: News::default(),
+        keyed_written: Vec::new(),
         signed_at: Duration::ZERO,
         visible,
         frames: Vec::new(),
@@ -345,6 +357,7 @@ fn assemble(
         retention: Mutex::new(options.retention.clone()),
         retention_due: RetentionDue::default(),
         holds: Arc::default(),
+        keyed,
         redaction: Mutex::new(()),
         clock_check,
         incarnation: incarnation_id,

@@ -134,9 +134,14 @@ impl Shared {
         self.retention.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells whether there is anything that the log does not keep.
+    fn gives_up(&self) -> bool {
+        self.keyed || !self.retention().is_unlimited()
+    }
+
     /// Has retention looked at soon, if there is any.
     pub(super) fn look_at_retention(&self) {
-        if !self.retention().is_unlimited() {
+        if self.gives_up() {
             self.retention_due.set(1);
             self.flusher.act_by(1);
         }
@@ -151,7 +156,7 @@ impl Shared {
     /// Removes what was given up and can be removed by now, and gives up more when it is time to.
     pub(super) fn retain(&self, committer: &mut Committer) {
         committer.remove_trimmed();
-        if std::mem::take(&mut committer.end.began) && !self.retention().is_unlimited() {
+        if std::mem::take(&mut committer.end.began) && self.gives_up() {
             self.retention_due.set(1);
         }
         if !self.is_retention_due() || self.stage().shut.is_some() {
@@ -184,7 +189,11 @@ impl Shared {
         let mut kept = 0;
         for (place, segment) in sealed.iter().enumerate() {
             let next = sealed.get(place + 1).unwrap_or(newest).first_index;
-            let lost = weights.loses(&retention, committer, segment, now)?;
+            // In a keyed log the newest state frame has all that is kept of the segments before.
+            let lost = match self.keyed {
+                true => Lost::Now,
+                false => weights.loses(&retention, committer, segment, now)?,
+            };
             if let Lost::InTime(left) = lost {
                 wait = Some(left);
             }

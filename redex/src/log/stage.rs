@@ -11,6 +11,7 @@ use crate::codec::control::{Control, RedactionRecord, TrimRecord};
 use crate::codec::erasable::SALT_BYTES;
 use crate::codec::{Put, event};
 use crate::error::AppendError;
+use crate::keyed::record_bytes;
 use crate::limits::{BLOCK_BYTES_TARGET, ENTRY_BYTES_TARGET};
 use crate::outcome::{At, ChannelRange, Outcome, Rejection};
 use crate::request::{
@@ -182,12 +183,61 @@ pub(crate) struct Stage {
     spare: Arc<SpareBuffers>,
     salts: Salts,
     admission: Admission,
+    /// In a keyed log, the most bytes that state frames will have of keys.
+    keyed: Option<KeyedRoom>,
+}
+
+/// Bytes of the newest records of all keys.
+#[derive(Debug, Clone, Copy)]
+struct KeyedRoom {
+    /// At most, once what was taken to be written is.
+    taken: u64,
+    /// What is staged beside.
+    staged: u64,
+}
+
+impl KeyedRoom {
+    fn of(state: &LogState) -> Option<Self> {
+        state.keyed.as_ref().map(|keyed| Self { taken: keyed.bytes(), staged: 0 })
+    }
 }
 
 impl Stage {
-    pub(crate) fn new(state: LogState, admission: Admission, random: Arc<dyn Random>) -> Self {
+    pub(crate) fn new(mut state: LogState, admission: Admission, random: Arc<dyn Random>) -> Self {
         let (full, spare, salts) = (Vec::new(), Arc::default(), Salts::new(random));
-        Self { state, full, open: None, bytes: 0, epoch: 0, shut: None, spare, salts, admission }
+        // What keys hold is looked up where it was written; here it would be copied at the next write.
+        let keyed = KeyedRoom::of(&state);
+        state.keyed = None;
+        Self { keyed, state, full, open: None, bytes: 0, epoch: 0, shut: None, spare, salts, admission }
+    }
+
+    /// Notes what keys hold once everything staged is written; `written` is what they hold by now.
+    pub(crate) fn note_keyed(&mut self, written: &LogState) {
+        if let (Some(room), Some(keyed)) = (&mut self.keyed, &written.keyed) {
+            *room = KeyedRoom { taken: keyed.bytes() + room.staged, staged: 0 };
+        }
+    }
+
+    /// Tells whether a keyed log has no room for the events of a request; one that only deletes keys has it always.
+    pub(crate) fn refuse_keyed(&mut self, request: &AppendRequest<'_>, max: u64) -> Option<Rejection> {
+        let room = self.keyed.as_mut()?;
+        let events =
+            request.parts.iter().flat_map(|part| part.events.iter().map(|event| (part.channel, event)));
+        let bytes: u64 = events
+            .filter(|(_, event)| !event.payload.is_empty())
+            .map(|(channel, event)| record_bytes(channel, event::encoded_bytes(event)))
+            .sum();
+        let whole = room.taken + room.staged + bytes;
+        if bytes > 0 && whole > max {
+            return Some(Rejection::KeysFull { bytes: whole, max });
+        }
+        room.staged += bytes;
+        None
+    }
+
+    /// Tells whether events need keys.
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.keyed.is_some()
     }
 
     /// Returns the bytes of the salts that a request's events get.
@@ -216,7 +266,9 @@ impl Stage {
     /// Drops everything that is staged and goes back to `state`.
     pub(crate) fn reset(&mut self, state: LogState) {
         self.take();
+        self.keyed = KeyedRoom::of(&state);
         self.state = state;
+        self.state.keyed = None;
         self.epoch += 1;
     }
 

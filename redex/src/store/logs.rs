@@ -40,7 +40,7 @@ pub(crate) fn local_log_names(dir: &Path, disk: &dyn Disk) -> Result<Vec<LogName
     // One that does not read is met, and told of, by who opens it.
     let is_local = |name: &LogName| {
         let superblock = crate::log::read_superblock(disk, &log_dir(dir, name.as_str()));
-        superblock.map_or(true, |(superblock, _)| superblock.kind == LogKind::Local)
+        superblock.map_or(true, |(superblock, _)| superblock.kind != LogKind::Replicated)
     };
     names.retain(is_local);
     Ok(names)

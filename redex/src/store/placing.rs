@@ -26,13 +26,45 @@ impl Store {
     /// [`PlaceError::ConfigMismatch`], [`PlaceError::Config`], [`PlaceError::Open`].
     pub fn create_log(&self, name: &LogName, config: &LogConfig) -> Result<Log, PlaceError> {
         let placing = self.placing();
-        self.make_log(&placing, name, config).map(|(_, log)| log)
+        self.make_log(&placing, name, LogKind::Local, config).map(|(_, log)| log)
+    }
+
+    /// Makes a keyed log, which holds the newest event of each key of its channels and gives up everything else; see
+    /// [`Log::keyed`]. Its events have keys, and one without payload deletes its key. That it exists is as good.
+    ///
+    /// *Durability*: the log survives a power failure once this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_log`](Self::create_log), with [`PlaceError::ConfigMismatch`] for a log of the name that is not keyed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let store = redex::Store::open("data".as_ref(), &base::Doors::memory(), &redex::LogOptions::default())?;
+    /// let (pins, name) = (base::ChannelName::new("pins")?, redex::LogName::new("names")?);
+    /// let log = store.create_keyed_log(&name)?;
+    /// store.create_channel(&pins, &redex::ChannelConfig::default(), &redex::Placement::Log(name))?;
+    /// let pinned = redex::EventInput::new("pin.set", b"1").with_key("photo");
+    /// log.append(&pins, &[pinned])?.wait(redex::Ack::Durable);
+    /// let keyed = log.keyed().unwrap();
+    /// assert_eq!(keyed.get(&pins, "photo").unwrap().payload, b"1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_keyed_log(&self, name: &LogName) -> Result<Log, PlaceError> {
+        let placing = self.placing();
+        let (_, log) = self.make_log(&placing, name, LogKind::Keyed, &LogConfig::default())?;
+        match log.keyed() {
+            Some(_) => Ok(log),
+            None => Err(PlaceError::ConfigMismatch { log: name.clone() }),
+        }
     }
 
     fn make_log(
         &self,
         placing: &Placing,
         name: &LogName,
+        kind: LogKind,
         config: &LogConfig,
     ) -> Result<(usize, Log), PlaceError> {
         if let Some((place, known)) = self.find(name) {
@@ -59,7 +91,7 @@ impl Store {
             identity: &shared.identity,
             lock,
         };
-        let opened = opening.placed(name, config.clone(), None)?;
+        let opened = opening.placed(name, kind, config.clone(), None)?;
         let log = opened.log.clone();
         let mut logs = shared.logs.write().unwrap_or_else(PoisonError::into_inner);
         logs.push(opened);
@@ -265,7 +297,7 @@ impl Store {
             return Ok((0, self.shared.main.clone()));
         }
         let (place, log) = match placement {
-            Placement::With(config) => self.make_log(placing, &name, config)?,
+            Placement::With(config) => self.make_log(placing, &name, LogKind::Local, config)?,
             _ => {
                 let found = self.find(&name).map(|(place, opened)| (place, opened.log));
                 found.ok_or_else(|| PlaceError::NoLog { log: name.clone() })?

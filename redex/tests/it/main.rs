@@ -10,6 +10,7 @@ mod faults;
 mod follow;
 mod golden;
 mod holes;
+mod keyed;
 mod ledger;
 mod logs;
 mod model;
