@@ -30,6 +30,7 @@ use crate::codec::{Cursor, Malformed, Put, log_config, redo, state};
 use crate::hashing::LogHasher;
 use crate::index::file::{self, BLOCK_BYTES, IndexOwner};
 use crate::index::{SegmentIndex, Target};
+use crate::keyed::{KeyedChange, KeyedMap, KeyedRecord};
 use crate::replay::{HoleFrame, apply_entry, decode_hole_frame, encode_hole_frame};
 use crate::state::{ChannelState, IncarnationState, LogState};
 use crate::{At, BlobReference, ChannelConfig, ChannelRange, Chunk, Compression, EventInput, Selection};
@@ -187,7 +188,7 @@ impl Structure {
                     origin: OriginId::from_bytes(choices.array()),
                     created_at: choices.time(),
                     name: choices.text(64),
-                    kind: if choices.flag() { LogKind::Replicated } else { LogKind::Local },
+                    kind: [LogKind::Local, LogKind::Replicated, LogKind::Keyed][choices.below(3)],
                 };
                 made(&(superblock, 2), |(superblock, _)| superblock::encode(superblock), superblock::decode)
             }
@@ -574,6 +575,7 @@ fn make_state(choices: &mut Choices<'_>) -> Vec<u8> {
         state.next_index = Index(index + 1);
     }
     state.redactions = choices.below(3) as u64;
+    state.keyed = choices.flag().then(|| choices.keyed().into());
     state.trimmed = Position(choices.below(state.next_index.0 as usize + 1) as u64);
     let local = choices.local();
     let bytes = state::encode(&state, &chain, &local);
@@ -581,6 +583,7 @@ fn make_state(choices: &mut Choices<'_>) -> Vec<u8> {
         state::decode(&bytes).expect("what was encoded is read");
     assert_eq!(read_local, local);
     assert_eq!((read_chain, read.trimmed, read.redactions), (chain, state.trimmed, state.redactions));
+    assert_eq!(read.keyed, state.keyed);
     assert_eq!((read.channels(), read.producers()), (state.channels(), state.producers()));
     assert_eq!((&read.incarnations, &read.holes), (&state.incarnations, &state.holes));
     assert!(read.keys().eq(state.keys()));
@@ -730,6 +733,24 @@ impl Choices<'_> {
 
     fn config(&mut self) -> ChannelConfig {
         ChannelConfig { content_type: self.flag().then(|| self.text(255)), erasable: self.flag() }
+    }
+
+    fn keyed(&mut self) -> KeyedMap {
+        let mut keyed = KeyedMap::default();
+        for _ in 0..self.below(4) {
+            let (key, payload) = (self.text(20), self.bytes(30));
+            let mut bytes = Vec::new();
+            event::encode(&mut bytes, self.u32(), &EventInput::new("k", &payload).with_key(&key));
+            let kept = |choices: &mut Self| KeyedRecord {
+                seq: Seq(choices.number()),
+                index: Index(choices.number()),
+                recorded_at: choices.time(),
+                bytes: bytes.into(),
+            };
+            let record = if payload.is_empty() { None } else { Some(kept(self)) };
+            keyed.apply(&KeyedChange { channel: self.name(), key: key.into(), record });
+        }
+        keyed
     }
 
     fn hole(&mut self) -> HoleRecord {

@@ -177,13 +177,7 @@ impl Log {
         channel: &ChannelName,
         config: &ChannelConfig,
     ) -> Result<Ticket, AppendError> {
-        if let Some(fault) = config.fault() {
-            return Err(AppendError::Config { channel: channel.clone(), fault });
-        }
-        if config.erasable && self.shared.keyed {
-            let fault = "erasable in a keyed log, whose state frames keep events".to_owned();
-            return Err(AppendError::Config { channel: channel.clone(), fault });
-        }
+        self.check_config(channel, config)?;
         self.stage_with(creation_bytes(config), |stage| {
             stage.create_channel(channel, config, |stage| stage.refuses(channel), || self.shared.now())
         })
@@ -221,6 +215,20 @@ impl Log {
                 Ok(need.position)
             }
         }
+    }
+
+    /// Checks that the log can have a channel of a configuration.
+    fn check_config(&self, channel: &ChannelName, config: &ChannelConfig) -> Result<(), AppendError> {
+        let erasable = config.erasable && self.shared.keyed;
+        let kept = || "erasable in a keyed log, whose state frames keep events".to_owned();
+        match config.fault().or_else(|| erasable.then(kept)) {
+            Some(fault) => Err(AppendError::Config { channel: channel.clone(), fault }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.shared.keyed
     }
 
     /// Returns what a keyed log holds, as of the visible position; `None` in another log.
@@ -348,6 +356,9 @@ impl Shared {
         if let Err(stopped) = self.commit(&mut committer, entries, sync) {
             self.stopped(&committer, stopped);
         }
+        if self.keyed {
+            self.stage().note_keyed(&committer.end.state);
+        }
         self.publish(&mut committer);
         self.retain(&mut committer);
         let (written, durable) = (committer.end.state.position(), committer.end.synced);
@@ -362,7 +373,6 @@ impl Shared {
 
     fn take_staged(&self, committer: &Committer, sync: bool) -> Vec<stage::OpenEntry> {
         let mut stage = self.stage();
-        stage.note_keyed(&committer.end.state);
         let mut entries = stage.take();
         if sync && entries.is_empty() && committer.needs_signature() {
             // A clock that leapt stamps nothing; the entry then has the time of the one before.

@@ -180,9 +180,7 @@ impl Log {
         config: &ChannelConfig,
         claim: impl FnOnce() -> Option<Rejection>,
     ) -> Result<Ticket, AppendError> {
-        if let Some(fault) = config.fault() {
-            return Err(AppendError::Config { channel: channel.clone(), fault });
-        }
+        self.check_config(channel, config)?;
         self.stage_with(creation_bytes(config), |stage| {
             stage.create_channel(channel, config, |_| claim(), || self.shared.now())
         })

@@ -14,7 +14,7 @@ use crate::codec::event::EVENT_BYTES_MIN;
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::codec::state::Beginning;
-use crate::codec::superblock::Superblock;
+use crate::codec::superblock::{LogKind, Superblock};
 use crate::damage::{replay_over_damage, skip};
 use crate::error::{Corruption, OpenError, ReadError};
 use crate::frames::{Frame, SegmentBytes, Verdict};
@@ -45,7 +45,7 @@ pub(super) fn recover(
 ) -> Result<Ending, OpenError> {
     let mut loaded = load(segments, segment)?;
     let header = repair_header(segments, superblock, segment, &mut loaded, report)?;
-    let mut replay = begin_replay(segments, segment, &header, &mut loaded, report)?;
+    let mut replay = begin_replay(segments, segment, superblock.kind, &header, &mut loaded, report)?;
     let mut survey = None;
     let mut repairs = Repairs::default();
     loop {
@@ -154,6 +154,7 @@ fn repair_header(
 fn begin_replay(
     segments: &Segments,
     segment: &Segment,
+    kind: LogKind,
     header: &SegmentHeader,
     loaded: &mut LoadedSegment,
     report: &mut RecoveryReport,
@@ -162,7 +163,7 @@ fn begin_replay(
         Ok((beginning, offset, 2)) => return Ok(Replay::at_beginning(beginning, offset)),
         Ok((beginning, offset, _)) => (beginning, Some(offset)),
         Err(_) => {
-            let beginning = state_before(segments, segment, loaded.view())?;
+            let beginning = state_before(segments, segment, kind, loaded.view())?;
             (beginning, first_frame(loaded.view()).map(|frame| frame.offset))
         }
     };
@@ -194,12 +195,13 @@ fn first_frame(segment: SegmentBytes<'_>) -> Option<Frame<'_>> {
 fn state_before(
     segments: &Segments,
     segment: &Segment,
+    kind: LogKind,
     bytes: SegmentBytes<'_>,
 ) -> Result<Beginning, OpenError> {
     let before = segments.all().into_iter().rev().find(|other| other.first_index < segment.first_index);
     let Beginning { mut state, mut chain, local } = match before {
-        Some(before) => replay_damaged(segments, &before, segment.first_index)?,
-        None => Beginning::default(),
+        Some(before) => replay_damaged(segments, &before, kind, segment.first_index)?,
+        None => Beginning { state: LogState::empty(kind), ..Beginning::default() },
     };
     if state.next_index < segment.first_index {
         let hole = lost_before(&state, &chain, segment.first_index, bytes);
@@ -229,13 +231,18 @@ fn lost_before(state: &LogState, chain: &Chain, next: Index, bytes: SegmentBytes
 }
 
 /// Reads a segment that is not the newest from its beginning to its end, over damage, and leaves it as it is.
-fn replay_damaged(segments: &Segments, segment: &Segment, next: Index) -> Result<Beginning, OpenError> {
+fn replay_damaged(
+    segments: &Segments,
+    segment: &Segment,
+    kind: LogKind,
+    next: Index,
+) -> Result<Beginning, OpenError> {
     let loaded = load(segments, segment)?;
     let view = loaded.view();
     let (beginning, offset) = match read_state(view) {
         Ok((beginning, offset, _)) => (beginning, offset),
         Err(_) => {
-            let beginning = state_before(segments, segment, view)?;
+            let beginning = state_before(segments, segment, kind, view)?;
             (beginning, first_frame(view).map_or(view.end(), |frame| frame.offset))
         }
     };

@@ -211,10 +211,10 @@ impl Stage {
         Self { keyed, state, full, open: None, bytes: 0, epoch: 0, shut: None, spare, salts, admission }
     }
 
-    /// Notes what keys hold once everything staged is written; `written` is what they hold by now.
+    /// Notes what keys hold once everything that was taken is written.
     pub(crate) fn note_keyed(&mut self, written: &LogState) {
         if let (Some(room), Some(keyed)) = (&mut self.keyed, &written.keyed) {
-            *room = KeyedRoom { taken: keyed.bytes() + room.staged, staged: 0 };
+            room.taken = keyed.bytes();
         }
     }
 
@@ -257,6 +257,9 @@ impl Stage {
 
     /// Takes everything that is staged.
     pub(crate) fn take(&mut self) -> Vec<OpenEntry> {
+        if let Some(room) = &mut self.keyed {
+            room.taken += std::mem::take(&mut room.staged);
+        }
         self.bytes = 0;
         let mut entries = std::mem::take(&mut self.full);
         entries.extend(self.open.take());

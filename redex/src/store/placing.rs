@@ -219,7 +219,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`PlaceError::NoChannel`]; [`PlaceError::WasThere`] for a log that the channel left before; otherwise as
+    /// [`PlaceError::Append`] with [`AppendError::Config`] from or to a keyed log; [`PlaceError::NoChannel`];
+    /// [`PlaceError::WasThere`] for a log that the channel left before; otherwise as
     /// [`create_channel`](Self::create_channel). Where the new log could not be written, the move is ended by the next
     /// append to the channel, by repeating it, or by the next opening.
     pub fn move_channel(&self, channel: &ChannelName, to: &Placement) -> Result<(), PlaceError> {
@@ -234,6 +235,10 @@ impl Store {
         let (place, log) = self.target(&placing, channel, to)?;
         if log.standing(channel).is_some() {
             return Err(PlaceError::WasThere { channel: channel.clone(), log: log.place().name });
+        }
+        if from.is_keyed() || log.is_keyed() {
+            let fault = "a channel of a keyed log stays there, and no other comes to it".to_owned();
+            return Err(AppendError::Config { channel: channel.clone(), fault }.into());
         }
         from.leave(channel, &log.place())?.wait(Ack::Durable).into_result()?;
         self.arrive(channel, &from, place, &log)

@@ -11,7 +11,7 @@ use redex::{
     Placement, Rejection, Store, StoreReader,
 };
 
-use crate::support::{DIR, Dice, World, channel, each_seed, options};
+use crate::support::{DIR, Dice, World, append, channel, each_seed, options};
 
 const CHANNELS: [&str; 2] = ["names", "pins"];
 /// What a log holds: channel and key, and the payload.
@@ -123,6 +123,11 @@ fn what_a_keyed_log_cannot_take_is_refused_and_says_why() {
     assert!(erasable.unwrap_err().to_string().contains("erasable"));
     assert!(matches!(store.create_keyed_log(&LogName::main()), Err(PlaceError::ConfigMismatch { .. })));
     store.create_keyed_log(&name()).unwrap();
+    append(store.main(), "plain", "x");
+    for (moved, to) in [("plain", name()), ("names", LogName::main())] {
+        let refused = store.move_channel(&channel(moved), &Placement::Log(to)).unwrap_err();
+        assert!(refused.to_string().contains("keyed log"), "{refused}");
+    }
 
     let large = [b'x'; 1_000];
     let set = |key: &str, payload: &[u8]| {
@@ -263,4 +268,23 @@ fn a_crash_at_any_operation_of_a_roll_keeps_every_key() {
             verify(&crashed);
         }
     }
+}
+
+#[test]
+fn what_a_state_frame_holds_is_compared_with_the_segment_before_it() {
+    let world = World::new();
+    let store = world.open_with(&small());
+    let log = make(&store);
+    // Nothing goes while somebody holds it.
+    let hold = log.hold("backup", Position::ZERO).unwrap();
+    for key in 0..60 {
+        put(&log, "names", &format!("key-{}", key % 20), &[7; 400]);
+    }
+    settle(&world, &log);
+    assert!(log.reader().view().segments().len() > 1);
+    verify(&world);
+    drop(hold);
+    settle(&world, &log);
+    assert_eq!(log.reader().view().segments().len(), 1);
+    verify(&world);
 }
