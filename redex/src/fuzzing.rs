@@ -28,13 +28,14 @@ use crate::codec::superblock::{self, LogKind, Superblock};
 use crate::codec::visible::{self, Visible};
 use crate::codec::{Cursor, Malformed, Put, log_config, redo, state};
 use crate::hashing::LogHasher;
-use crate::index::file::{self, BLOCK_BYTES, IndexOwner};
-use crate::index::{SegmentIndex, Target};
+use crate::index::Target;
+use crate::index::file::{self, IndexOwner};
 use crate::keyed::{KeyedChange, KeyedMap, KeyedRecord};
 use crate::replay::{HoleFrame, apply_entry, decode_hole_frame, encode_hole_frame};
 use crate::state::{ChannelState, IncarnationState, LogState};
 use crate::{At, BlobReference, ChannelConfig, ChannelRange, Chunk, Compression, EventInput, Selection};
 
+mod index;
 mod placement;
 mod redaction;
 
@@ -205,7 +206,7 @@ impl Structure {
                 };
                 made(&visible, visible::encode, visible::decode)
             }
-            Self::Index => make_index(choices),
+            Self::Index => index::make(choices),
         }
     }
 
@@ -588,34 +589,6 @@ fn make_state(choices: &mut Choices<'_>) -> Vec<u8> {
     assert_eq!((&read.incarnations, &read.holes), (&state.incarnations, &state.holes));
     assert!(read.keys().eq(state.keys()));
     assert_eq!((read.next_index, read.last_recorded_at), (state.next_index, state.last_recorded_at));
-    bytes
-}
-
-fn make_index(choices: &mut Choices<'_>) -> Vec<u8> {
-    let mut index = SegmentIndex::default();
-    let (entries, grain) = (choices.below(400) as u64, choices.below(40_000) as u64);
-    for entry in 0..entries {
-        let mut item = choices.block(1);
-        item.first_seq = Seq(entry);
-        index.add(Index(entry), 1024 + entry * grain, Timestamp::from_nanos(0), &[item]);
-    }
-    let bytes = file::encode(OWNER, &index);
-    assert!(file::is_whole(&bytes, OWNER), "what was encoded is read");
-    let directory = file::decode_directory(&bytes, OWNER, bytes.len() as u64).expect("it is whole");
-    assert_eq!((directory.entries, directory.events), (index.entries, index.events));
-    for list in &directory.lists {
-        let points = match &list.channel {
-            None => &index.points,
-            Some(name) => &index.channels[name].points,
-        };
-        assert_eq!(list.points, points.len());
-        for (at, point) in points.iter().enumerate() {
-            let (block, within) = list.place(at);
-            let offset = usize::try_from(directory.block_offset(list, block)).expect("it is in memory");
-            let block = file::decode_block(&bytes[offset..offset + BLOCK_BYTES]).expect("it is whole");
-            assert_eq!(block[within], *point);
-        }
-    }
     bytes
 }
 

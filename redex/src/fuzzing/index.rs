@@ -1,0 +1,35 @@
+//! Index files made of chosen entries.
+
+use base::{Index, Seq, Timestamp};
+
+use super::{Choices, OWNER};
+use crate::index::SegmentIndex;
+use crate::index::file::{self, BLOCK_BYTES};
+
+pub(super) fn make(choices: &mut Choices<'_>) -> Vec<u8> {
+    let mut index = SegmentIndex::default();
+    let (entries, grain) = (choices.below(400) as u64, choices.below(40_000) as u64);
+    for entry in 0..entries {
+        let mut item = choices.block(1);
+        item.first_seq = Seq(entry);
+        index.add(Index(entry), 1024 + entry * grain, Timestamp::from_nanos(0), &[item]);
+    }
+    let bytes = file::encode(OWNER, &index);
+    assert!(file::is_whole(&bytes, OWNER), "what was encoded is read");
+    let directory = file::decode_directory(&bytes, OWNER, bytes.len() as u64).expect("it is whole");
+    assert_eq!((directory.entries, directory.events), (index.entries, index.events));
+    for list in &directory.lists {
+        let points = match &list.channel {
+            None => &index.points,
+            Some(name) => &index.channels[name].points,
+        };
+        assert_eq!(list.points, points.len());
+        for (at, point) in points.iter().enumerate() {
+            let (block, within) = list.place(at);
+            let offset = usize::try_from(directory.block_offset(list, block)).expect("it is in memory");
+            let block = file::decode_block(&bytes[offset..offset + BLOCK_BYTES]).expect("it is whole");
+            assert_eq!(block[within], *point);
+        }
+    }
+    bytes
+}
