@@ -128,9 +128,7 @@ impl ChannelState {
 impl LogState {
     /// Returns the state of an empty log of a kind.
     pub(crate) fn empty(kind: LogKind) -> Self {
-        let mut state = Self::default();
-        state.keyed = (kind == LogKind::Keyed).then(Arc::default);
-        state
+        Self { keyed: (kind == LogKind::Keyed).then(Arc::default), ..Self::default() }
     }
 
     pub(crate) fn channels(&self) -> &[ChannelState] {
