@@ -11,7 +11,6 @@ use crate::codec::control::{Control, RedactionRecord, TrimRecord};
 use crate::codec::erasable::SALT_BYTES;
 use crate::codec::{Put, event};
 use crate::error::AppendError;
-use crate::keyed::record_bytes;
 use crate::limits::{BLOCK_BYTES_TARGET, ENTRY_BYTES_TARGET};
 use crate::outcome::{At, ChannelRange, Outcome, Rejection};
 use crate::request::{
@@ -19,6 +18,12 @@ use crate::request::{
 };
 use crate::state::{ChannelState, LogState, Remembered};
 use crate::{ChannelConfig, EventInput};
+
+mod keyed_room;
+mod salts;
+
+use keyed_room::KeyedRoom;
+use salts::Salts;
 
 /// Buffers of blocks that are kept for the next ones; at most 128 KiB each.
 const SPARE_BUFFERS_MAX: usize = 64;
@@ -129,32 +134,6 @@ impl SpareBuffers {
     }
 }
 
-/// Salts for events of erasable channels, drawn many at a time.
-#[derive(Debug)]
-struct Salts {
-    random: Arc<dyn Random>,
-    drawn: Vec<u8>,
-    used: usize,
-}
-
-impl Salts {
-    const DRAWN: usize = 128 * SALT_BYTES;
-
-    fn new(random: Arc<dyn Random>) -> Self {
-        Self { random, drawn: Vec::new(), used: 0 }
-    }
-
-    fn next(&mut self) -> &[u8] {
-        if self.used == self.drawn.len() {
-            self.drawn.resize(Self::DRAWN, 0);
-            self.random.fill(&mut self.drawn);
-            self.used = 0;
-        }
-        self.used += SALT_BYTES;
-        &self.drawn[self.used - SALT_BYTES..self.used]
-    }
-}
-
 /// What staging an append decided, and up to where the decision relies on entries that are staged.
 #[derive(Debug)]
 pub(crate) struct Staged {
@@ -187,21 +166,6 @@ pub(crate) struct Stage {
     keyed: Option<KeyedRoom>,
 }
 
-/// Bytes of the newest records of all keys.
-#[derive(Debug, Clone, Copy)]
-struct KeyedRoom {
-    /// At most, once what was taken to be written is.
-    taken: u64,
-    /// What is staged beside.
-    staged: u64,
-}
-
-impl KeyedRoom {
-    fn of(state: &LogState) -> Option<Self> {
-        state.keyed.as_ref().map(|keyed| Self { taken: keyed.bytes(), staged: 0 })
-    }
-}
-
 impl Stage {
     pub(crate) fn new(mut state: LogState, admission: Admission, random: Arc<dyn Random>) -> Self {
         let (full, spare, salts) = (Vec::new(), Arc::default(), Salts::new(random));
@@ -213,26 +177,14 @@ impl Stage {
 
     /// Notes what keys hold once everything that was taken is written.
     pub(crate) fn note_keyed(&mut self, written: &LogState) {
-        if let (Some(room), Some(keyed)) = (&mut self.keyed, &written.keyed) {
-            room.taken = keyed.bytes();
+        if let Some(room) = &mut self.keyed {
+            room.note(written);
         }
     }
 
     /// Tells whether a keyed log has no room for the events of a request; one that only deletes keys has it always.
     pub(crate) fn refuse_keyed(&mut self, request: &AppendRequest<'_>, max: u64) -> Option<Rejection> {
-        let room = self.keyed.as_mut()?;
-        let events =
-            request.parts.iter().flat_map(|part| part.events.iter().map(|event| (part.channel, event)));
-        let bytes: u64 = events
-            .filter(|(_, event)| !event.payload.is_empty())
-            .map(|(channel, event)| record_bytes(channel, event::encoded_bytes(event)))
-            .sum();
-        let whole = room.taken + room.staged + bytes;
-        if bytes > 0 && whole > max {
-            return Some(Rejection::KeysFull { bytes: whole, max });
-        }
-        room.staged += bytes;
-        None
+        self.keyed.as_mut()?.refuse(request, max)
     }
 
     /// Tells whether events need keys.
@@ -258,7 +210,7 @@ impl Stage {
     /// Takes everything that is staged.
     pub(crate) fn take(&mut self) -> Vec<OpenEntry> {
         if let Some(room) = &mut self.keyed {
-            room.taken += std::mem::take(&mut room.staged);
+            room.take();
         }
         self.bytes = 0;
         let mut entries = std::mem::take(&mut self.full);
