@@ -89,7 +89,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_that_do_not_fit_are_refused_all_at_once() {
+    fn g11_g12_the_log_is_neither_purged_nor_replaced_by_a_snapshot_by_default() {
+        let config = config("g", &Timing::default()).expect("the defaults fit");
+        assert_eq!(config.snapshot_policy, SnapshotPolicy::Never);
+        assert_eq!(
+            (config.max_in_snapshot_log_to_keep, config.replication_lag_threshold),
+            (u64::MAX, u64::MAX)
+        );
+    }
+
+    #[test]
+    fn g22_times_that_do_not_fit_are_refused_all_at_once() {
         assert!(config("g", &Timing::default()).is_ok());
         let same = Duration::from_millis(100);
         let timing = Timing { heartbeat: same, election_min: same, election_max: same, request: same };
