@@ -31,7 +31,7 @@ const fn micros(name: &'static str, what: &'static str, run: fn(&Setting) -> Res
 }
 
 /// Every benchmark, in the order in which they run.
-pub const ALL: [Benchmark; 34] = [
+pub const ALL: [Benchmark; 36] = [
     events("append-memory", "1 thread, in memory, written each 1,024 events", |s| append::memory(s, 1)),
     events("append-memory-batch64", "the same, 64 events a call", |s| append::memory(s, 64)),
     events("append-memory-erasable", "as append-memory, of events that can be redacted", |s| {
@@ -48,8 +48,12 @@ pub const ALL: [Benchmark; 34] = [
     events("append-durable-batch64", "1 thread, each 64 durable", |s| append::waited(s, 1, 64, Ack::Durable)),
     events("scan", "in order, large entries", |s| read::scan(s, Entries::Large)),
     events("scan-small-entries", "in order, entries of one event", |s| read::scan(s, Entries::Small)),
-    events("point-read", "by random seq, large entries", |s| read::points(s, Entries::Large)),
-    events("point-read-small-entries", "by random seq, entries of one event", |s| {
+    events("point-read", "by random seq, large entries, cached", |s| read::lookups(s, Entries::Large)),
+    events("point-read-small-entries", "by random seq, entries of one event, cached", |s| {
+        read::lookups(s, Entries::Small)
+    }),
+    events("point-scan", "by random seq, large entries, a scan each", |s| read::points(s, Entries::Large)),
+    events("point-scan-small-entries", "by random seq, entries of one event, a scan each", |s| {
         read::points(s, Entries::Small)
     }),
     events("tail", "append on one thread, follow on another, in memory", tail::throughput),

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use base::Doors;
+use base::{Doors, Seq};
 use redex::{Bounds, LogOptions, Selection, StoreReader};
 
 use crate::append::channel;
@@ -10,6 +10,11 @@ use crate::harness::{Sample, Until, contend, repeat};
 use crate::prepared::Entries;
 use crate::session::Setting;
 use crate::{Failure, Result};
+
+/// Room for all events, where they are to be read from memory as a peer that keeps everything there does.
+const CACHE_BYTES: u64 = 4 << 30;
+/// Events that are looked up between two looks at the clock.
+const LOOKUPS_STEP: u64 = 256;
 
 /// Reads all events of a log on disk in order, again and again; each frame's checksum is verified, and each
 /// payload's first byte is looked at.
@@ -41,7 +46,44 @@ pub fn scan(setting: &Setting, entries: Entries) -> Result<Sample> {
     repeat(Until::over(setting.duration), pass, || Ok(()))
 }
 
-/// Reads single events by random sequence numbers, as owned values, from one thread.
+/// Looks single events up by random sequence numbers, from one thread, with a cache that has room for all of them
+/// and was filled before the clock starts; looks at the first and the last byte of each payload.
+///
+/// # Errors
+///
+/// What the log said, and when an event is missing.
+pub fn lookups(setting: &Setting, entries: Entries) -> Result<Sample> {
+    let log = setting.prepared.log(setting, entries)?;
+    let mut options = LogOptions::default();
+    options.cache_bytes = CACHE_BYTES;
+    let reader = StoreReader::open(&log.dir, &Doors::system(), &options)?;
+    let mut lookup = reader.main().view().lookup(&channel()?);
+    let mut look = |seq: u64| match lookup.get(Seq(seq))? {
+        Some(held) => {
+            let event = held.event();
+            black_box((event.payload.first(), event.payload.last()));
+            if event.seq.0 == seq {
+                Ok(())
+            } else {
+                Err(Failure::from(format!("{} in place of {seq}", event.seq)))
+            }
+        }
+        None => Err(Failure::from(format!("event {seq} was not found"))),
+    };
+    (0..log.events).try_for_each(&mut look)?;
+    let mut nth = 0;
+    let step = || {
+        for _ in 0..LOOKUPS_STEP {
+            look(scattered(nth) % log.events)?;
+            nth += 1;
+        }
+        Ok(LOOKUPS_STEP)
+    };
+    repeat(Until::over(setting.duration), step, || Ok(()))
+}
+
+/// Reads single events by random sequence numbers, by a scan each, as owned values, from one thread, with the cache
+/// that a log has if nothing is said.
 ///
 /// # Errors
 ///

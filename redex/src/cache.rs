@@ -1,16 +1,35 @@
-//! What reads keep: index blocks and frames, bounded in bytes, and open files, bounded in number.
+//! What reads keep: index blocks, frames and pages, bounded in bytes, and open files, bounded in number.
 
 use std::sync::Arc;
 
 use base::DiskFile;
 use bytes::Bytes;
 use moka::sync::Cache;
+use rustc_hash::FxBuildHasher;
 
 use crate::error::ReadError;
 use crate::index::Point;
+use crate::lookup::Page;
 
-/// Names a piece of a segment: segment number and offset.
-type Place = (u64, u64);
+/// Names something that was read of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// The segment's number.
+    pub segment: u64,
+    /// Where the frame begins that it was read from.
+    pub offset: u64,
+    /// Tells the pages of several channels apart; 0 is the frame itself.
+    pub tag: u64,
+}
+
+/// What was read there, and verified.
+#[derive(Debug, Clone)]
+pub(crate) enum Cached {
+    /// A frame as it is stored.
+    Frame(Bytes),
+    /// The events of a channel from there on.
+    Page(Arc<Page>),
+}
 
 /// Files that are kept open; processes often may open no more than 1,024.
 const FILES_MAX: u64 = 128;
@@ -25,14 +44,14 @@ pub(crate) enum FileKind {
 /// A bounded cache; cloning shares it.
 #[derive(Clone)]
 pub(crate) struct BlockCache {
-    index_blocks: Cache<Place, Arc<Vec<Point>>>,
-    frames: Cache<Place, Bytes>,
-    files: Cache<(u64, FileKind), Arc<dyn DiskFile>>,
+    index_blocks: Cache<(u64, u64), Arc<Vec<Point>>, FxBuildHasher>,
+    read: Cache<Place, Cached, FxBuildHasher>,
+    files: Cache<(u64, FileKind), Arc<dyn DiskFile>, FxBuildHasher>,
 }
 
 impl std::fmt::Debug for BlockCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "BlockCache({} bytes of frames)", self.frames.weighted_size())
+        write!(f, "BlockCache({} bytes of frames and pages)", self.read.weighted_size())
     }
 }
 
@@ -44,12 +63,15 @@ impl BlockCache {
             index_blocks: Cache::builder()
                 .max_capacity(index)
                 .weigher(|_, points: &Arc<Vec<Point>>| weight(points.len() * size_of::<Point>()))
-                .build(),
-            frames: Cache::builder()
+                .build_with_hasher(FxBuildHasher),
+            read: Cache::builder()
                 .max_capacity(bytes - index)
-                .weigher(|_, frame: &Bytes| weight(frame.len()))
-                .build(),
-            files: Cache::new(FILES_MAX),
+                .weigher(|_, cached: &Cached| match cached {
+                    Cached::Frame(frame) => weight(frame.len()),
+                    Cached::Page(page) => weight(page.weight()),
+                })
+                .build_with_hasher(FxBuildHasher),
+            files: Cache::builder().max_capacity(FILES_MAX).build_with_hasher(FxBuildHasher),
         }
     }
 
@@ -88,18 +110,18 @@ impl BlockCache {
         self.files.invalidate(&(segment, FileKind::Index));
     }
 
-    /// Returns the verified body of the frame at a place, if it is cached.
-    pub(crate) fn frame(&self, segment: u64, offset: u64) -> Option<Bytes> {
-        self.frames.get(&(segment, offset))
+    /// Returns what is kept of a place.
+    pub(crate) fn get(&self, place: &Place) -> Option<Cached> {
+        self.read.get(place)
     }
 
-    /// Lets go of all frames, some of which were overwritten.
-    pub(crate) fn forget_frames(&self) {
-        self.frames.invalidate_all();
+    /// Lets go of everything that was read, some of which was overwritten.
+    pub(crate) fn forget_read(&self) {
+        self.read.invalidate_all();
     }
 
-    pub(crate) fn keep_frame(&self, segment: u64, offset: u64, body: Bytes) {
-        self.frames.insert((segment, offset), body);
+    pub(crate) fn keep(&self, place: Place, cached: Cached) {
+        self.read.insert(place, cached);
     }
 }
 

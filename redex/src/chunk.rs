@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use base::{ChannelName, IncarnationId, Index, Timestamp};
+use base::{ChannelName, IncarnationId, Index, Seq, Timestamp};
 use bytes::Bytes;
 
 use crate::codec::block::BlockItem;
+use crate::codec::event::{EVENT_BYTES_MIN, StoredEvent};
 use crate::codec::{Cursor, Malformed, entry, erasable};
 use crate::redaction::{Masks, Redacted};
 use crate::{EventRef, Selection};
@@ -21,6 +22,7 @@ pub struct Chunk {
     body: Bytes,
     blocks: Vec<BlockItem>,
     picked: Vec<Picked>,
+    kinds: Kinds,
     /// The number of the segment that the entry stands in, and where its frame begins there.
     pub(crate) place: (u64, u64),
     /// What was redacted since these bytes were read, or is on its way.
@@ -34,23 +36,65 @@ struct Picked {
     offset: u32,
     seq: u64,
     ordinal: u32,
+    /// The number of its kind in the list, if it is there.
+    kind: u32,
+}
+
+/// The kinds of an entry's events, checked once each: mostly there are few.
+#[derive(Debug, Clone, Default)]
+struct Kinds {
+    known: Vec<Box<str>>,
+    /// The number of the kind that was met last.
+    latest: u32,
+}
+
+impl Kinds {
+    const MAX: usize = 16;
+
+    fn get(&self, number: u32) -> Option<&str> {
+        self.known.get(number as usize).map(|kind| &**kind)
+    }
+
+    fn is(&self, number: u32, kind: &[u8]) -> bool {
+        self.get(number).is_some_and(|known| known.as_bytes() == kind)
+    }
+
+    /// Checks a record, and returns the number of its kind.
+    fn check(&mut self, record: &StoredEvent<'_>) -> Result<u32, Malformed> {
+        let kind = record.kind_as_stored();
+        if self.is(self.latest, kind) {
+            record.check(true)?;
+            return Ok(self.latest);
+        }
+        record.check(false)?;
+        let count = self.known.len();
+        let number = (0..count as u32).find(|number| self.is(*number, kind)).unwrap_or(count as u32);
+        if number as usize == count {
+            if count == Self::MAX {
+                return Ok(u32::MAX);
+            }
+            self.known.push(record.kind().into());
+        }
+        self.latest = number;
+        Ok(number)
+    }
 }
 
 impl Chunk {
     /// Picks the selected events of an entry's body.
     pub(crate) fn pick(body: Bytes, selection: &Selection) -> Result<Self, Malformed> {
-        let parts = entry::decode(&body)?;
+        let parts = entry::decode_to_read(&body)?;
         let mut offset = parts.blocks_at;
         let (index, incarnation) = (parts.head.slot.index, parts.head.incarnation);
         let recorded_at = parts.head.recorded_at;
         let blocks = parts.head.blocks;
-        let mut picked = Vec::new();
+        let (mut picked, mut kinds) = (Vec::new(), Kinds::default());
         let entry_wanted = selection.indexes.contains(index.0) && selection.recorded.contains(recorded_at);
         for (place, item) in blocks.iter().enumerate() {
             let range = offset..offset + item.bytes;
             offset = range.end;
             if entry_wanted && selection.wants(&item.channel) {
-                pick_block(&body, place, item, range, selection, &mut picked)?;
+                pick_block(&body, place, item, range, selection, &mut picked, &mut kinds)?;
             }
         }
         if blocks.len() > 1 {
@@ -59,12 +103,22 @@ impl Chunk {
         if selection.reverse {
             picked.reverse();
         }
-        Ok(Self { index, incarnation, recorded_at, body, blocks, picked, place: (0, 0), masks: None })
+        Ok(Self { index, incarnation, recorded_at, body, blocks, picked, kinds, place: (0, 0), masks: None })
     }
 
     /// Returns the index of the entry.
     pub fn index(&self) -> Index {
         self.index
+    }
+
+    /// Returns the incarnation that the entry belongs to.
+    pub(crate) fn incarnation(&self) -> IncarnationId {
+        self.incarnation
+    }
+
+    /// Returns number and offset in the body of each event, and whether its block is erasable.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (u64, u32, bool)> {
+        self.picked.iter().map(|it| (it.seq, it.offset, self.blocks[it.block as usize].erasable))
     }
 
     /// Returns how many events were selected.
@@ -83,34 +137,8 @@ impl Chunk {
     }
 
     /// Returns the events, in the order of the scan.
-    pub fn events(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
-        let redacted = self.redacted();
-        self.picked.iter().map(move |picked| {
-            let mut cursor = Cursor::new(&self.body[picked.offset as usize..]);
-            let item = &self.blocks[picked.block as usize];
-            let event = erasable::decode_event(&mut cursor, item.erasable)
-                .expect("the event was decoded when it was picked");
-            let record = event
-                .record
-                .filter(|_| redacted.as_ref().is_none_or(|it| !it.has(&item.channel, picked.seq)));
-            let redacted = record.is_none();
-            let record = record.unwrap_or_default();
-            EventRef {
-                channel: &item.channel,
-                seq: base::Seq(picked.seq),
-                index: self.index,
-                ordinal: event.ordinal,
-                incarnation: self.incarnation,
-                recorded_at: self.recorded_at,
-                time: record.time,
-                kind: record.kind,
-                key: record.key,
-                headers: record.headers,
-                blobs: record.blobs,
-                payload: record.payload,
-                redacted,
-            }
-        })
+    pub fn events(&self) -> Events<'_> {
+        Events { chunk: self, redacted: self.redacted(), picked: self.picked.iter() }
     }
 
     /// Says where the entry stands, and where redactions of its log are told.
@@ -172,6 +200,58 @@ impl Chunk {
     }
 }
 
+/// The events of a chunk, in the order of the scan.
+#[derive(Debug, Clone)]
+pub struct Events<'a> {
+    chunk: &'a Chunk,
+    redacted: Option<Arc<Redacted>>,
+    picked: std::slice::Iter<'a, Picked>,
+}
+
+impl<'a> Iterator for Events<'a> {
+    type Item = EventRef<'a>;
+
+    // Inlined, so that events are not moved about: they are written in pieces and would be copied whole, for which a
+    // processor waits longer than for everything else here.
+    #[inline]
+    fn next(&mut self) -> Option<EventRef<'a>> {
+        let (picked, chunk) = (self.picked.next()?, self.chunk);
+        let item = &chunk.blocks[picked.block as usize];
+        let is_redacted = self.redacted.as_ref().is_some_and(|it| it.has(&item.channel, picked.seq));
+        let mut cursor = Cursor::new(&chunk.body[picked.offset as usize..]);
+        let found = erasable::find_event(&mut cursor, item.erasable);
+        let mut record = found.expect("the event was checked when it was picked");
+        if is_redacted {
+            record = StoredEvent::redacted(picked.ordinal);
+        }
+        Some(EventRef {
+            channel: &item.channel,
+            seq: Seq(picked.seq),
+            index: chunk.index,
+            ordinal: picked.ordinal,
+            incarnation: chunk.incarnation,
+            recorded_at: chunk.recorded_at,
+            time: record.time(),
+            kind: match chunk.kinds.get(picked.kind) {
+                Some(kind) if !is_redacted => kind,
+                _ => record.kind(),
+            },
+            key: record.key(),
+            headers: record.headers(),
+            blobs: record.blobs(),
+            payload: record.payload(),
+            redacted: record.is_redacted(),
+        })
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.picked.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Events<'_> {}
+
 fn pick_block(
     body: &[u8],
     place: usize,
@@ -179,26 +259,30 @@ fn pick_block(
     range: Range<usize>,
     selection: &Selection,
     picked: &mut Vec<Picked>,
+    kinds: &mut Kinds,
 ) -> Result<(), Malformed> {
     let end = range.end;
     let mut cursor = Cursor::new(&body[range]);
+    // Every event takes some bytes, so that the count needs no trust.
+    picked.reserve((item.events as usize).min(cursor.remaining() / EVENT_BYTES_MIN));
     for nth in 0..item.events {
         let offset = end - cursor.remaining();
-        let event = erasable::decode_event(&mut cursor, item.erasable)?;
+        let event = erasable::find_event(&mut cursor, item.erasable)?;
+        let kind = if event.is_redacted() { u32::MAX } else { kinds.check(&event)? };
         let seq = item.first_seq.0 + u64::from(nth);
         // A redacted event has neither kind nor key.
-        let record = event.record.as_ref();
-        let kind_wanted = selection
-            .kinds
-            .as_ref()
-            .is_none_or(|kinds| kinds.iter().any(|kind| record.is_some_and(|record| kind == record.kind)));
-        let key_wanted = selection.keys.as_ref().is_none_or(|keys| {
-            keys.iter().any(|key| record.is_some_and(|record| Some(key.as_str()) == record.key))
+        let is_whole = !event.is_redacted();
+        let kinds_wanted = selection.kinds.as_ref();
+        let kind_wanted =
+            kinds_wanted.is_none_or(|kinds| is_whole && kinds.iter().any(|it| it == event.kind()));
+        let keys_wanted = selection.keys.as_ref();
+        let key_wanted = keys_wanted.is_none_or(|keys| {
+            event.key().is_some_and(|key| is_whole && keys.iter().any(|wanted| wanted == key))
         });
         if selection.seqs.contains(seq) && kind_wanted && key_wanted {
             let block = u32::try_from(place).map_err(|_| Malformed::new("block count"))?;
             let offset = u32::try_from(offset).map_err(|_| Malformed::new("entry length"))?;
-            picked.push(Picked { block, offset, seq, ordinal: event.ordinal });
+            picked.push(Picked { block, offset, seq, ordinal: event.ordinal, kind });
         }
     }
     cursor.finish("block length")

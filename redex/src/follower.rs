@@ -23,6 +23,9 @@ use crate::state::LogState;
 /// Bytes of the first read of what a writer added.
 const READ_BYTES_MIN: u64 = 256 << 10;
 
+/// How often a reader begins anew when what it reads is given up meanwhile.
+const LEFT_BEHIND_MAX: usize = 3;
+
 /// A reader's place in a log that it does not write.
 #[derive(Debug)]
 pub(crate) struct Follower {
@@ -68,8 +71,25 @@ impl Follower {
         self.place.as_ref().map(|place| place.state.position())
     }
 
-    /// Reads on; returns the new visible state if there is more than before.
+    /// Reads on; returns the new visible state if there is more than before. A writer that gives up its beginning may
+    /// have left everything behind that was read so far: then it goes on at the end.
     pub(crate) fn refresh(&mut self) -> Result<Option<VisibleState>, ReadError> {
+        for _ in 0..LEFT_BEHIND_MAX {
+            match self.look() {
+                Err(_) if self.is_left_behind() => self.place = None,
+                looked => return looked,
+            }
+        }
+        self.look()
+    }
+
+    /// Tells whether the segment is gone that was read last.
+    fn is_left_behind(&self) -> bool {
+        let segment = self.place.as_ref().map(|place| &place.segment.path);
+        segment.is_some_and(|path| !self.disk.exists(path).unwrap_or(true))
+    }
+
+    fn look(&mut self) -> Result<Option<VisibleState>, ReadError> {
         let before = self.position();
         let bound = self.bound()?;
         if bound.is_some() && self.place.as_ref().is_some_and(|place| place.damaged) {
@@ -78,6 +98,9 @@ impl Follower {
         }
         if bound.is_some_and(|bound| before.is_some_and(|position| position >= bound)) {
             return Ok(None);
+        }
+        if self.is_left_behind() {
+            self.place = None;
         }
         self.segments.discover().map_err(ReadError::io(&self.segments.dir))?;
         let begins = self.place.is_none();

@@ -18,7 +18,7 @@ use crate::codec::control::{
 };
 use crate::codec::entry::{self, EntryHead, HeadFields};
 use crate::codec::escape;
-use crate::codec::event::{self, EventRecord};
+use crate::codec::event::{self, StoredEvent};
 use crate::codec::footer::{self, Footer, FooterChannel, Standing};
 use crate::codec::frame::{self, FrameKind, Place};
 use crate::codec::local::{LocalState, Vote};
@@ -108,7 +108,7 @@ impl Structure {
         match self {
             Self::Escaped => read_whole(bytes, escape::unescape, |body| escape::escape(body)),
             Self::Frame => read_frame(bytes),
-            Self::Event => read_part(bytes, event::decode, put_event),
+            Self::Event => read_part(bytes, StoredEvent::take, put_event),
             Self::Append => read_part(bytes, append::decode, put_append),
             Self::Block => read_part(bytes, block::decode, block::encode),
             Self::ErasableBlock => redaction::read_block(bytes),
@@ -401,19 +401,19 @@ fn made_part<T: PartialEq + std::fmt::Debug>(
     bytes
 }
 
-fn put_event(out: &mut Vec<u8>, record: &EventRecord<'_>) {
-    let headers: Vec<_> = record.headers.iter().collect();
-    let blobs: Vec<_> = record.blobs.iter().collect();
-    assert_eq!((headers.len(), blobs.len()), (record.headers.len(), record.blobs.len()));
+fn put_event(out: &mut Vec<u8>, event: &StoredEvent<'_>) {
+    let headers: Vec<_> = event.headers().iter().collect();
+    let blobs: Vec<_> = event.blobs().iter().collect();
+    assert_eq!((headers.len(), blobs.len()), (event.headers().len(), event.blobs().len()));
     let input = EventInput {
-        kind: record.kind,
-        key: record.key,
-        time: record.time,
+        kind: event.kind(),
+        key: event.key(),
+        time: event.time(),
         headers: &headers,
         blobs: &blobs,
-        payload: record.payload,
+        payload: event.payload(),
     };
-    event::encode(out, record.ordinal, &input);
+    event::encode(out, event.ordinal, &input);
 }
 
 fn make_event(choices: &mut Choices<'_>) -> Vec<u8> {
@@ -436,12 +436,12 @@ fn make_event(choices: &mut Choices<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     event::encode(&mut bytes, ordinal, &input);
     assert_eq!(bytes.len(), event::encoded_bytes(&input));
-    let record = event::decode(&mut Cursor::new(&bytes)).expect("what was encoded is read");
+    let event = StoredEvent::take(&mut Cursor::new(&bytes)).expect("what was encoded is read");
     assert_eq!(
-        (record.ordinal, record.kind, record.key, record.time, record.payload),
+        (event.ordinal, event.kind(), event.key(), event.time(), event.payload()),
         (ordinal, input.kind, input.key, input.time, input.payload)
     );
-    assert!(record.headers.iter().eq(headers) && record.blobs.iter().eq(blobs));
+    assert!(event.headers().iter().eq(headers) && event.blobs().iter().eq(blobs));
     bytes
 }
 

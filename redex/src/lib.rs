@@ -29,6 +29,7 @@ mod limits;
 mod log;
 mod log_name;
 mod log_writer;
+mod lookup;
 mod outcome;
 mod reader;
 mod redaction;
@@ -48,7 +49,7 @@ mod typed;
 mod verify;
 mod writer;
 
-pub use chunk::Chunk;
+pub use chunk::{Chunk, Events};
 pub use config::{ChannelConfig, Compression, FlusherMode, LogConfig, LogOptions, Placement, Retention};
 pub use error::{AppendError, Corruption, OpenError, Owner, PlaceError, ReadError, RedactError};
 pub use event::{BlobReference, Blobs, Event, EventInput, EventRef, Headers};
@@ -62,6 +63,7 @@ pub use log::{
 };
 pub use log_name::{LogName, LogNameError};
 pub use log_writer::LogWriter;
+pub use lookup::{HeldEvent, Lookup};
 pub use outcome::{Ack, Appended, At, ChannelRange, Expect, Outcome, Rejection};
 pub use reader::{
     ArrivedFrom, Beyond, ChannelInfo, HoleInfo, IncarnationInfo, LogReader, LogView, MovedTo, SegmentInfo,
@@ -75,8 +77,8 @@ pub use scan::{Scan, ScanStatistics};
 pub use selection::{Bounds, Channels, Selection};
 pub use space::{SpaceReport, space, space_of_all};
 pub use store::{
-    ChannelHistory, ChannelPart, Store, StoreChanged, StoreReader, StoreScan, StoreTail, StoreView,
-    read_owner,
+    ChannelHistory, ChannelPart, Store, StoreChanged, StoreLookup, StoreReader, StoreScan, StoreTail,
+    StoreView, read_owner,
 };
 pub use tail::Tail;
 pub use typed::{Decoded, Encoding, TypedChannel, TypedTail};

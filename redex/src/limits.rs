@@ -31,7 +31,7 @@ pub const KEY_WINDOW: usize = 65_536;
 /// Bytes of a channel block after which the next event starts another block.
 pub const BLOCK_BYTES_TARGET: usize = 64 << 10;
 /// Bytes of an open entry after which the next append starts another entry.
-pub const ENTRY_BYTES_TARGET: usize = 1 << 20;
+pub const ENTRY_BYTES_TARGET: usize = 128 << 10;
 /// The unit in which a disk writes atomically.
 pub const SECTOR_BYTES: usize = 512;
 /// First zero-filled step ahead of the tail; steps double up to [`FILL_STEP_BYTES_MAX`].

@@ -20,7 +20,7 @@ use crate::keyed::{Keyed, KeyedMap};
 use crate::scan::Scope;
 use crate::segments::Segments;
 use crate::state::{ArrivedState, ChannelState, IncarnationState};
-use crate::{ChannelConfig, Event, LogName, Scan, Selection, Tail};
+use crate::{ChannelConfig, Event, LogName, Lookup, Scan, Selection, Tail};
 
 /// What readers see of a log; cheap to clone, never changed once given out.
 #[derive(Debug, Clone)]
@@ -474,6 +474,21 @@ impl LogView {
     pub fn keyed(&self) -> Option<Keyed> {
         let keyed = self.visible.keyed.as_ref().filter(|_| self.position == self.visible.position);
         keyed.map(|map| Keyed::new(self.position, Arc::clone(map)))
+    }
+
+    /// Returns a reader of single events of a channel by number; for a channel that is not there it finds none.
+    pub fn lookup(&self, channel: &ChannelName) -> Lookup {
+        Lookup::new(self.clone(), channel.clone())
+    }
+
+    /// Returns the view at the position that was visible when it was made, which is its own or a later one.
+    pub(crate) fn at_visible(&self) -> Self {
+        Self { position: self.visible.position, ..self.clone() }
+    }
+
+    /// Returns the segments of the log.
+    pub(crate) fn all_segments(&self) -> &Arc<Segments> {
+        &self.shared.segments
     }
 
     /// Returns where redactions of the log are told.

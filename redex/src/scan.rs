@@ -65,6 +65,7 @@ pub struct Scan {
     /// Where reading forward stands; before it began, where an earlier scan ended.
     mark: Option<Mark>,
     statistics: ScanStatistics,
+    keeps_frames: bool,
     done: bool,
 }
 
@@ -146,6 +147,7 @@ impl Scan {
             bounded: false,
             mark: None,
             statistics: ScanStatistics::default(),
+            keeps_frames: true,
             done: plan.is_empty(),
             plan,
             selection,
@@ -160,6 +162,11 @@ impl Scan {
     /// indexes: there is no need to look for the place.
     pub(crate) fn going_on_at(self, mark: Option<Mark>) -> Self {
         Self { mark, ..self }
+    }
+
+    /// Leaves nothing in the cache, since who reads keeps what is read.
+    pub(crate) fn keeping_no_frames(self) -> Self {
+        Self { keeps_frames: false, ..self }
     }
 
     /// Returns where reading forward stands.
@@ -299,10 +306,11 @@ impl Scan {
         self.statistics.index_blocks += std::mem::take(&mut points.blocks_read);
         if let Some((segment, place)) = sought? {
             let mut window = Window::open(&self.segments, segment, points, place, self.selection.reverse)?;
-            if let (Some(window), Some(mark)) = (&mut window, self.mark)
-                && mark.segment == window.segment.number
-            {
-                window.frames.go_on_at(mark.offset);
+            if let Some(window) = &mut window {
+                window.frames.keeps = self.keeps_frames;
+                if let Some(mark) = self.mark.filter(|mark| mark.segment == window.segment.number) {
+                    window.frames.go_on_at(mark.offset);
+                }
             }
             self.current = window;
         }

@@ -127,7 +127,7 @@ impl Segments {
     /// Lets no reader see the content of redacted events from now on.
     pub(crate) fn redact(&self, record: &RedactionRecord) {
         self.masks.add(record);
-        self.cache.forget_frames();
+        self.cache.forget_read();
     }
 
     /// Writes a redaction that is due over bytes that were read: a writer may be at it, or was when it crashed.

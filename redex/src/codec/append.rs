@@ -92,6 +92,19 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<AppendRecord, Malformed>
     Ok(AppendRecord { events, repeatable: Some(Repeatable { repeat, digest, ranges }) })
 }
 
+/// Passes over a record, as strictly as [`decode`]; returns its events.
+#[inline]
+pub(crate) fn skip(cursor: &mut Cursor<'_>) -> Result<u32, Malformed> {
+    let mut ahead = cursor.clone();
+    let flags = ahead.u8("append flags")?;
+    let events = ahead.u32("append events")?;
+    if flags == 0 {
+        *cursor = ahead;
+        return Ok(events);
+    }
+    Ok(decode(cursor)?.events)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,10 +125,14 @@ mod tests {
             let mut out = Vec::new();
             encode(&mut out, record.events, record.repeatable.as_ref());
             let mut cursor = Cursor::new(&out);
+            let mut skipped = cursor.clone();
             assert_eq!(decode(&mut cursor).unwrap(), record);
             cursor.finish("rest").unwrap();
+            assert_eq!(skip(&mut skipped), Ok(record.events));
+            skipped.finish("rest").unwrap();
             for length in 0..out.len() {
                 assert!(decode(&mut Cursor::new(&out[..length])).is_err(), "{length}");
+                assert!(skip(&mut Cursor::new(&out[..length])).is_err(), "{length}");
             }
         }
     }

@@ -26,43 +26,52 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
+    #[inline]
     pub(crate) fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
         let (head, rest) = self.rest.split_at_checked(count).ok_or(Malformed::new(what))?;
         self.rest = rest;
         Ok(head)
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Malformed> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed::new(what))?;
         self.rest = rest;
         Ok(*head)
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self, what: &'static str) -> Result<u8, Malformed> {
         Ok(self.array::<1>(what)?[0])
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self, what: &'static str) -> Result<u16, Malformed> {
         Ok(u16::from_le_bytes(self.array(what)?))
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, Malformed> {
         Ok(u32::from_le_bytes(self.array(what)?))
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self, what: &'static str) -> Result<u64, Malformed> {
         Ok(u64::from_le_bytes(self.array(what)?))
     }
 
+    #[inline]
     pub(crate) fn i64(&mut self, what: &'static str) -> Result<i64, Malformed> {
         Ok(i64::from_le_bytes(self.array(what)?))
     }
 
     /// Takes a `u32` that is used as a length or count in memory.
+    #[inline]
     pub(crate) fn length(&mut self, what: &'static str) -> Result<usize, Malformed> {
         usize::try_from(self.u32(what)?).map_err(|_| Malformed::new(what))
     }
@@ -73,15 +82,18 @@ impl<'a> Cursor<'a> {
         self.text(length, what)
     }
 
+    #[inline]
     pub(crate) fn text(&mut self, length: usize, what: &'static str) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.take(length, what)?).map_err(|_| Malformed::new(what))
     }
 
+    #[inline]
     pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
     /// Fails when bytes are left over.
+    #[inline]
     pub(crate) fn finish(self, what: &'static str) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed::new(what)) }
     }

@@ -111,13 +111,25 @@ pub(crate) struct EntryParts<'a> {
 
 /// Decodes an entry's body up to its blocks, and checks that the blocks fill the rest exactly.
 pub(crate) fn decode(body: &[u8]) -> Result<EntryParts<'_>, Malformed> {
-    let parts = decode_front(body)?;
+    decode_front(body).and_then(whole)
+}
+
+/// The same for who only reads events: append records are checked, and left out of the head.
+pub(crate) fn decode_to_read(body: &[u8]) -> Result<EntryParts<'_>, Malformed> {
+    decode_parts(body, false).and_then(whole)
+}
+
+fn whole(parts: EntryParts<'_>) -> Result<EntryParts<'_>, Malformed> {
     let blocks: usize = parts.head.blocks.iter().map(|item| item.bytes).sum();
-    if parts.blocks_at + blocks == body.len() { Ok(parts) } else { Err(Malformed::new("entry length")) }
+    if blocks == parts.blocks.len() { Ok(parts) } else { Err(Malformed::new("entry length")) }
 }
 
 /// Decodes the part of an entry's body in front of its blocks; the blocks may be missing or damaged.
 pub(crate) fn decode_front(body: &[u8]) -> Result<EntryParts<'_>, Malformed> {
+    decode_parts(body, true)
+}
+
+fn decode_parts(body: &[u8], with_appends: bool) -> Result<EntryParts<'_>, Malformed> {
     let mut cursor = Cursor::new(body);
     if cursor.u16("entry version")? != FORMAT_VERSION {
         return Err(Malformed::new("entry version"));
@@ -137,12 +149,12 @@ pub(crate) fn decode_front(body: &[u8]) -> Result<EntryParts<'_>, Malformed> {
         true => Some(Signature::from_bytes(cursor.array("signature")?)),
         false => None,
     };
-    let head = decode_head(head_bytes, signed)?;
+    let head = decode_head(head_bytes, signed, with_appends)?;
     let blocks_at = body.len() - cursor.remaining();
     Ok(EntryParts { head, head_bytes, signature, blocks_at, blocks: &body[blocks_at..] })
 }
 
-fn decode_head(bytes: &[u8], signed: bool) -> Result<EntryHead, Malformed> {
+fn decode_head(bytes: &[u8], signed: bool, with_appends: bool) -> Result<EntryHead, Malformed> {
     let mut cursor = Cursor::new(bytes);
     cursor.take(8, "entry head")?;
     let index = Index(cursor.u64("index")?);
@@ -161,11 +173,19 @@ fn decode_head(bytes: &[u8], signed: bool) -> Result<EntryHead, Malformed> {
         return Err(Malformed::new("witness without signature"));
     }
     let controls = repeat(control_count, || control::decode(&mut cursor))?;
-    let appends = repeat(append_count, || append::decode(&mut cursor))?;
+    let mut appended = 0;
+    let mut appends = Vec::new();
+    if with_appends {
+        appends = repeat(append_count, || append::decode(&mut cursor))?;
+        appended = appends.iter().map(|item| u64::from(item.events)).sum();
+    } else {
+        for _ in 0..append_count {
+            appended += u64::from(append::skip(&mut cursor)?);
+        }
+    }
     let blocks = repeat(block_count, || block::decode(&mut cursor))?;
     cursor.finish("head length")?;
     let counted: u64 = blocks.iter().map(|item| u64::from(item.events)).sum();
-    let appended: u64 = appends.iter().map(|item| u64::from(item.events)).sum();
     if counted != u64::from(events) || appended != counted {
         return Err(Malformed::new("event count"));
     }

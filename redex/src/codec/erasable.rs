@@ -16,7 +16,7 @@
 use base::Hash;
 
 use super::block::BlockItem;
-use super::event::EventRecord;
+use super::event::{FLAG_REDACTED, StoredEvent};
 use super::{Cursor, Malformed, Put, event};
 use crate::hashing::LogHasher;
 
@@ -24,26 +24,30 @@ use crate::hashing::LogHasher;
 pub(crate) const SALT_BYTES: usize = 32;
 /// Bytes that an event takes in the list that the block hash covers.
 const LISTED_BYTES: usize = 4 + 4 + Hash::BYTES;
-const FLAG_REDACTED: u8 = 128;
 const FLAGS_AT: usize = 8;
 const FILLING: u8 = 0xFF;
 
-/// An event of a block, erasable or not; without a record when it was redacted.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BlockEvent<'a> {
-    pub ordinal: u32,
-    pub record: Option<EventRecord<'a>>,
+/// Takes one event off a block, erasable or not, and checks everything in it.
+pub(crate) fn decode_event<'a>(block: &mut Cursor<'a>, erasable: bool) -> Result<StoredEvent<'a>, Malformed> {
+    let event = find_event(block, erasable)?;
+    if !event.is_redacted() {
+        event.check(false)?;
+    }
+    Ok(event)
 }
 
-/// Takes one event off a block.
-pub(crate) fn decode_event<'a>(block: &mut Cursor<'a>, erasable: bool) -> Result<BlockEvent<'a>, Malformed> {
-    if erasable {
-        let salted = Salted::decode(block)?;
-        let record = if salted.redacted { None } else { Some(salted.record()?) };
-        return Ok(BlockEvent { ordinal: salted.ordinal, record });
+/// Takes one event off a block; what it holds is not checked.
+#[inline]
+pub(crate) fn find_event<'a>(block: &mut Cursor<'a>, erasable: bool) -> Result<StoredEvent<'a>, Malformed> {
+    if !erasable {
+        let event = StoredEvent::find(block)?;
+        return if event.is_redacted() { Err(Malformed::new("event flags")) } else { Ok(event) };
     }
-    let record = event::decode(block)?;
-    Ok(BlockEvent { ordinal: record.ordinal, record: Some(record) })
+    let salted = Salted::decode(block)?;
+    match salted.redacted {
+        true => Ok(StoredEvent::redacted(salted.ordinal)),
+        false => StoredEvent::find(&mut Cursor::new(&salted.bytes[SALT_BYTES..])),
+    }
 }
 
 /// An event of an erasable block, as far as its commitment needs it.
@@ -73,11 +77,6 @@ impl<'a> Salted<'a> {
             return Err(Malformed::new("filling of a redacted event"));
         }
         Ok(Self { bytes, ordinal, redacted })
-    }
-
-    fn record(&self) -> Result<EventRecord<'a>, Malformed> {
-        let mut cursor = Cursor::new(&self.bytes[SALT_BYTES..]);
-        event::decode(&mut cursor)
     }
 
     pub(crate) fn commitment(&self, hasher: &LogHasher) -> Hash {
@@ -155,7 +154,7 @@ mod tests {
             assert_eq!(block_hash(&hasher, &redacted, 3).unwrap(), hash, "{nth}");
             let mut cursor = Cursor::new(&redacted);
             let events: Vec<_> = (0..3).map(|_| decode_event(&mut cursor, true).unwrap()).collect();
-            assert_eq!((events[nth].ordinal as usize, events[nth].record.is_none()), (nth, true));
+            assert_eq!((events[nth].ordinal as usize, events[nth].is_redacted()), (nth, true));
         }
         assert!(!redacted.windows(6).any(|bytes| bytes == b"secret" || bytes == [2; 6]));
     }

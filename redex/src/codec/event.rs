@@ -26,6 +26,8 @@ const FLAG_KEY: u8 = 1;
 const FLAG_TIME: u8 = 2;
 const FLAG_HEADERS: u8 = 4;
 const FLAG_BLOBS: u8 = 8;
+/// In the place of the flags where a redacted event stood.
+pub(crate) const FLAG_REDACTED: u8 = 128;
 const FIXED_BYTES: usize = 16;
 const BLOB_BYTES: usize = 40;
 
@@ -93,7 +95,6 @@ pub(crate) fn encode(out: &mut Vec<u8>, ordinal: u32, event: &EventInput<'_>) {
 /// A decoded event record.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct EventRecord<'a> {
-    pub ordinal: u32,
     pub time: Option<Timestamp>,
     pub kind: &'a str,
     pub key: Option<&'a str>,
@@ -102,34 +103,159 @@ pub(crate) struct EventRecord<'a> {
     pub payload: &'a [u8],
 }
 
-/// Takes one event record off a block. Texts inside headers are checked here, so that reading them cannot fail.
+/// An event record that was checked, and whose parts are looked up when they are asked for. It is small: one that
+/// had all its parts would be written in pieces and copied whole, for which a processor waits longer than for
+/// everything else that a scan does.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct StoredEvent<'a> {
+    pub ordinal: u32,
+    flags: u8,
+    kind_bytes: u8,
+    key_bytes: u16,
+    payload_bytes: usize,
+    /// What follows the fixed part.
+    rest: &'a [u8],
+}
+
+impl<'a> StoredEvent<'a> {
+    /// What is left of a redacted event.
+    pub(crate) fn redacted(ordinal: u32) -> Self {
+        Self { ordinal, flags: FLAG_REDACTED, ..Self::default() }
+    }
+
+    /// Tells whether the event was redacted.
+    #[inline]
+    pub(crate) fn is_redacted(&self) -> bool {
+        self.flags == FLAG_REDACTED
+    }
+
+    /// Takes one event record off a block, and checks everything in it.
+    pub(crate) fn take(block: &mut Cursor<'a>) -> Result<Self, Malformed> {
+        let stored = Self::find(block)?;
+        stored.check(false)?;
+        Ok(stored)
+    }
+
+    /// Takes one event record off a block. Nothing may be asked of it unless [`check`](Self::check) was passed, now or
+    /// before.
+    #[inline]
+    pub(crate) fn find(block: &mut Cursor<'a>) -> Result<Self, Malformed> {
+        // The fixed part is taken apart in registers: as bytes it would go through memory, in pieces.
+        let mut ahead = block.clone();
+        let [low, high] = [ahead.u64("event length")?, ahead.u64("event length")?];
+        let bytes = low as u32 as usize;
+        let ordinal = (low >> 32) as u32;
+        let (flags, kind_bytes, key_bytes) = (high as u8, (high >> 8) as u8, (high >> 16) as u16);
+        let payload_bytes = (high >> 32) as usize;
+        let record = block.take(bytes, "event length")?;
+        let rest = record.get(FIXED_BYTES..).ok_or(Malformed::new("event length"))?;
+        Ok(Self { ordinal, flags, kind_bytes, key_bytes, payload_bytes, rest })
+    }
+
+    /// Checks everything in the record, but for the kind where that is known to be text: then looking parts up
+    /// cannot fail.
+    #[inline]
+    pub(crate) fn check(&self, kind_is_text: bool) -> Result<(), Malformed> {
+        if self.flags & !(FLAG_KEY | FLAG_TIME | FLAG_HEADERS | FLAG_BLOBS) != 0 {
+            return Err(Malformed::new("event flags"));
+        }
+        if self.flags & FLAG_KEY == 0 && self.key_bytes > 0 {
+            return Err(Malformed::new("key length"));
+        }
+        let mut cursor = Cursor::new(self.rest);
+        cursor.take(self.time_bytes(), "event time")?;
+        let kind = cursor.take(usize::from(self.kind_bytes), "kind")?;
+        if !kind_is_text {
+            std::str::from_utf8(kind).map_err(|_| Malformed::new("kind"))?;
+        }
+        if self.key_bytes > 0 {
+            cursor.text(usize::from(self.key_bytes), "key")?;
+        }
+        if self.flags & FLAG_HEADERS != 0 {
+            decode_headers(&mut cursor)?;
+        }
+        if self.flags & FLAG_BLOBS != 0 {
+            decode_blobs(&mut cursor)?;
+        }
+        cursor.take(self.payload_bytes, "payload")?;
+        cursor.finish("event length")
+    }
+
+    #[inline]
+    fn time_bytes(&self) -> usize {
+        if self.flags & FLAG_TIME == 0 { 0 } else { 8 }
+    }
+
+    #[inline]
+    fn text(&self, from: usize, bytes: usize) -> &'a str {
+        std::str::from_utf8(&self.rest[from..from + bytes]).unwrap_or_default()
+    }
+
+    /// Returns the bytes of the kind, also of a record that was not checked; without bytes where there are too few.
+    #[inline]
+    pub(crate) fn kind_as_stored(&self) -> &'a [u8] {
+        let from = self.time_bytes();
+        self.rest.get(from..from + usize::from(self.kind_bytes)).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn kind(&self) -> &'a str {
+        self.text(self.time_bytes(), usize::from(self.kind_bytes))
+    }
+
+    #[inline]
+    pub(crate) fn key(&self) -> Option<&'a str> {
+        let from = self.time_bytes() + usize::from(self.kind_bytes);
+        (self.flags & FLAG_KEY != 0).then(|| self.text(from, usize::from(self.key_bytes)))
+    }
+
+    #[inline]
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        let nanos = self.rest.first_chunk().filter(|_| self.flags & FLAG_TIME != 0)?;
+        Some(Timestamp::from_nanos(i64::from_le_bytes(*nanos)))
+    }
+
+    #[inline]
+    pub(crate) fn payload(&self) -> &'a [u8] {
+        &self.rest[self.rest.len() - self.payload_bytes..]
+    }
+
+    #[inline]
+    pub(crate) fn headers(&self) -> Headers<'a> {
+        if self.flags & FLAG_HEADERS == 0 { Headers::default() } else { self.lists().0 }
+    }
+
+    #[inline]
+    pub(crate) fn blobs(&self) -> Blobs<'a> {
+        if self.flags & FLAG_BLOBS == 0 { Blobs::default() } else { self.lists().1 }
+    }
+
+    #[cold]
+    fn lists(&self) -> (Headers<'a>, Blobs<'a>) {
+        let front = self.time_bytes() + usize::from(self.kind_bytes) + usize::from(self.key_bytes);
+        let mut cursor = Cursor::new(&self.rest[front..]);
+        let (mut headers, mut blobs) = (Headers::default(), Blobs::default());
+        if self.flags & FLAG_HEADERS != 0 {
+            headers = decode_headers(&mut cursor).unwrap_or_default();
+        }
+        if self.flags & FLAG_BLOBS != 0 {
+            blobs = decode_blobs(&mut cursor).unwrap_or_default();
+        }
+        (headers, blobs)
+    }
+}
+
+/// Takes one event record off a block, with all its parts.
 pub(crate) fn decode<'a>(block: &mut Cursor<'a>) -> Result<EventRecord<'a>, Malformed> {
-    let bytes = block.length("event length")?;
-    let rest = bytes.checked_sub(4).ok_or(Malformed::new("event length"))?;
-    let mut cursor = Cursor::new(block.take(rest, "event length")?);
-    let ordinal = cursor.u32("event ordinal")?;
-    let flags = cursor.u8("event flags")?;
-    if flags & !(FLAG_KEY | FLAG_TIME | FLAG_HEADERS | FLAG_BLOBS) != 0 {
-        return Err(Malformed::new("event flags"));
-    }
-    let kind_bytes = usize::from(cursor.u8("kind length")?);
-    let key_bytes = usize::from(cursor.u16("key length")?);
-    let payload_bytes = cursor.length("payload length")?;
-    let time = match flags & FLAG_TIME {
-        0 => None,
-        _ => Some(Timestamp::from_nanos(cursor.i64("event time")?)),
-    };
-    let kind = cursor.text(kind_bytes, "kind")?;
-    let key = cursor.text(key_bytes, "key")?;
-    if flags & FLAG_KEY == 0 && !key.is_empty() {
-        return Err(Malformed::new("key length"));
-    }
-    let headers = if flags & FLAG_HEADERS == 0 { Headers::default() } else { decode_headers(&mut cursor)? };
-    let blobs = if flags & FLAG_BLOBS == 0 { Blobs::default() } else { decode_blobs(&mut cursor)? };
-    let payload = cursor.take(payload_bytes, "payload")?;
-    cursor.finish("event length")?;
-    let key = (flags & FLAG_KEY != 0).then_some(key);
-    Ok(EventRecord { ordinal, time, kind, key, headers, blobs, payload })
+    let stored = StoredEvent::take(block)?;
+    Ok(EventRecord {
+        time: stored.time(),
+        kind: stored.kind(),
+        key: stored.key(),
+        headers: stored.headers(),
+        blobs: stored.blobs(),
+        payload: stored.payload(),
+    })
 }
 
 fn decode_headers<'a>(cursor: &mut Cursor<'a>) -> Result<Headers<'a>, Malformed> {
@@ -253,7 +379,8 @@ mod tests {
         let mut cursor = Cursor::new(&bytes);
         let event = decode(&mut cursor).unwrap();
         cursor.finish("rest").unwrap();
-        assert_eq!((event.ordinal, event.kind, event.key), (7, "order.placed", Some("k")));
+        assert_eq!((event.kind, event.key), ("order.placed", Some("k")));
+        assert_eq!(StoredEvent::take(&mut Cursor::new(&bytes)).unwrap().ordinal, 7);
         assert_eq!(event.time, Some(Timestamp::from_nanos(-5)));
         assert_eq!(event.payload, b"{}");
         let headers: Vec<_> = event.headers.iter().collect();

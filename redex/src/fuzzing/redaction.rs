@@ -18,7 +18,7 @@ pub(super) fn read_block(bytes: &[u8]) -> Option<Accepted> {
         let mut event = cursor.clone();
         let salted = Salted::decode(&mut cursor).ok()?;
         let decoded = erasable::decode_event(&mut event, true);
-        assert!(decoded.is_ok_and(|event| event.record.is_none()) || !salted.redacted);
+        assert!(decoded.is_ok_and(|event| event.is_redacted()) || !salted.redacted);
         again.put(salted.bytes);
         redacted.put(&salted.redact(&hasher));
         events += 1;

@@ -96,7 +96,7 @@ impl Log {
         segments.redact(&redo.record);
         let finished = redaction::make_due(&*segments.disk, &segments.dir)
             .and_then(|()| redaction::finish(&*segments.disk, &segments.dir, &redo));
-        segments.cache.forget_frames();
+        segments.cache.forget_read();
         tracing::info!(%channel, events, %index, "events redacted");
         match finished {
             Ok(()) => Ok(Redaction { index: Some(index), events }),

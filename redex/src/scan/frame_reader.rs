@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use base::{DiskFile, Position};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-use crate::cache::BlockCache;
+use crate::cache::{BlockCache, Cached, Place as CachedPlace};
 use crate::codec::Malformed;
 use crate::codec::frame::{FrameHeader, FrameKind, HEADER_BYTES, Place, check_body, decode_header, unpacked};
 use crate::error::{Corruption, ReadError};
@@ -16,8 +16,8 @@ use crate::segments::{Segment, Segments};
 const READ_BYTES_NEXT: usize = 4 << 10;
 /// Bytes of the first read behind a seek.
 const READ_BYTES_MIN: usize = 32 << 10;
-/// Bytes of later reads.
-const READ_BYTES_MAX: usize = 1 << 20;
+/// Bytes of later reads, but for larger frames: what is read and decoded is to stay near the processor.
+const READ_BYTES_MAX: usize = 128 << 10;
 
 /// What was found at the reader's place.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub(crate) struct FrameReader {
     next_index: u64,
     /// Whether the next frame is the first one behind a seek; such frames are worth keeping.
     sought: bool,
+    /// Whether frames are kept at all.
+    pub keeps: bool,
     /// The place where a frame was last read anew that was damaged.
     mended: Option<u64>,
 }
@@ -65,6 +67,7 @@ impl FrameReader {
             last_offset: 0,
             next_index: 0,
             sought: true,
+            keeps: true,
             mended: None,
         })
     }
@@ -137,10 +140,10 @@ impl FrameReader {
         if self.next_index >= bound.0 {
             return Ok(Found::End);
         }
-        let cached = self.sought.then(|| self.cache.frame(self.place.segment, offset)).flatten();
-        let (frame, trusted) = match cached {
-            Some(frame) => (frame, true),
-            None => match self.read_frame(bound)? {
+        let kept = CachedPlace { segment: self.place.segment, offset, tag: 0 };
+        let (frame, trusted) = match self.sought.then(|| self.cache.get(&kept)).flatten() {
+            Some(Cached::Frame(frame)) => (frame, true),
+            _ => match self.read_frame(bound)? {
                 Some(frame) => (frame, false),
                 None => return Ok(Found::End),
             },
@@ -150,9 +153,8 @@ impl FrameReader {
             return Ok(Found::End);
         }
         let body = self.body(&frame, &header, trusted).map_err(|malformed| self.corrupt(&malformed))?;
-        if self.sought && !trusted && header.kind == FrameKind::Entry {
-            let kept = Bytes::copy_from_slice(&frame);
-            self.cache.keep_frame(self.place.segment, offset, kept);
+        if self.sought && self.keeps && !trusted && header.kind == FrameKind::Entry {
+            self.cache.keep(kept, Cached::Frame(Bytes::copy_from_slice(&frame)));
         }
         self.sought = false;
         self.place.offset += frame.len() as u64;
@@ -185,9 +187,9 @@ impl FrameReader {
     /// Returns the bytes of the whole frame at the reader's place; `None` where it is an entry that `bound` leaves
     /// out.
     fn read_frame(&mut self, bound: Position) -> Result<Option<Bytes>, ReadError> {
-        let head = self.ensure(HEADER_BYTES)?;
         // Zeros and the end of the file are damage, too: what is to be read has not come yet.
-        let header = decode_header(&head, self.place).map_err(|malformed| self.corrupt(&malformed))?;
+        let header = decode_header(&self.ensure(HEADER_BYTES)?, self.place);
+        let header = header.map_err(|malformed| self.corrupt(&malformed))?;
         if header.kind == FrameKind::Entry && !bound.includes(header.index) {
             return Ok(None);
         }
@@ -202,16 +204,28 @@ impl FrameReader {
     /// Returns the buffered bytes at the reader's place, at least `count` unless the file ends before.
     fn ensure(&mut self, count: usize) -> Result<Bytes, ReadError> {
         let skip = self.place.offset.checked_sub(self.buffer_at).and_then(|skip| usize::try_from(skip).ok());
-        if let Some(skip) = skip
-            && skip <= self.buffer.len()
-            && self.buffer.len() - skip >= count
-        {
+        let skip = skip.unwrap_or(usize::MAX).min(self.buffer.len());
+        let mut filled = self.buffer.len() - skip;
+        if filled >= count {
             return Ok(self.buffer.slice(skip..));
         }
-        let mut bytes = vec![0; count.max(self.read_bytes)];
+        // A large frame is read with the header of the next one, and no more, so that little is moved to the front.
+        let wanted = if count < self.read_bytes / 4 { self.read_bytes } else { count + HEADER_BYTES };
         self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MAX);
-        let mut filled = 0;
-        while filled < bytes.len() {
+        let mut bytes = match std::mem::take(&mut self.buffer).try_into_mut() {
+            Ok(mut bytes) => {
+                bytes.copy_within(skip.., 0);
+                bytes
+            }
+            // Somebody still has what was read before.
+            Err(buffer) => {
+                let mut bytes = BytesMut::with_capacity(wanted);
+                bytes.extend_from_slice(&buffer[skip..]);
+                bytes
+            }
+        };
+        bytes.resize(wanted, 0);
+        while filled < wanted {
             match self.file.read_at(&mut bytes[filled..], self.place.offset + filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
@@ -220,7 +234,7 @@ impl FrameReader {
             }
         }
         bytes.truncate(filled);
-        self.buffer = Bytes::from(bytes);
+        self.buffer = bytes.freeze();
         self.buffer_at = self.place.offset;
         Ok(self.buffer.clone())
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use base::{ChannelName, LogId, Position, Seq};
 
-use super::StoreScan;
+use super::{StoreLookup, StoreScan};
 use crate::error::ReadError;
 use crate::{ChannelInfo, Channels, Event, LogName, LogView, Selection};
 
@@ -83,6 +83,15 @@ impl StoreView {
         parts.sort_by(|a, b| a.info.name.cmp(&b.info.name));
         let same = |a: &ChannelPart, b: &ChannelPart| a.info.name == b.info.name;
         Ok(parts.chunk_by(same).filter_map(|parts| ChannelHistory::of(parts.to_vec())).collect())
+    }
+
+    /// Returns a reader of single events of a channel by number; for a channel that is not there it finds none.
+    ///
+    /// # Errors
+    ///
+    /// As [`channel`](Self::channel).
+    pub fn lookup(&self, channel: &ChannelName) -> Result<StoreLookup, ReadError> {
+        StoreLookup::new(self, channel)
     }
 
     /// Starts reading selected events: those of one log in its order, those of several in the order of recording, in

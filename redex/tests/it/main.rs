@@ -13,6 +13,7 @@ mod holes;
 mod keyed;
 mod ledger;
 mod logs;
+mod lookups;
 mod model;
 mod reads;
 mod redaction;

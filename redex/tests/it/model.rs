@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::{Clock, Hash, Position, Seq, Timestamp};
 use redex::{
     Ack, AppendRequest, BlobReference, Bounds, ChannelConfig, ChannelEvents, Channels, Expect, Idempotency,
-    LogOptions, LogView, Outcome, Selection, Store, Tail, Ticket,
+    LogOptions, LogView, Lookup, Outcome, Selection, Store, Tail, Ticket,
 };
 
 use crate::support::{Dice, World, channel, each_seed, options};
@@ -47,6 +47,8 @@ struct Run {
     twin: Twin,
     tickets: Vec<(Ticket, Outcome)>,
     tails: Vec<Following>,
+    /// Readers of single events, of views that were the newest at some time.
+    lookups: Vec<(Position, Lookup)>,
     /// What somebody was told to be durable.
     acknowledged: Position,
     /// Requests that may be repeated.
@@ -82,6 +84,7 @@ impl Run {
             twin: Twin::default(),
             tickets: Vec::new(),
             tails: Vec::new(),
+            lookups: Vec::new(),
             acknowledged: Position::ZERO,
             requests: Vec::new(),
         }
@@ -342,6 +345,28 @@ impl Run {
             self.check_channels(&earlier);
         }
         self.check_tails(view.position());
+        self.check_lookups(&[view, earlier]);
+    }
+
+    /// Looks single events up, by readers of new and of old views; they share what the log keeps in memory.
+    fn check_lookups(&mut self, views: &[LogView]) {
+        let name = channel(self.dice.pick::<&str>(CHANNELS));
+        self.lookups.extend(views.iter().map(|view| (view.position(), view.lookup(&name))));
+        while self.lookups.len() > 8 {
+            self.lookups.swap_remove(self.dice.below(self.lookups.len() as u64) as usize);
+        }
+        let most = self.twin.channels.values().map(|channel| channel.next).max().unwrap_or(0);
+        for (position, lookup) in &mut self.lookups {
+            for _ in 0..3 {
+                let seq = self.dice.below(most + 2);
+                let found = lookup.get(Seq(seq)).unwrap().map(|held| held.event().to_event());
+                let seqs = Bounds::between(seq, seq + 1);
+                let selection = Selection { seqs, ..Selection::channel(lookup.channel()) };
+                let due = self.twin.select(&selection, *position);
+                let found: Vec<Stored> = found.iter().map(Stored::from).collect();
+                assert_same(&found.iter().collect::<Vec<_>>(), &due, &selection, *position);
+            }
+        }
     }
 
     fn check_channels(&self, view: &LogView) {

@@ -10,7 +10,7 @@ use redex::{
     StoreReader,
 };
 
-use crate::support::{TemporaryDirectory, World, all, append, channel, options};
+use crate::support::{DIR, TemporaryDirectory, World, all, append, channel, options};
 
 /// Bytes of a segment, and of an event of which some 60 fill one.
 const SEGMENT_BYTES: u64 = 64 << 10;
@@ -333,6 +333,24 @@ fn the_log_gives_up_by_itself_under_constant_write_and_readers_of_other_processe
     store.close().unwrap();
     let report = redex::verify(Path::new(place.path()), &doors, &redex::VerifyOptions::default()).unwrap();
     assert_eq!(report.faults, []);
+}
+
+#[test]
+fn a_reader_of_another_process_that_was_left_behind_goes_on_where_the_log_does() {
+    let world = World::new();
+    let options = keeping(Retention::of_bytes(2 * SEGMENT_BYTES));
+    let store = world.open_with(&options);
+    write(store.main(), "a", 10);
+    let reader = StoreReader::open(Path::new(DIR), &world.doors, &options).unwrap();
+    assert_eq!(reader.main().refresh().unwrap(), store.main().reader().visible());
+    write(store.main(), "a", 500);
+    settle(&world, store.main());
+    assert!(seqs(store.main(), "a").0 > 100, "nothing is left of what the reader has seen");
+    assert_eq!(reader.main().refresh().unwrap(), store.main().reader().visible());
+    let read = |view: redex::LogView| -> Vec<u64> {
+        view.read(&Selection::channel(&channel("a"))).unwrap().map(|event| event.unwrap().seq.0).collect()
+    };
+    assert_eq!(read(reader.main().view()), read(store.main().reader().view()));
 }
 
 #[test]

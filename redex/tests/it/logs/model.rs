@@ -149,6 +149,16 @@ impl Run {
         let within: Vec<_> =
             expected.iter().filter(|(seq, _)| narrowed.seqs.contains(*seq)).cloned().collect();
         assert!(read(view, &narrowed) == within);
+        let mut lookup = view.lookup(&channel(name)).unwrap();
+        for _ in 0..4 {
+            let seq = self.dice.below(known.len() as u64 + 2);
+            let held = lookup.get(base::Seq(seq)).unwrap().map(|held| (seq, held.event().payload.to_vec()));
+            let due = expected.iter().find(|(known, _)| *known == seq).cloned();
+            assert!(
+                held.map(|(seq, payload)| (seq, String::from_utf8(payload).unwrap())) == due,
+                "{name} {seq}"
+            );
+        }
         let last = self.dice.below(20);
         let newest = Selection { last: Some(last), ..narrowed.clone() };
         assert!(read(view, &newest) == within[within.len().saturating_sub(usize::try_from(last).unwrap())..]);
