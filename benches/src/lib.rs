@@ -8,6 +8,7 @@
 )]
 
 pub mod append;
+pub mod asynchronous;
 pub mod big;
 pub mod catalogue;
 pub mod fold;

@@ -17,14 +17,19 @@ use netdb_benches::harness::Sample;
 use netdb_benches::payload::PAYLOAD_BYTES;
 use netdb_benches::report::{Spread, Table, Unit, cells, figure};
 use netdb_benches::session::{Session, SessionOptions, Setting};
-use netdb_benches::{Result, reopened};
+use netdb_benches::{Result, big, reopened};
 
 mod contests;
 mod mesh;
+mod probe;
+mod redis;
+mod resp;
+mod skipped;
 mod tasks;
 mod wal;
 
 use contests::{CONTESTS, Contest};
+use skipped::Skipped;
 
 /// Runs the log and its peers side by side on a quiet machine.
 #[derive(Debug, Parser)]
@@ -37,7 +42,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let roles = [reopened::TASKS, tasks::REOPENED];
+    let roles = [reopened::TASKS, big::OPEN, tasks::REOPENED, mesh::REOPENED];
     let ended =
         reopened::play(&roles).and_then(|played| if played { Ok(()) } else { run(&Arguments::parse()) });
     match ended {
@@ -60,21 +65,30 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut table = Table::new(&headings);
     for contest in contests {
         eprintln!("{} ...", contest.name);
-        let samples = rounds(contest, &session).map_err(|failure| format!("{}: {failure}", contest.name))?;
-        add_rows(&mut table, contest, &samples);
+        let measured = rounds(contest, &session).map_err(|failure| format!("{}: {failure}", contest.name))?;
+        add_rows(&mut table, contest, &measured);
     }
     let (seconds, events) = (session.setting.duration.as_secs_f64(), session.setting.events);
     let notes = format!(
         "each of {seconds} s; payloads of {PAYLOAD_BYTES} B; logs to read of {events} events; sides take turns \
-         within a round, ratios are taken within rounds; net-mesh 0.46.0 and okaywal 0.3.1 neither link nor sign"
+         within a round, ratios are taken within rounds; peers neither link nor sign; net-mesh 0.46.0, okaywal \
+         0.3.1, Redis {}",
+        redis::version().unwrap_or_else(|| "not installed".to_owned())
     );
     session.end("the log beside its peers", &notes, &table.to_string())
 }
 
-/// Runs all sides of a contest in turn; gives the samples of each side, ours first.
-fn rounds(contest: &Contest, session: &Session) -> Result<Vec<Vec<Sample>>> {
+/// What a side measured, or why it was not run.
+#[derive(Debug, Clone, Default)]
+struct Measured {
+    samples: Vec<Sample>,
+    skipped: Option<Skipped>,
+}
+
+/// Runs all sides of a contest in turn; gives what each side measured, ours first.
+fn rounds(contest: &Contest, session: &Session) -> Result<Vec<Measured>> {
     let sides = contest.sides();
-    let mut samples = vec![Vec::new(); sides.len()];
+    let mut measured = vec![Measured::default(); sides.len()];
     for round in 0..session.runs() {
         let mut order: Vec<usize> = (0..sides.len()).collect();
         if round % 2 == 1 {
@@ -82,20 +96,42 @@ fn rounds(contest: &Contest, session: &Session) -> Result<Vec<Vec<Sample>>> {
         }
         for side in order {
             let (who, run) = sides[side];
-            let sample = run(&session.setting).map_err(|failure| format!("{who}: {failure}"))?;
-            eprintln!("    {who}: {}", figure(sample.value));
-            samples[side].push(sample);
+            measured[side].run_once(who, || run(&session.setting))?;
         }
     }
-    Ok(samples)
+    Ok(measured)
 }
 
-fn add_rows(table: &mut Table, contest: &Contest, samples: &[Vec<Sample>]) {
-    let ours = &samples[0];
-    for (side, theirs) in samples.iter().enumerate() {
+impl Measured {
+    /// Runs a side, unless it was skipped.
+    fn run_once(&mut self, who: &str, run: impl FnOnce() -> Result<Sample>) -> Result<()> {
+        if self.skipped.is_some() {
+            return Ok(());
+        }
+        match run() {
+            Ok(sample) => {
+                eprintln!("    {who}: {}", figure(sample.value));
+                self.samples.push(sample);
+            }
+            Err(failure) => match failure.downcast::<Skipped>() {
+                Ok(skipped) => {
+                    eprintln!("{skipped}: {who}");
+                    *self = Self { samples: Vec::new(), skipped: Some(*skipped) };
+                }
+                Err(failure) => return Err(format!("{who}: {failure}").into()),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn add_rows(table: &mut Table, contest: &Contest, measured: &[Measured]) {
+    let ours = &measured[0].samples;
+    for (side, Measured { samples, skipped }) in measured.iter().enumerate() {
         let (who, _) = contest.sides()[side];
-        let [median, ends, p50, p99] = cells(theirs);
-        let pairs = ours.iter().zip(theirs).map(|(ours, theirs)| contest.better(ours.value, theirs.value));
+        let [median, ends, p50, p99] = cells(samples);
+        let median = skipped.as_ref().map_or(median, |skipped| format!("**{skipped}**"));
+        let pairs = ours.iter().zip(samples).map(|(ours, theirs)| contest.better(ours.value, theirs.value));
         let ratio = match Spread::of(pairs).filter(|_| side > 0) {
             None => String::new(),
             Some(ratio) if ratio.median < 0.995 => format!("{:.2} ({}) **loss**", ratio.median, ratio.ends()),
@@ -136,10 +172,32 @@ mod tests {
         assert_eq!(contest(Unit::Microseconds).better(4.0, 2.0), 0.5);
     }
 
+    fn measured(value: f64) -> Measured {
+        Measured { samples: vec![Sample::of(value)], skipped: None }
+    }
+
+    #[test]
+    fn a_side_that_is_skipped_says_so_and_is_not_run_again() {
+        let mut side = measured(1.0);
+        side.run_once("peer", || Err(Skipped("nothing is installed".to_owned()).into())).unwrap();
+        side.run_once("peer", || panic!("it was skipped")).unwrap();
+        let mut table = Table::new(&["contest"]);
+        add_rows(&mut table, &CONTESTS[0], &[measured(1.0), side]);
+        let table = table.to_string();
+        assert!(table.contains("| **SKIPPED: nothing is installed** |") && table.contains("1.00"), "{table}");
+        assert!(Measured::default().run_once("peer", || Err("broken".into())).is_err());
+    }
+
+    #[test]
+    fn contests_have_different_names() {
+        let names: std::collections::BTreeSet<_> = CONTESTS.iter().map(|contest| contest.name).collect();
+        assert_eq!(names.len(), CONTESTS.len());
+    }
+
     #[test]
     fn a_ratio_below_one_is_called_a_loss() {
         let mut table = Table::new(&["contest"]);
-        add_rows(&mut table, &CONTESTS[0], &[vec![Sample::of(1.0)], vec![Sample::of(2.0)]]);
+        add_rows(&mut table, &CONTESTS[0], &[measured(1.0), measured(2.0)]);
         assert!(table.to_string().contains("0.50 (0.50 .. 0.50) **loss**"));
     }
 }
