@@ -25,6 +25,8 @@ mod probe;
 mod redis;
 mod resp;
 mod skipped;
+#[cfg(feature = "stores")]
+mod stores;
 mod tasks;
 mod wal;
 
@@ -149,7 +151,18 @@ type Side = (&'static str, fn(&Setting) -> Result<Sample>);
 impl Contest {
     /// Returns ours and the peers.
     fn sides(&self) -> Vec<Side> {
-        std::iter::once(("ours", self.ours)).chain(self.peers.iter().copied()).collect()
+        let ours = std::iter::once(("ours", self.ours));
+        ours.chain(self.peers.iter().copied()).chain(self.stores().iter().copied()).collect()
+    }
+
+    #[cfg(feature = "stores")]
+    fn stores(&self) -> &'static [Side] {
+        stores::sides(self.name)
+    }
+
+    #[cfg(not(feature = "stores"))]
+    fn stores(&self) -> &'static [Side] {
+        &[]
     }
 
     /// Returns by how much ours is better: above 1 it is.

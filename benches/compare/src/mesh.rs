@@ -178,11 +178,12 @@ pub(crate) fn scan(setting: &Setting) -> Result<Sample> {
 pub(crate) fn points(setting: &Setting) -> Result<Sample> {
     let open = Open::in_memory()?;
     open.fill(setting.events)?;
+    let ring = ring();
     contend(1, setting.duration, |_, nth| {
         let seq = netdb_benches::read::scattered(nth) % setting.events;
         match black_box(open.file.read_one(seq)) {
-            Some(_) => Ok(1),
-            None => Err(Failure::from(format!("event {seq} was not found"))),
+            Some(event) if event.payload == Runs::nth(1, &ring, seq)[0] => Ok(1),
+            _ => Err(Failure::from(format!("event {seq} was not found"))),
         }
     })
 }
