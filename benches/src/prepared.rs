@@ -9,7 +9,7 @@ use redex::{Ack, LogOptions, Store};
 
 use crate::append::{channel, stage};
 use crate::payload::{Payloads, Runs};
-use crate::scratch::{Scratch, link_log};
+use crate::scratch::{Scratch, link_log, sync_directory};
 use crate::session::Setting;
 use crate::{Failure, Result};
 
@@ -99,7 +99,8 @@ impl Prepared {
         }
     }
 
-    /// Returns a directory of somebody else's under a name, which is filled when it is asked for the first time.
+    /// Returns a directory of somebody else's under a name, which is filled and synced when it is asked for the first
+    /// time.
     ///
     /// # Errors
     ///
@@ -120,6 +121,7 @@ impl Prepared {
         }
         let scratch = Scratch::new(&setting.dir)?;
         fill(scratch.path())?;
+        sync_directory(scratch.path())?;
         Ok(others.entry(name).or_insert(scratch).path().to_owned())
     }
 }

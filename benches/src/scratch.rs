@@ -84,6 +84,23 @@ pub fn link_log(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Syncs all files of a directory, so that nothing of it is left to be written while something else is measured.
+///
+/// # Errors
+///
+/// What the operating system said.
+pub fn sync_directory(dir: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()? {
+            kind if kind.is_dir() => sync_directory(&entry.path())?,
+            kind if kind.is_file() => std::fs::File::open(entry.path())?.sync_all()?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;

@@ -12,10 +12,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use netdb_benches::beside::{self, Measured};
 use netdb_benches::catalogue::chosen;
 use netdb_benches::harness::Sample;
 use netdb_benches::payload::PAYLOAD_BYTES;
-use netdb_benches::report::{Spread, Table, Unit, cells, figure};
 use netdb_benches::session::{Session, SessionOptions, Setting};
 use netdb_benches::{Result, big, reopened};
 
@@ -24,14 +24,12 @@ mod mesh;
 mod probe;
 mod redis;
 mod resp;
-mod skipped;
 #[cfg(feature = "stores")]
 mod stores;
 mod tasks;
 mod wal;
 
 use contests::{CONTESTS, Contest};
-use skipped::Skipped;
 
 /// Runs the log and its peers side by side on a quiet machine.
 #[derive(Debug, Parser)]
@@ -62,13 +60,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     // net-mesh expects to be inside of a runtime, though nothing that is measured here runs on it.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let _inside = runtime.enter();
-    let headings =
-        ["contest", "who", "median", "min .. max", "unit", "p50 us", "p99 us", "ours / peer (min .. max)"];
-    let mut table = Table::new(&headings);
+    let mut table = beside::table();
     for contest in contests {
         eprintln!("{} ...", contest.name);
         let measured = rounds(contest, &session).map_err(|failure| format!("{}: {failure}", contest.name))?;
-        add_rows(&mut table, contest, &measured);
+        let name = format!("{}: {}", contest.name, contest.what);
+        beside::add_rows(&mut table, &name, contest.unit, &measured);
     }
     let (seconds, events) = (session.setting.duration.as_secs_f64(), session.setting.events);
     let notes = format!(
@@ -80,69 +77,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     session.end("the log beside its peers", &notes, &table.to_string())
 }
 
-/// What a side measured, or why it was not run.
-#[derive(Debug, Clone, Default)]
-struct Measured {
-    samples: Vec<Sample>,
-    skipped: Option<Skipped>,
-}
-
 /// Runs all sides of a contest in turn; gives what each side measured, ours first.
 fn rounds(contest: &Contest, session: &Session) -> Result<Vec<Measured>> {
     let sides = contest.sides();
-    let mut measured = vec![Measured::default(); sides.len()];
-    for round in 0..session.runs() {
-        let mut order: Vec<usize> = (0..sides.len()).collect();
-        if round % 2 == 1 {
-            order.reverse();
-        }
-        for side in order {
-            let (who, run) = sides[side];
-            measured[side].run_once(who, || run(&session.setting))?;
-        }
-    }
+    let mut measured: Vec<_> = sides.iter().map(|(who, _)| Measured::of(who)).collect();
+    beside::rounds(session.runs(), &mut measured, |side| (sides[side].1)(&session.setting))?;
     Ok(measured)
-}
-
-impl Measured {
-    /// Runs a side, unless it was skipped.
-    fn run_once(&mut self, who: &str, run: impl FnOnce() -> Result<Sample>) -> Result<()> {
-        if self.skipped.is_some() {
-            return Ok(());
-        }
-        match run() {
-            Ok(sample) => {
-                eprintln!("    {who}: {}", figure(sample.value));
-                self.samples.push(sample);
-            }
-            Err(failure) => match failure.downcast::<Skipped>() {
-                Ok(skipped) => {
-                    eprintln!("{skipped}: {who}");
-                    *self = Self { samples: Vec::new(), skipped: Some(*skipped) };
-                }
-                Err(failure) => return Err(format!("{who}: {failure}").into()),
-            },
-        }
-        Ok(())
-    }
-}
-
-fn add_rows(table: &mut Table, contest: &Contest, measured: &[Measured]) {
-    let ours = &measured[0].samples;
-    for (side, Measured { samples, skipped }) in measured.iter().enumerate() {
-        let (who, _) = contest.sides()[side];
-        let [median, ends, p50, p99] = cells(samples);
-        let median = skipped.as_ref().map_or(median, |skipped| format!("**{skipped}**"));
-        let pairs = ours.iter().zip(samples).map(|(ours, theirs)| contest.better(ours.value, theirs.value));
-        let ratio = match Spread::of(pairs).filter(|_| side > 0) {
-            None => String::new(),
-            Some(ratio) if ratio.median < 0.995 => format!("{:.2} ({}) **loss**", ratio.median, ratio.ends()),
-            Some(ratio) => format!("{:.2} ({})", ratio.median, ratio.ends()),
-        };
-        let name = if side == 0 { format!("{}: {}", contest.name, contest.what) } else { String::new() };
-        let unit = contest.unit.as_str().to_owned();
-        table.push(vec![name, who.to_owned(), median, ends, unit, p50, p99, ratio]);
-    }
 }
 
 /// A side of a contest: its name and how it is run once.
@@ -164,42 +104,11 @@ impl Contest {
     fn stores(&self) -> &'static [Side] {
         &[]
     }
-
-    /// Returns by how much ours is better: above 1 it is.
-    fn better(&self, ours: f64, theirs: f64) -> f64 {
-        match self.unit {
-            Unit::EventsPerSecond | Unit::MegabytesPerSecond => ours / theirs,
-            Unit::Milliseconds | Unit::Microseconds | Unit::Megabytes => theirs / ours,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn less_time_and_more_events_are_better() {
-        let contest = |unit| Contest { unit, ..CONTESTS[0] };
-        assert_eq!(contest(Unit::EventsPerSecond).better(4.0, 2.0), 2.0);
-        assert_eq!(contest(Unit::Microseconds).better(4.0, 2.0), 0.5);
-    }
-
-    fn measured(value: f64) -> Measured {
-        Measured { samples: vec![Sample::of(value)], skipped: None }
-    }
-
-    #[test]
-    fn a_side_that_is_skipped_says_so_and_is_not_run_again() {
-        let mut side = measured(1.0);
-        side.run_once("peer", || Err(Skipped("nothing is installed".to_owned()).into())).unwrap();
-        side.run_once("peer", || panic!("it was skipped")).unwrap();
-        let mut table = Table::new(&["contest"]);
-        add_rows(&mut table, &CONTESTS[0], &[measured(1.0), side]);
-        let table = table.to_string();
-        assert!(table.contains("| **SKIPPED: nothing is installed** |") && table.contains("1.00"), "{table}");
-        assert!(Measured::default().run_once("peer", || Err("broken".into())).is_err());
-    }
 
     #[test]
     fn contests_have_different_names() {
@@ -208,9 +117,9 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_below_one_is_called_a_loss() {
-        let mut table = Table::new(&["contest"]);
-        add_rows(&mut table, &CONTESTS[0], &[measured(1.0), measured(2.0)]);
-        assert!(table.to_string().contains("0.50 (0.50 .. 0.50) **loss**"));
+    #[cfg(feature = "stores")]
+    fn the_stores_stand_in_contests_that_there_are() {
+        let with_stores = CONTESTS.iter().filter(|contest| !contest.stores().is_empty());
+        assert_eq!(with_stores.count(), stores::CONTESTS);
     }
 }

@@ -12,6 +12,7 @@ use futures::StreamExt;
 use net::adapter::net::channel::ChannelName;
 use net::adapter::net::redex::{FsyncPolicy, Redex, RedexFile, RedexFileConfig};
 use netdb_benches::append::MEMORY_EVENTS_MAX;
+use netdb_benches::beside::Skipped;
 use netdb_benches::harness::{Latency, Sample, Until, contend, nanoseconds, repeat};
 use netdb_benches::payload::{PAYLOAD_BYTES, Payloads, Runs};
 use netdb_benches::prepared::MANY_TIMES;
@@ -20,8 +21,6 @@ use netdb_benches::scratch::Scratch;
 use netdb_benches::session::Setting;
 use netdb_benches::tail::PAUSE;
 use netdb_benches::{Failure, Result};
-
-use crate::skipped::Skipped;
 
 /// Events between two looks at the clock where they are appended one by one.
 const STEP_EVENTS: u64 = 1024;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use netdb_benches::beside::Skipped;
 use netdb_benches::harness::{Latency, Sample, nanoseconds};
 use netdb_benches::payload::Payloads;
 use netdb_benches::scratch::Scratch;
@@ -15,7 +16,6 @@ use netdb_benches::session::Setting;
 use netdb_benches::{Failure, Result};
 
 use crate::resp::{Reply, command, reply};
-use crate::skipped::Skipped;
 
 const PROGRAM: &str = "redis-server";
 

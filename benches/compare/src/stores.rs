@@ -49,6 +49,10 @@ macro_rules! durable_sides {
         ]
     };
 }
+/// How many contests they take part in.
+#[cfg(test)]
+pub(crate) const CONTESTS: usize = 8;
+
 /// Returns the stores that make the promise of a contest.
 pub(crate) fn sides(contest: &str) -> &'static [Side] {
     match contest {
