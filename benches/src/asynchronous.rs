@@ -80,3 +80,20 @@ async fn produce(
         nanos.push(nanoseconds(begun.elapsed() - before));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prepared::Prepared;
+
+    #[test]
+    fn windows_of_any_size_end_with_the_time() {
+        let duration = Duration::from_millis(20);
+        let setting =
+            Setting { dir: std::env::temp_dir(), duration, events: 1, prepared: Prepared::default() };
+        for window in [1, 3] {
+            let sample = durable(&setting, 4, window).unwrap();
+            assert!(sample.value > 0.0 && sample.latency.is_some(), "{sample:?}");
+        }
+    }
+}

@@ -206,3 +206,46 @@ fn begin(setting: &Setting) -> Result<(Scratch, Store)> {
     let store = Store::open(scratch.path(), &Doors::system(), &LogOptions::default())?;
     Ok((scratch, store))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn setting() -> Setting {
+        let duration = Duration::from_millis(1);
+        Setting { dir: std::env::temp_dir(), duration, events: 1024, prepared: Prepared::default() }
+    }
+
+    fn held(log: &PreparedLog) -> u64 {
+        let scratch = Scratch::new(&std::env::temp_dir()).unwrap();
+        link_log(&log.dir, scratch.path()).unwrap();
+        let store = Store::open(scratch.path(), &Doors::system(), &LogOptions::default()).unwrap();
+        let channel = store.main().reader().view().channel(&channel().unwrap()).unwrap();
+        store.close().unwrap();
+        channel.unwrap().next_seq.0
+    }
+
+    #[test]
+    fn logs_hold_what_they_say() {
+        let setting = setting();
+        for entries in [Entries::Large, Entries::Small, Entries::Producers] {
+            let log = setting.prepared.log(&setting, entries).unwrap();
+            assert_eq!(held(&log), log.events, "{entries:?}");
+        }
+        let closed = setting.prepared.many(&setting, Left::Closed).unwrap();
+        let crashed = setting.prepared.many(&setting, Left::Crashed).unwrap();
+        assert_eq!((held(&closed), held(&crashed)), (5 * 1024, 6 * 1024));
+        assert_eq!((closed.events, crashed.events), (5 * 1024, 6 * 1024));
+    }
+
+    #[test]
+    fn a_directory_is_filled_once() {
+        let setting = setting();
+        let fill = |dir: &Path| Ok(std::fs::write(dir.join("file"), "text")?);
+        let dir = setting.prepared.other(&setting, "name", fill).unwrap();
+        let again = setting.prepared.other(&setting, "name", |_| Err("filled twice".into())).unwrap();
+        assert!(dir == again && dir.join("file").exists());
+    }
+}

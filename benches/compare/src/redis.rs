@@ -29,7 +29,7 @@ const START: Duration = Duration::from_secs(10);
 /// Appends to one stream through so many connections. Each keeps a window of commands outstanding: what is answered
 /// is replaced by as many more. The latency is that of one command.
 pub(crate) fn durable(setting: &Setting, connections: usize, window: usize) -> Result<Sample> {
-    let server = Server::start(&setting.dir)?;
+    let server = Server::start(PROGRAM, &setting.dir)?;
     let mut control = server.connect()?;
     control.expect_config("appendonly", "yes")?;
     control.expect_config("appendfsync", "always")?;
@@ -78,7 +78,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(dir: &Path) -> Result<Self> {
+    fn start(program: &str, dir: &Path) -> Result<Self> {
         let (data, short) = (Scratch::new(dir)?, Scratch::new(&std::env::temp_dir())?);
         let socket = short.path().join("redis");
         let settings = [
@@ -90,7 +90,7 @@ impl Server {
             ["--daemonize", "no"],
             ["--logfile", "log"],
         ];
-        let spawned = Command::new(PROGRAM)
+        let spawned = Command::new(program)
             .args(settings.as_flattened())
             .arg("--unixsocket")
             .arg(&socket)
@@ -230,4 +230,16 @@ fn produce(
         }
     }
     Ok(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_not_installed_is_a_reason_to_skip() {
+        let failure = Server::start("no such program", &std::env::temp_dir()).err().unwrap();
+        let skipped = failure.downcast::<Skipped>().unwrap().to_string();
+        assert_eq!(skipped, "SKIPPED: redis-server is not installed (apt-get install redis-server)");
+    }
 }

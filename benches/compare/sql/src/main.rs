@@ -144,8 +144,10 @@ impl Ours {
         let lines =
             BufReader::new(std::fs::File::open(file)?).lines().collect::<std::io::Result<Vec<_>>>()?;
         for chunk in lines.chunks(APPENDED_TOGETHER) {
-            let parsed =
-                chunk.iter().map(|line| serde_json::from_str(line)).collect::<Result<Vec<Line<'_>>, _>>()?;
+            let parsed = chunk
+                .iter()
+                .map(|line| serde_json::from_str(line))
+                .collect::<serde_json::Result<Vec<Line<'_>>>>()?;
             let events: Vec<_> = parsed.iter().map(Line::event).collect();
             channel.append_all(&events)?;
         }
