@@ -5,9 +5,7 @@ use std::path::Path;
 
 use netdb_benches::Result;
 use redex::Ack;
-use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, WriteBatch, WriteOptions,
-};
+use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, Options, WriteBatch, WriteOptions};
 
 use super::{CACHE_BYTES, Store};
 
@@ -43,11 +41,14 @@ impl Store for Rocks {
     }
 
     fn scan(&self, mut visit: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
-        for item in self.database.iterator(IteratorMode::Start) {
-            let (key, payload) = item?;
-            visit(u64::from_be_bytes(key.as_ref().try_into()?), &payload)?;
+        // The plain iterator would copy each key and value.
+        let mut items = self.database.raw_iterator();
+        items.seek_to_first();
+        while let Some((key, payload)) = items.item() {
+            visit(u64::from_be_bytes(key.try_into()?), payload)?;
+            items.next();
         }
-        Ok(())
+        Ok(items.status()?)
     }
 
     fn read(&self, number: u64) -> Result<Option<impl AsRef<[u8]>>> {
