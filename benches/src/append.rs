@@ -2,12 +2,15 @@
 //!
 //! In all of them every event is hashed, linked and covered by a signature.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use base::{ChannelName, Doors};
 use redex::{Ack, ChannelConfig, EventInput, Log, LogOptions, Store};
 
 use crate::Result;
 use crate::harness::{Sample, Until, contend, repeat};
 use crate::payload::{Payloads, Runs};
+use crate::read::scattered;
 use crate::scratch::Scratch;
 use crate::session::Setting;
 
@@ -75,6 +78,44 @@ pub fn waited(setting: &Setting, producers: usize, batch: usize, ack: Ack) -> Re
     let scratch = Scratch::new(&setting.dir)?;
     let store = Store::open(scratch.path(), &Doors::system(), &LogOptions::default())?;
     waited_load(&store, setting, producers, batch, ack)
+}
+
+/// Appends to a disk from so many threads, each waiting for each event to be durable, to channels that were made
+/// before, in no order.
+///
+/// # Errors
+///
+/// What the log said, and when it does not hold what was appended.
+pub fn channels(setting: &Setting, producers: usize, channels: usize) -> Result<Sample> {
+    let scratch = Scratch::new(&setting.dir)?;
+    let store = Store::open(scratch.path(), &Doors::system(), &LogOptions::default())?;
+    let log = store.main();
+    let names = (0..channels)
+        .map(|number| Ok(ChannelName::new(&format!("orders/{number}"))?))
+        .collect::<Result<Vec<_>>>()?;
+    for name in &names {
+        let _ = log.create_channel(name, &ChannelConfig::default())?;
+    }
+    log.sync()?;
+    let payloads = Payloads::default();
+    let events = payloads.events();
+    let appended = AtomicU64::new(0);
+    let sample = contend(producers, setting.duration, |thread, nth| {
+        let number = scattered(nth * producers as u64 + thread as u64) % channels as u64;
+        let ticket = log.append(&names[number as usize], Runs::nth(1, &events, nth))?;
+        ticket.wait(Ack::Durable).into_result()?;
+        appended.fetch_add(1, Ordering::Relaxed);
+        Ok(1)
+    })?;
+    let known = log.reader().view().channels()?;
+    let held: u64 = known.iter().map(|channel| channel.next_seq.0).sum();
+    store.close()?;
+    let appended = appended.into_inner();
+    if known.len() < channels || held != appended {
+        let found = known.len();
+        return Err(format!("{found} channels hold {held} of {appended} events").into());
+    }
+    Ok(sample)
 }
 
 fn staged_load(store: &Store, until: Until, batch: usize) -> Result<Sample> {

@@ -4,10 +4,10 @@ use redex::Ack;
 
 use crate::harness::Sample;
 use crate::payload::PAYLOAD_BYTES;
-use crate::prepared::Entries;
+use crate::prepared::{Entries, Left};
 use crate::report::{Table, Unit, cells};
 use crate::session::{Session, Setting};
-use crate::{Failure, Result, append, fold, read, reopen, reopened, tail, verify};
+use crate::{Failure, Result, append, asynchronous, fold, read, reopen, reopened, tail, verify};
 
 /// A workload with a name.
 #[derive(Debug, Clone, Copy)]
@@ -26,12 +26,24 @@ const fn events(name: &'static str, what: &'static str, run: fn(&Setting) -> Res
     Benchmark { name, what, unit: Unit::EventsPerSecond, run }
 }
 
+const fn milliseconds(
+    name: &'static str,
+    what: &'static str,
+    run: fn(&Setting) -> Result<Sample>,
+) -> Benchmark {
+    Benchmark { name, what, unit: Unit::Milliseconds, run }
+}
+
+const fn megabytes(name: &'static str, what: &'static str, run: fn(&Setting) -> Result<Sample>) -> Benchmark {
+    Benchmark { name, what, unit: Unit::Megabytes, run }
+}
+
 const fn micros(name: &'static str, what: &'static str, run: fn(&Setting) -> Result<Sample>) -> Benchmark {
     Benchmark { name, what, unit: Unit::Microseconds, run }
 }
 
 /// Every benchmark, in the order in which they run.
-pub const ALL: [Benchmark; 36] = [
+pub const ALL: [Benchmark; 47] = [
     events("append-memory", "1 thread, in memory, written each 1,024 events", |s| append::memory(s, 1)),
     events("append-memory-batch64", "the same, 64 events a call", |s| append::memory(s, 64)),
     events("append-memory-erasable", "as append-memory, of events that can be redacted", |s| {
@@ -46,6 +58,15 @@ pub const ALL: [Benchmark; 36] = [
     events("append-durable-8", "8 threads, each durable", |s| append::waited(s, 8, 1, Ack::Durable)),
     events("append-durable-64", "64 threads, each durable", |s| append::waited(s, 64, 1, Ack::Durable)),
     events("append-durable-batch64", "1 thread, each 64 durable", |s| append::waited(s, 1, 64, Ack::Durable)),
+    events("append-durable-async-64", "64 async producers, each durable", |s| {
+        asynchronous::durable(s, 64, 1)
+    }),
+    events("append-durable-async-64x16", "the same, 16 appends outstanding each", |s| {
+        asynchronous::durable(s, 64, 16)
+    }),
+    events("append-channels-10000", "64 threads, each durable, over 10,000 channels", |s| {
+        append::channels(s, 64, 10_000)
+    }),
     events("scan", "in order, large entries", |s| read::scan(s, Entries::Large)),
     events("scan-small-entries", "in order, entries of one event", |s| read::scan(s, Entries::Small)),
     events("point-read", "by random seq, large entries, cached", |s| read::lookups(s, Entries::Large)),
@@ -63,6 +84,7 @@ pub const ALL: [Benchmark; 36] = [
         unit: Unit::Microseconds,
         run: tail::latency,
     },
+    micros("tail-latency-durable", "the same on disk", tail::durable_latency),
     Benchmark {
         name: "verify",
         what: "all hashes, large entries",
@@ -76,6 +98,12 @@ pub const ALL: [Benchmark; 36] = [
         run: |s| verify::verify(s, Entries::Small),
     },
     Benchmark {
+        name: "verify-producers",
+        what: "all hashes, entries as 64 durable producers leave them",
+        unit: Unit::MegabytesPerSecond,
+        run: |s| verify::verify(s, Entries::Producers),
+    },
+    Benchmark {
         name: "reopen",
         what: "for writing, closed cleanly",
         unit: Unit::Milliseconds,
@@ -87,6 +115,26 @@ pub const ALL: [Benchmark; 36] = [
         unit: Unit::Milliseconds,
         run: reopen::crashed,
     },
+    milliseconds(
+        "reopen-5m",
+        "for writing by a new process, five times as many events, closed cleanly",
+        |s| Ok(reopened::events(s, Left::Closed)?.time()),
+    ),
+    megabytes("reopen-5m-resident", "by how much that process has grown", |s| {
+        Ok(reopened::events(s, Left::Closed)?.memory())
+    }),
+    megabytes("reopen-5m-peak", "by how much it had grown at most", |s| {
+        Ok(reopened::events(s, Left::Closed)?.peak())
+    }),
+    milliseconds("reopen-crashed-5m", "the same, as a crash leaves it", |s| {
+        Ok(reopened::events(s, Left::Crashed)?.time())
+    }),
+    megabytes("reopen-crashed-5m-resident", "by how much that process has grown", |s| {
+        Ok(reopened::events(s, Left::Crashed)?.memory())
+    }),
+    megabytes("reopen-crashed-5m-peak", "by how much it had grown at most", |s| {
+        Ok(reopened::events(s, Left::Crashed)?.peak())
+    }),
     events("fold-create", "tasks in one burst, in memory, until the last is in the state", |s| {
         fold::create(s, false)
     }),
@@ -181,7 +229,7 @@ mod tests {
         let names: std::collections::BTreeSet<_> = ALL.iter().map(|known| known.name).collect();
         assert_eq!(names.len(), ALL.len());
         assert_eq!(select(&[]).unwrap().len(), ALL.len());
-        assert_eq!(select(&["append-durable".to_owned()]).unwrap().len(), 4);
+        assert_eq!(select(&["append-durable".to_owned()]).unwrap().len(), 6);
         assert_eq!(select(&["scan".to_owned()]).unwrap().len(), 1, "a whole name picks nothing else");
         assert!(select(&["nothing".to_owned()]).is_err());
     }

@@ -8,6 +8,8 @@
 )]
 
 pub mod append;
+pub mod asynchronous;
+pub mod beside;
 pub mod big;
 pub mod catalogue;
 pub mod fold;

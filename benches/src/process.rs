@@ -54,23 +54,22 @@ pub fn run(options: &ProcessOptions, session: &SessionOptions) -> Result<()> {
         table.push(vec![what.to_owned(), median, ends, unit.as_str().to_owned()]);
     };
 
-    let imported = Scratch::new(&session.setting.dir)?;
-    let mut rates = Vec::new();
-    let mut peaks = Vec::new();
-    let mut events = 0;
-    for nth in 1..=session.runs() {
-        let scratch = Scratch::new(&session.setting.dir)?;
-        // The last import stays, to be verified and asked.
-        let dir = if nth == session.runs() { imported.path() } else { scratch.path() };
-        let arguments =
-            [OsStr::new("import"), "--channel".as_ref(), CHANNEL.as_ref(), options.flights.as_ref()];
-        let ran = net_db(&program, dir, &arguments)?;
-        events = acknowledged(&ran.output)?;
-        rates.push(Sample::of(events as f64 / ran.elapsed.as_secs_f64()));
-        peaks.push(Sample::of(ran.peak_bytes as f64 / 1e6));
+    let importer = Importer { program: &program, options, session: &session };
+    let plain = importer.repeat(&[])?;
+    record("import, durable, end to end", Unit::EventsPerSecond, &plain.rates);
+    record("import, peak of resident memory", Unit::Megabytes, &plain.peaks);
+    let packed = importer.repeat(&["log", "set", "main", "--compression", "zstd"])?;
+    record("import, stored compressed by zstd", Unit::EventsPerSecond, &packed.rates);
+    let input_bytes = std::io::copy(&mut decompressed(&options.flights)?, &mut std::io::sink())?;
+    let share = |imports: &Imports| -> Result<Sample> {
+        Ok(Sample::of(segment_bytes(imports.last.path())? as f64 * 100.0 / input_bytes as f64))
+    };
+    record("segments as a share of the NDJSON", Unit::Percent, &[share(&plain)?]);
+    record("segments as a share of the NDJSON, stored compressed", Unit::Percent, &[share(&packed)?]);
+    let (imported, events) = (plain.last, plain.events);
+    if packed.events != events {
+        return Err(format!("{} events were stored compressed, not {events}", packed.events).into());
     }
-    record("import, durable, end to end", Unit::EventsPerSecond, &rates);
-    record("import, peak of resident memory", Unit::Megabytes, &peaks);
 
     let node = Node { program, dir: imported.path(), runs: session.runs() };
     let megabytes = segment_bytes(imported.path())? as f64 / 1e6;
@@ -104,6 +103,47 @@ pub fn run(options: &ProcessOptions, session: &SessionOptions) -> Result<()> {
         "each a process from its start to its end; {events} events of {file}, {megabytes:.0} MB of segments"
     );
     session.end("the whole process", &notes, &table.to_string())
+}
+
+/// Who imports the events, again and again.
+struct Importer<'a> {
+    program: &'a Path,
+    options: &'a ProcessOptions,
+    session: &'a Session,
+}
+
+/// What several imports showed.
+struct Imports {
+    rates: Vec<Sample>,
+    peaks: Vec<Sample>,
+    events: u64,
+    /// What the last of them made.
+    last: Scratch,
+}
+
+impl Importer<'_> {
+    /// Imports as often as is measured, each time into a directory of its own on which a command was run before.
+    fn repeat(&self, before: &[&str]) -> Result<Imports> {
+        let mut last = Scratch::new(&self.session.setting.dir)?;
+        let (mut rates, mut peaks, mut events) = (Vec::new(), Vec::new(), 0);
+        for nth in 1..=self.session.runs() {
+            if nth > 1 {
+                last = Scratch::new(&self.session.setting.dir)?;
+            }
+            let dir = last.path();
+            if !before.is_empty() {
+                let before: Vec<_> = before.iter().map(OsStr::new).collect();
+                net_db(self.program, dir, &before)?;
+            }
+            let file = self.options.flights.as_os_str();
+            let arguments = [OsStr::new("import"), "--channel".as_ref(), CHANNEL.as_ref(), file];
+            let ran = net_db(self.program, dir, &arguments)?;
+            events = acknowledged(&ran.output)?;
+            rates.push(Sample::of(events as f64 / ran.elapsed.as_secs_f64()));
+            peaks.push(Sample::of(ran.peak_bytes as f64 / 1e6));
+        }
+        Ok(Imports { rates, peaks, events, last })
+    }
 }
 
 /// A directory with the imported events, and who reads it.
@@ -212,6 +252,19 @@ fn segment_bytes(dir: &Path) -> Result<u64> {
         }
     }
     Ok(sum)
+}
+
+/// Opens a file that may be compressed by zstd, which its name tells.
+///
+/// # Errors
+///
+/// What the operating system said.
+pub fn decompressed(path: &Path) -> Result<Box<dyn Read>> {
+    let file = std::fs::File::open(path).map_err(|cause| format!("{}: {cause}", path.display()))?;
+    match path.extension() == Some(OsStr::new("zst")) {
+        true => Ok(Box::new(zstd::Decoder::new(file)?)),
+        false => Ok(Box::new(file)),
+    }
 }
 
 fn file_name(path: &Path) -> String {

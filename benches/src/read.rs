@@ -7,6 +7,7 @@ use redex::{Bounds, LogOptions, Selection, StoreReader};
 
 use crate::append::channel;
 use crate::harness::{Sample, Until, contend, repeat};
+use crate::payload::{Payloads, Runs};
 use crate::prepared::Entries;
 use crate::session::Setting;
 use crate::{Failure, Result};
@@ -87,18 +88,21 @@ pub fn lookups(setting: &Setting, entries: Entries) -> Result<Sample> {
 ///
 /// # Errors
 ///
-/// What the log said, and when an event is missing.
+/// What the log said, and when an event is missing or has another payload.
 pub fn points(setting: &Setting, entries: Entries) -> Result<Sample> {
     let log = setting.prepared.log(setting, entries)?;
     let reader = StoreReader::open(&log.dir, &Doors::system(), &LogOptions::default())?;
     let channel = channel()?;
     let view = reader.main().view();
+    let payloads = Payloads::default();
     contend(1, setting.duration, |_, nth| {
         let seq = scattered(nth) % log.events;
         let seqs = Bounds::between(seq, seq + 1);
         let event = view.read(&Selection { seqs, ..Selection::channel(&channel) })?.next().transpose()?;
         match black_box(event) {
-            Some(event) if event.seq.0 == seq => Ok(1),
+            Some(event) if event.seq.0 == seq && event.payload == Runs::nth(1, payloads.all(), seq)[0] => {
+                Ok(1)
+            }
             _ => Err(Failure::from(format!("event {seq} was not found"))),
         }
     })

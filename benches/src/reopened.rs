@@ -7,9 +7,10 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::harness::Sample;
-use crate::scratch::Scratch;
+use crate::prepared::Left;
+use crate::scratch::{Scratch, link_log};
 use crate::session::Setting;
-use crate::{Failure, Result, fold};
+use crate::{Failure, Result, big, fold};
 
 const ROLE: &str = "NETDB_BENCH_ROLE";
 const DIR: &str = "NETDB_BENCH_DIR";
@@ -42,6 +43,11 @@ impl Reopened {
     /// By how much the process grew meanwhile, in megabytes of resident memory.
     pub fn memory(self) -> Sample {
         Sample::of(self.megabytes)
+    }
+
+    /// By how much the process had grown at most, in megabytes of resident memory.
+    pub fn peak(self) -> Sample {
+        Sample::of(self.peak_megabytes)
     }
 }
 
@@ -97,9 +103,18 @@ pub fn in_a_process_of_its_own(role: &Role, dir: &Path) -> Result<Reopened> {
 ///
 /// When that fails, or finds another number of tasks.
 pub fn all_tasks(role: &Role, dir: &Path, tasks: u64) -> Result<Reopened> {
+    all(role, dir, tasks, "tasks")
+}
+
+/// Plays a role in a process of its own and checks how many `things` it found.
+///
+/// # Errors
+///
+/// When that fails, or finds another number.
+pub fn all(role: &Role, dir: &Path, count: u64, things: &str) -> Result<Reopened> {
     let reopened = in_a_process_of_its_own(role, dir)?;
-    if reopened.found != tasks {
-        return Err(Failure::from(format!("{} of {tasks} tasks are there", reopened.found)));
+    if reopened.found != count {
+        return Err(Failure::from(format!("{} of {count} {things} are there", reopened.found)));
     }
     Ok(reopened)
 }
@@ -113,6 +128,18 @@ pub fn tasks(setting: &Setting) -> Result<Reopened> {
     let scratch = Scratch::new(&setting.dir)?;
     fold::write(scratch.path(), setting.events)?;
     all_tasks(&TASKS, scratch.path(), setting.events)
+}
+
+/// Opens a log of [many events](crate::prepared::MANY_TIMES) for writing in a process of its own.
+///
+/// # Errors
+///
+/// What log or process said, and when another number of events is there.
+pub fn events(setting: &Setting, left: Left) -> Result<Reopened> {
+    let log = setting.prepared.many(setting, left)?;
+    let scratch = Scratch::new(&setting.dir)?;
+    link_log(&log.dir, scratch.path())?;
+    all(&big::OPEN, scratch.path(), log.events, "events")
 }
 
 fn resident_bytes(name: &str) -> Result<u64> {

@@ -18,6 +18,8 @@ pub enum Unit {
     Microseconds,
     /// Millions of bytes; less is better.
     Megabytes,
+    /// A share in hundredths; less is better.
+    Percent,
 }
 
 impl Unit {
@@ -29,6 +31,15 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::Microseconds => "us",
             Self::Megabytes => "MB",
+            Self::Percent => "%",
+        }
+    }
+
+    /// Returns by how much ours is better: above 1 it is.
+    pub fn better(self, ours: f64, theirs: f64) -> f64 {
+        match self {
+            Self::EventsPerSecond | Self::MegabytesPerSecond => ours / theirs,
+            Self::Milliseconds | Self::Microseconds | Self::Megabytes | Self::Percent => theirs / ours,
         }
     }
 }
@@ -126,6 +137,12 @@ pub fn append_to(path: &Path, section: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::harness::Latency;
+
+    #[test]
+    fn less_time_and_more_events_are_better() {
+        assert_eq!(Unit::EventsPerSecond.better(4.0, 2.0), 2.0);
+        assert_eq!(Unit::Microseconds.better(4.0, 2.0), 0.5);
+    }
 
     #[test]
     fn figures_have_three_digits() {

@@ -56,3 +56,69 @@ pub fn copy_directory(from: &Path, to: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+/// Copies a node's directory for somebody who opens it for writing: sealed segments, which nobody writes to, are
+/// linked, the rest is copied and synced, so that no older write delays what is measured.
+///
+/// # Errors
+///
+/// What the operating system said.
+pub fn link_log(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    let mut entries = std::fs::read_dir(from)?.collect::<std::io::Result<Vec<_>>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    let is_segment =
+        |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "seg");
+    let newest = entries.iter().rposition(is_segment);
+    for (place, entry) in entries.iter().enumerate() {
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            link_log(&entry.path(), &target)?;
+        } else if is_segment(entry) && newest != Some(place) {
+            std::fs::hard_link(entry.path(), target)?;
+        } else {
+            std::fs::copy(entry.path(), &target)?;
+            std::fs::File::open(&target)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+/// Syncs all files of a directory, so that nothing of it is left to be written while something else is measured.
+///
+/// # Errors
+///
+/// What the operating system said.
+pub fn sync_directory(dir: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()? {
+            kind if kind.is_dir() => sync_directory(&entry.path())?,
+            kind if kind.is_file() => std::fs::File::open(entry.path())?.sync_all()?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn only_the_newest_segment_of_a_log_is_copied() {
+        let parent = std::env::temp_dir();
+        let (from, to) = (Scratch::new(&parent).unwrap(), Scratch::new(&parent).unwrap());
+        std::fs::create_dir(from.path().join("main")).unwrap();
+        for name in ["0.seg", "1.seg", "1.idx"] {
+            std::fs::write(from.path().join("main").join(name), name).unwrap();
+        }
+        link_log(from.path(), to.path()).unwrap();
+        let number = |dir: &Scratch, name: &str| dir.path().join("main").join(name).metadata().unwrap().ino();
+        assert_eq!(number(&from, "0.seg"), number(&to, "0.seg"));
+        assert_ne!(number(&from, "1.seg"), number(&to, "1.seg"));
+        assert_eq!(std::fs::read(to.path().join("main/1.idx")).unwrap(), b"1.idx");
+    }
+}

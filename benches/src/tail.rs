@@ -9,11 +9,12 @@ use redex::{Ack, EventInput, LogOptions, Selection, Store};
 use crate::append::{MEMORY_EVENTS_MAX, STAGED_EVENTS, channel};
 use crate::harness::{Latency, Sample, nanoseconds};
 use crate::payload::{KIND, Payloads, Runs};
+use crate::scratch::Scratch;
 use crate::session::Setting;
 use crate::{Failure, Result};
 
 /// The pause between two events whose latency is measured, long enough for the follower to fall asleep.
-const PAUSE: Duration = Duration::from_micros(60);
+pub const PAUSE: Duration = Duration::from_micros(60);
 
 /// Appends in memory on one thread, durable each [`STAGED_EVENTS`] events, while a tail follows on another;
 /// gives events per second until the tail has given out the last.
@@ -85,6 +86,25 @@ pub fn throughput(setting: &Setting) -> Result<Sample> {
 /// When a thread panics.
 pub fn latency(setting: &Setting) -> Result<Sample> {
     let store = Store::open("bench".as_ref(), &Doors::memory(), &LogOptions::default())?;
+    latency_of(&store, setting)
+}
+
+/// The same on a disk.
+///
+/// # Errors
+///
+/// As [`latency`].
+///
+/// # Panics
+///
+/// When a thread panics.
+pub fn durable_latency(setting: &Setting) -> Result<Sample> {
+    let scratch = Scratch::new(&setting.dir)?;
+    let store = Store::open(scratch.path(), &Doors::system(), &LogOptions::default())?;
+    latency_of(&store, setting)
+}
+
+fn latency_of(store: &Store, setting: &Setting) -> Result<Sample> {
     let channel = channel()?;
     let mut tail = store.main().reader().tail(Selection::channel(&channel));
     let begun = Instant::now();

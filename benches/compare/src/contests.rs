@@ -1,13 +1,13 @@
 //! What is compared with what.
 
 use netdb_benches::harness::Sample;
-use netdb_benches::prepared::Entries;
+use netdb_benches::prepared::{Entries, Left};
 use netdb_benches::report::Unit;
 use netdb_benches::session::Setting;
-use netdb_benches::{Result, append, fold, read, reopened, tail};
+use netdb_benches::{Result, append, asynchronous, fold, read, reopened, tail};
 use redex::Ack;
 
-use crate::{Side, mesh, tasks, wal};
+use crate::{Side, mesh, probe, redis, tasks, wal};
 
 /// One workload of ours and what peers do for the same promise.
 #[derive(Clone, Copy)]
@@ -37,8 +37,20 @@ const fn micros(
     Contest { name, what, unit: Unit::Microseconds, ours, peers }
 }
 
+const fn contest(
+    name: &'static str,
+    what: &'static str,
+    unit: Unit,
+    ours: fn(&Setting) -> Result<Sample>,
+    peers: &'static [Side],
+) -> Contest {
+    Contest { name, what, unit, ours, peers }
+}
+
+const REDIS: &str = "Redis XADD, appendfsync always, Unix socket";
+
 /// All contests, in the order in which they run.
-pub(crate) const CONTESTS: [Contest; 22] = [
+pub(crate) const CONTESTS: [Contest; 33] = [
     events(
         "append-memory",
         "1 thread, in memory (ours is visible to readers when synced, net-mesh at once)",
@@ -50,6 +62,12 @@ pub(crate) const CONTESTS: [Contest; 22] = [
         "the same, 64 events a call",
         |s| append::memory(s, 64),
         &[("net-mesh append_batch", |s| mesh::memory(s, 64))],
+    ),
+    events(
+        "append-memory-erasable",
+        "1 thread, in memory, of events that can be redacted (net-mesh's can not)",
+        |s| append::memory_erasable(s, 1),
+        &[("net-mesh append", |s| mesh::memory(s, 1))],
     ),
     events(
         "append-written",
@@ -100,6 +118,24 @@ pub(crate) const CONTESTS: [Contest; 22] = [
         ],
     ),
     events(
+        "append-durable-async-64",
+        "64 async producers on one runtime, each durable append waited for",
+        |s| asynchronous::durable(s, 64, 1),
+        &[(REDIS, |s| redis::durable(s, 64, 1))],
+    ),
+    events(
+        "append-durable-async-64x16",
+        "the same, 16 appends outstanding each",
+        |s| asynchronous::durable(s, 64, 16),
+        &[(REDIS, |s| redis::durable(s, 64, 16))],
+    ),
+    events(
+        "append-channels-10000",
+        "64 threads, each durable, over 10,000 channels",
+        |s| append::channels(s, 64, 10_000),
+        &[("ours, one channel", |s| append::waited(s, 64, 1, Ack::Durable))],
+    ),
+    events(
         "scan",
         "in order, ours from disk (warm, large entries), net-mesh from memory in calls of 1,000",
         |s| read::scan(s, Entries::Large),
@@ -124,6 +160,54 @@ pub(crate) const CONTESTS: [Contest; 22] = [
         ours: tail::latency,
         peers: &[("net-mesh tail", mesh::tail_latency)],
     },
+    micros(
+        "tail-latency-durable",
+        "from before a durable append to a sleeping follower, on disk",
+        tail::durable_latency,
+        &[("4 KiB overwritten + fdatasync alone", probe::synced_write)],
+    ),
+    contest(
+        "reopen-5m",
+        "for writing by a new process, five times as many events, closed cleanly",
+        Unit::Milliseconds,
+        |s| Ok(reopened::events(s, Left::Closed)?.time()),
+        &[("net-mesh open", |s| Ok(mesh::reopened(s)?.time()))],
+    ),
+    contest(
+        "reopen-5m-resident",
+        "by how much that process has grown",
+        Unit::Megabytes,
+        |s| Ok(reopened::events(s, Left::Closed)?.memory()),
+        &[("net-mesh open", |s| Ok(mesh::reopened(s)?.memory()))],
+    ),
+    contest(
+        "reopen-5m-peak",
+        "by how much it had grown at most",
+        Unit::Megabytes,
+        |s| Ok(reopened::events(s, Left::Closed)?.peak()),
+        &[("net-mesh open", |s| Ok(mesh::reopened(s)?.peak()))],
+    ),
+    contest(
+        "reopen-crashed-5m",
+        "the same, as a crash leaves it (net-mesh closed cleanly)",
+        Unit::Milliseconds,
+        |s| Ok(reopened::events(s, Left::Crashed)?.time()),
+        &[("net-mesh open", |s| Ok(mesh::reopened(s)?.time()))],
+    ),
+    contest(
+        "reopen-crashed-5m-resident",
+        "by how much that process has grown (net-mesh closed cleanly)",
+        Unit::Megabytes,
+        |s| Ok(reopened::events(s, Left::Crashed)?.memory()),
+        &[("net-mesh open", |s| Ok(mesh::reopened(s)?.memory()))],
+    ),
+    contest(
+        "reopen-crashed-5m-peak",
+        "by how much it had grown at most (net-mesh closed cleanly)",
+        Unit::Megabytes,
+        |s| Ok(reopened::events(s, Left::Crashed)?.peak()),
+        &[("net-mesh open", |s| Ok(mesh::reopened(s)?.peak()))],
+    ),
     events(
         "fold-create",
         "tasks in one burst, in memory, until the last is in the state (ours with indexes, linked and signed)",

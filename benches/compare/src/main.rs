@@ -12,15 +12,20 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use netdb_benches::beside::{self, Measured};
 use netdb_benches::catalogue::chosen;
 use netdb_benches::harness::Sample;
 use netdb_benches::payload::PAYLOAD_BYTES;
-use netdb_benches::report::{Spread, Table, Unit, cells, figure};
 use netdb_benches::session::{Session, SessionOptions, Setting};
-use netdb_benches::{Result, reopened};
+use netdb_benches::{Result, big, reopened};
 
 mod contests;
 mod mesh;
+mod probe;
+mod redis;
+mod resp;
+#[cfg(feature = "stores")]
+mod stores;
 mod tasks;
 mod wal;
 
@@ -37,7 +42,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let roles = [reopened::TASKS, tasks::REOPENED];
+    let roles = [reopened::TASKS, big::OPEN, tasks::REOPENED, mesh::REOPENED];
     let ended =
         reopened::play(&roles).and_then(|played| if played { Ok(()) } else { run(&Arguments::parse()) });
     match ended {
@@ -55,56 +60,29 @@ fn run(arguments: &Arguments) -> Result<()> {
     // net-mesh expects to be inside of a runtime, though nothing that is measured here runs on it.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let _inside = runtime.enter();
-    let headings =
-        ["contest", "who", "median", "min .. max", "unit", "p50 us", "p99 us", "ours / peer (min .. max)"];
-    let mut table = Table::new(&headings);
+    let mut table = beside::table();
     for contest in contests {
         eprintln!("{} ...", contest.name);
-        let samples = rounds(contest, &session).map_err(|failure| format!("{}: {failure}", contest.name))?;
-        add_rows(&mut table, contest, &samples);
+        let measured = rounds(contest, &session).map_err(|failure| format!("{}: {failure}", contest.name))?;
+        let name = format!("{}: {}", contest.name, contest.what);
+        beside::add_rows(&mut table, &name, contest.unit, &measured);
     }
     let (seconds, events) = (session.setting.duration.as_secs_f64(), session.setting.events);
     let notes = format!(
         "each of {seconds} s; payloads of {PAYLOAD_BYTES} B; logs to read of {events} events; sides take turns \
-         within a round, ratios are taken within rounds; net-mesh 0.46.0 and okaywal 0.3.1 neither link nor sign"
+         within a round, ratios are taken within rounds; peers neither link nor sign; net-mesh 0.46.0, okaywal \
+         0.3.1, Redis {}",
+        redis::version().unwrap_or_else(|| "not installed".to_owned())
     );
     session.end("the log beside its peers", &notes, &table.to_string())
 }
 
-/// Runs all sides of a contest in turn; gives the samples of each side, ours first.
-fn rounds(contest: &Contest, session: &Session) -> Result<Vec<Vec<Sample>>> {
+/// Runs all sides of a contest in turn; gives what each side measured, ours first.
+fn rounds(contest: &Contest, session: &Session) -> Result<Vec<Measured>> {
     let sides = contest.sides();
-    let mut samples = vec![Vec::new(); sides.len()];
-    for round in 0..session.runs() {
-        let mut order: Vec<usize> = (0..sides.len()).collect();
-        if round % 2 == 1 {
-            order.reverse();
-        }
-        for side in order {
-            let (who, run) = sides[side];
-            let sample = run(&session.setting).map_err(|failure| format!("{who}: {failure}"))?;
-            eprintln!("    {who}: {}", figure(sample.value));
-            samples[side].push(sample);
-        }
-    }
-    Ok(samples)
-}
-
-fn add_rows(table: &mut Table, contest: &Contest, samples: &[Vec<Sample>]) {
-    let ours = &samples[0];
-    for (side, theirs) in samples.iter().enumerate() {
-        let (who, _) = contest.sides()[side];
-        let [median, ends, p50, p99] = cells(theirs);
-        let pairs = ours.iter().zip(theirs).map(|(ours, theirs)| contest.better(ours.value, theirs.value));
-        let ratio = match Spread::of(pairs).filter(|_| side > 0) {
-            None => String::new(),
-            Some(ratio) if ratio.median < 0.995 => format!("{:.2} ({}) **loss**", ratio.median, ratio.ends()),
-            Some(ratio) => format!("{:.2} ({})", ratio.median, ratio.ends()),
-        };
-        let name = if side == 0 { format!("{}: {}", contest.name, contest.what) } else { String::new() };
-        let unit = contest.unit.as_str().to_owned();
-        table.push(vec![name, who.to_owned(), median, ends, unit, p50, p99, ratio]);
-    }
+    let mut measured: Vec<_> = sides.iter().map(|(who, _)| Measured::of(who)).collect();
+    beside::rounds(session.runs(), &mut measured, |side| (sides[side].1)(&session.setting))?;
+    Ok(measured)
 }
 
 /// A side of a contest: its name and how it is run once.
@@ -113,15 +91,18 @@ type Side = (&'static str, fn(&Setting) -> Result<Sample>);
 impl Contest {
     /// Returns ours and the peers.
     fn sides(&self) -> Vec<Side> {
-        std::iter::once(("ours", self.ours)).chain(self.peers.iter().copied()).collect()
+        let ours = std::iter::once(("ours", self.ours));
+        ours.chain(self.peers.iter().copied()).chain(self.stores().iter().copied()).collect()
     }
 
-    /// Returns by how much ours is better: above 1 it is.
-    fn better(&self, ours: f64, theirs: f64) -> f64 {
-        match self.unit {
-            Unit::EventsPerSecond | Unit::MegabytesPerSecond => ours / theirs,
-            Unit::Milliseconds | Unit::Microseconds | Unit::Megabytes => theirs / ours,
-        }
+    #[cfg(feature = "stores")]
+    fn stores(&self) -> &'static [Side] {
+        stores::sides(self.name)
+    }
+
+    #[cfg(not(feature = "stores"))]
+    fn stores(&self) -> &'static [Side] {
+        &[]
     }
 }
 
@@ -130,16 +111,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn less_time_and_more_events_are_better() {
-        let contest = |unit| Contest { unit, ..CONTESTS[0] };
-        assert_eq!(contest(Unit::EventsPerSecond).better(4.0, 2.0), 2.0);
-        assert_eq!(contest(Unit::Microseconds).better(4.0, 2.0), 0.5);
+    fn contests_have_different_names() {
+        let names: std::collections::BTreeSet<_> = CONTESTS.iter().map(|contest| contest.name).collect();
+        assert_eq!(names.len(), CONTESTS.len());
     }
 
     #[test]
-    fn a_ratio_below_one_is_called_a_loss() {
-        let mut table = Table::new(&["contest"]);
-        add_rows(&mut table, &CONTESTS[0], &[vec![Sample::of(1.0)], vec![Sample::of(2.0)]]);
-        assert!(table.to_string().contains("0.50 (0.50 .. 0.50) **loss**"));
+    #[cfg(feature = "stores")]
+    fn the_stores_stand_in_contests_that_there_are() {
+        let with_stores = CONTESTS.iter().filter(|contest| !contest.stores().is_empty());
+        assert_eq!(with_stores.count(), stores::CONTESTS);
     }
 }

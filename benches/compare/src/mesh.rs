@@ -5,17 +5,21 @@
 
 use std::hint::black_box;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use net::adapter::net::channel::ChannelName;
 use net::adapter::net::redex::{FsyncPolicy, Redex, RedexFile, RedexFileConfig};
 use netdb_benches::append::MEMORY_EVENTS_MAX;
+use netdb_benches::beside::Skipped;
 use netdb_benches::harness::{Latency, Sample, Until, contend, nanoseconds, repeat};
-use netdb_benches::payload::{Payloads, Runs};
+use netdb_benches::payload::{PAYLOAD_BYTES, Payloads, Runs};
+use netdb_benches::prepared::MANY_TIMES;
+use netdb_benches::reopened::{self, Reopened, Role};
 use netdb_benches::scratch::Scratch;
 use netdb_benches::session::Setting;
+use netdb_benches::tail::PAUSE;
 use netdb_benches::{Failure, Result};
 
 /// Events between two looks at the clock where they are appended one by one.
@@ -25,8 +29,8 @@ const STEP_EVENTS: u64 = 1024;
 /// 1,024 does.
 const TAIL_EVENTS: usize = 4 << 20;
 
-/// The pause between two events whose latency is measured.
-const PAUSE: Duration = Duration::from_micros(60);
+/// Most bytes of payloads that a file of net-mesh holds.
+const FILE_BYTES_MAX: u64 = 3 << 30;
 
 /// A file with what it lives in.
 struct Open {
@@ -67,6 +71,37 @@ impl Open {
         }
         Ok(())
     }
+}
+
+/// The role of a process that opens a file of net-mesh.
+pub(crate) const REOPENED: Role = ("net-mesh-events", reopen);
+
+/// Opens a directory; gives the number of its events, and keeps it open until the process ends.
+fn reopen(dir: &Path) -> Result<u64> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let inside = runtime.enter();
+    let open = Open::on_disk(dir)?;
+    let events = open.file.len() as u64;
+    std::mem::forget((open, inside));
+    // Its threads would wait for what was forgotten.
+    runtime.shutdown_background();
+    Ok(events)
+}
+
+/// Opens a file of many events that was closed cleanly, in a process of its own.
+pub(crate) fn reopened(setting: &Setting) -> Result<Reopened> {
+    let events = (setting.events * MANY_TIMES).next_multiple_of(ring().len() as u64);
+    if events * PAYLOAD_BYTES as u64 > FILE_BYTES_MAX {
+        return Err(
+            Skipped("net-mesh holds 3 GiB of payloads a file at most (fewer --events)".to_owned()).into()
+        );
+    }
+    let dir = setting.prepared.other(setting, "net-mesh", |dir| {
+        let open = Open::on_disk(dir)?;
+        open.fill(events)?;
+        open.file.close().map_err(failure)
+    })?;
+    reopened::all(&REOPENED, &dir, events, "events")
 }
 
 fn name() -> Result<ChannelName> {
@@ -142,11 +177,12 @@ pub(crate) fn scan(setting: &Setting) -> Result<Sample> {
 pub(crate) fn points(setting: &Setting) -> Result<Sample> {
     let open = Open::in_memory()?;
     open.fill(setting.events)?;
+    let ring = ring();
     contend(1, setting.duration, |_, nth| {
         let seq = netdb_benches::read::scattered(nth) % setting.events;
         match black_box(open.file.read_one(seq)) {
-            Some(_) => Ok(1),
-            None => Err(Failure::from(format!("event {seq} was not found"))),
+            Some(event) if event.payload == Runs::nth(1, &ring, seq)[0] => Ok(1),
+            _ => Err(Failure::from(format!("event {seq} was not found"))),
         }
     })
 }
