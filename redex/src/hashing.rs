@@ -3,6 +3,10 @@
 
 use base::{Hash, IncarnationId, Index, LogId, Position, Slot};
 
+mod many;
+
+use many::{Many, padded_hash};
+
 /// The hash keys of one log, derived from its id with one context each.
 #[derive(Debug, Clone)]
 pub(crate) struct LogHasher {
@@ -41,9 +45,14 @@ impl LogHasher {
         blake3::keyed_hash(&self.block, block).into()
     }
 
-    /// Returns the commitment to an event: the hash of its salt and its record.
+    /// Returns the commitment to an event: the hash of its salt and its record, and zeros to a multiple of 64 bytes.
     pub(crate) fn event(&self, salted: &[u8]) -> Hash {
-        blake3::keyed_hash(&self.event, salted).into()
+        padded_hash(&self.event, salted)
+    }
+
+    /// Begins to make the commitments to many events.
+    pub(crate) fn events(&self, count: usize) -> Many<'_> {
+        Many::new(&self.event, count)
     }
 
     /// Hashes the list of an erasable block's commitments.

@@ -10,7 +10,7 @@
 //!     9  FF to the end of the record
 //! ```
 //!
-//! The commitment is the hash of salt and record. The hash of the block is over the list of its events, each (u32 bytes
+//! The commitment is the hash of salt and record, followed by zeros to a multiple of 64 bytes. The hash of the block is over the list of its events, each (u32 bytes
 //! of the record, u32 ordinal, [32] commitment): it is the same before and after a redaction.
 
 use base::Hash;
@@ -104,15 +104,30 @@ pub(crate) fn hash_of(hasher: &LogHasher, item: &BlockItem, block: &[u8]) -> Res
 
 /// Hashes a block of so many events.
 pub(crate) fn block_hash(hasher: &LogHasher, block: &[u8], events: u32) -> Result<Hash, Malformed> {
-    let mut list = Vec::with_capacity((block.len() / SALT_BYTES * LISTED_BYTES).min(1 << 20));
+    // Every event takes some bytes, so that the count needs no trust.
+    let count = (events as usize).min(block.len() / SALT_BYTES);
+    let mut list = Vec::with_capacity(count * LISTED_BYTES);
+    let mut commitments = hasher.events(count);
     let mut cursor = Cursor::new(block);
     for _ in 0..events {
         let salted = Salted::decode(&mut cursor)?;
         list.put_length(salted.bytes.len() - SALT_BYTES);
         list.put_u32(salted.ordinal);
-        list.put(salted.commitment(hasher).as_bytes());
+        // Of a redacted event the commitment stands there; the others follow.
+        list.put(&salted.bytes[..SALT_BYTES]);
+        if !salted.redacted {
+            commitments.add(salted.bytes);
+        }
     }
     cursor.finish("block length")?;
+    let mut commitments = commitments.finish().into_iter();
+    let mut cursor = Cursor::new(block);
+    for listed in list.chunks_exact_mut(LISTED_BYTES) {
+        if !Salted::decode(&mut cursor)?.redacted {
+            let commitment = commitments.next().expect("each event that is not redacted was added");
+            listed[LISTED_BYTES - Hash::BYTES..].copy_from_slice(commitment.as_bytes());
+        }
+    }
     Ok(hasher.erasable_block(&list))
 }
 
