@@ -1,5 +1,8 @@
 //! The keyed hashes of a log: every hash and signature covers the log's id and says what kind of thing it is
 //! over.
+//!
+//! What is hashed is followed by zeros to a whole number of blocks of BLAKE3, so that short messages can be hashed
+//! side by side. No message is another one with zeros behind it: each tells its length, or has always the same one.
 
 use base::{Hash, IncarnationId, Index, LogId, Position, Slot};
 
@@ -37,15 +40,20 @@ impl LogHasher {
 
     /// Hashes an entry's head, exactly as it stands on disk.
     pub(crate) fn entry(&self, head: &[u8]) -> Hash {
-        blake3::keyed_hash(&self.entry, head).into()
+        padded_hash(&self.entry, head)
     }
 
     /// Hashes the uncompressed bytes of a channel block.
     pub(crate) fn block(&self, block: &[u8]) -> Hash {
-        blake3::keyed_hash(&self.block, block).into()
+        padded_hash(&self.block, block)
     }
 
-    /// Returns the commitment to an event: the hash of its salt and its record, and zeros to a multiple of 64 bytes.
+    /// Begins to hash many blocks.
+    pub(crate) fn blocks(&self, count: usize) -> Many<'_> {
+        Many::new(&self.block, count)
+    }
+
+    /// Returns the commitment to an event: the hash of its salt and its record.
     pub(crate) fn event(&self, salted: &[u8]) -> Hash {
         padded_hash(&self.event, salted)
     }
@@ -57,7 +65,7 @@ impl LogHasher {
 
     /// Hashes the list of an erasable block's commitments.
     pub(crate) fn erasable_block(&self, commitments: &[u8]) -> Hash {
-        blake3::keyed_hash(&self.erasable_block, commitments).into()
+        padded_hash(&self.erasable_block, commitments)
     }
 
     pub(crate) fn leaf(&self, slot: Slot, entry: &Hash) -> Hash {
@@ -66,14 +74,14 @@ impl LogHasher {
         bytes[8..16].copy_from_slice(&slot.node.0.to_le_bytes());
         bytes[16..24].copy_from_slice(&slot.index.0.to_le_bytes());
         bytes[24..].copy_from_slice(entry.as_bytes());
-        blake3::keyed_hash(&self.leaf, &bytes).into()
+        padded_hash(&self.leaf, &bytes)
     }
 
     pub(crate) fn node(&self, left: &Hash, right: &Hash) -> Hash {
         let mut bytes = [0; 64];
         bytes[..32].copy_from_slice(left.as_bytes());
         bytes[32..].copy_from_slice(right.as_bytes());
-        blake3::keyed_hash(&self.node, &bytes).into()
+        padded_hash(&self.node, &bytes)
     }
 
     /// Hashes the peaks of the log root over the entries below `position`.
@@ -81,7 +89,7 @@ impl LogHasher {
         let mut bytes = Vec::with_capacity(8 + 32 * peaks.len());
         bytes.extend_from_slice(&position.0.to_le_bytes());
         peaks.iter().for_each(|peak| bytes.extend_from_slice(peak.as_bytes()));
-        blake3::keyed_hash(&self.root, &bytes).into()
+        padded_hash(&self.root, &bytes)
     }
 
     /// Returns the message that is signed for an entry.

@@ -337,6 +337,9 @@ impl Shared {
 
     /// Commits what is staged, for everybody, with so much effort. Returns `false` without doing anything when
     /// somebody else commits.
+    ///
+    /// While others wait for the next round already, it is done here too, a few times: to wake one of them for it would
+    /// leave the disk idle meanwhile.
     fn round(&self, effort: Ack) -> bool {
         {
             let mut progress = self.progress.lock();
@@ -349,6 +352,18 @@ impl Shared {
             progress.begin_round();
         }
         let _let_go = LetGo(self);
+        let mut led = 1;
+        let mut goes_on = self.lead(effort, true);
+        while goes_on {
+            led += 1;
+            // Who waits for more than that says so.
+            goes_on = self.lead(Ack::Written, led < ROUNDS_LED_MAX);
+        }
+        true
+    }
+
+    /// Does the round that was begun; tells whether another one was begun, if it may.
+    fn lead(&self, effort: Ack, may_go_on: bool) -> bool {
         let mut committer = self.committer();
         let sync = effort == Ack::Durable
             || (self.progress.lock().wants_durable() && self.effort(Ack::Durable) == Ack::Durable);
@@ -363,12 +378,10 @@ impl Shared {
         self.retain(&mut committer);
         let (written, durable) = (committer.end.state.position(), committer.end.synced);
         drop(committer);
-        self.progress.update(|progress| {
+        self.progress.end_round(may_go_on, |progress| {
             progress.written = written;
             progress.durable = durable;
-            progress.committing = false;
-        });
-        true
+        })
     }
 
     fn take_staged(&self, committer: &Committer, sync: bool) -> Vec<stage::OpenEntry> {
@@ -619,6 +632,9 @@ impl Drop for Closer {
     }
 }
 
+/// Rounds that one thread commits at a time while others wait for the next.
+const ROUNDS_LED_MAX: usize = 4;
+
 /// Lets go of everybody who waits when the thread that commits panics.
 struct LetGo<'a>(&'a Shared);
 
@@ -626,7 +642,7 @@ impl Drop for LetGo<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.give_up("a panic while committing".to_owned());
-            self.0.progress.update(|progress| progress.committing = false);
+            self.0.progress.end_round(false, |_| ());
         }
     }
 }

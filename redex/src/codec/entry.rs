@@ -24,7 +24,9 @@ use base::{Hash, IncarnationId, Index, NodeId, Position, Signature, Slot, Term, 
 use super::append::AppendRecord;
 use super::block::BlockItem;
 use super::control::Control;
-use super::{Cursor, FORMAT_VERSION, Malformed, Put, append, block, control};
+use super::erasable::Hashed;
+use super::{Cursor, FORMAT_VERSION, Malformed, Put, append, block, control, erasable};
+use crate::hashing::LogHasher;
 
 const FLAG_SIGNED: u16 = 1;
 const FIXED_BYTES: usize = 144;
@@ -107,6 +109,24 @@ pub(crate) struct EntryParts<'a> {
     pub blocks_at: usize,
     /// What stands there: the blocks, unless some are missing.
     pub blocks: &'a [u8],
+}
+
+impl<'a> EntryParts<'a> {
+    /// Returns the blocks with what the head says of them; they were found to fill the rest of the body.
+    pub(crate) fn items(&self) -> impl Iterator<Item = (&BlockItem, &'a [u8])> {
+        let blocks = self.blocks;
+        self.head.blocks.iter().scan(0, move |offset, item| {
+            let begin = *offset;
+            *offset += item.bytes;
+            Some((item, &blocks[begin..*offset]))
+        })
+    }
+
+    /// Returns the hashes that the blocks have, in order.
+    pub(crate) fn block_hashes(&self, hasher: &LogHasher) -> Result<Vec<Hash>, Malformed> {
+        let hashed: Vec<Hashed<'_>> = self.items().map(|(item, bytes)| Hashed::of(item, bytes)).collect();
+        erasable::hashes_of(hasher, &hashed)
+    }
 }
 
 /// Decodes an entry's body up to its blocks, and checks that the blocks fill the rest exactly.

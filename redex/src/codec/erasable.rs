@@ -10,7 +10,7 @@
 //!     9  FF to the end of the record
 //! ```
 //!
-//! The commitment is the hash of salt and record, followed by zeros to a multiple of 64 bytes. The hash of the block is over the list of its events, each (u32 bytes
+//! The commitment is the hash of salt and record. The hash of the block is over the list of its events, each (u32 bytes
 //! of the record, u32 ordinal, [32] commitment): it is the same before and after a redaction.
 
 use base::Hash;
@@ -97,9 +97,37 @@ impl<'a> Salted<'a> {
     }
 }
 
-/// Returns the hash of an entry's block, erasable or not.
-pub(crate) fn hash_of(hasher: &LogHasher, item: &BlockItem, block: &[u8]) -> Result<Hash, Malformed> {
-    if item.erasable { block_hash(hasher, block, item.events) } else { Ok(hasher.block(block)) }
+/// What the hash of a block is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hashed<'a> {
+    pub erasable: bool,
+    pub events: u32,
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Hashed<'a> {
+    pub(crate) fn of(item: &BlockItem, bytes: &'a [u8]) -> Self {
+        Self { erasable: item.erasable, events: item.events, bytes }
+    }
+
+    pub(crate) fn hash(&self, hasher: &LogHasher) -> Result<Hash, Malformed> {
+        if self.erasable { block_hash(hasher, self.bytes, self.events) } else { Ok(hasher.block(self.bytes)) }
+    }
+}
+
+/// Returns the hashes of an entry's blocks, erasable or not; short ones are hashed side by side.
+pub(crate) fn hashes_of(hasher: &LogHasher, blocks: &[Hashed<'_>]) -> Result<Vec<Hash>, Malformed> {
+    if let [block] = blocks {
+        return Ok(vec![block.hash(hasher)?]);
+    }
+    let mut plain = hasher.blocks(blocks.len());
+    blocks.iter().filter(|block| !block.erasable).for_each(|block| plain.add(block.bytes));
+    let mut plain = plain.finish().into_iter();
+    let hash = |block: &Hashed<'_>| match block.erasable {
+        true => block.hash(hasher),
+        false => Ok(plain.next().expect("each block that is not erasable was added")),
+    };
+    blocks.iter().map(hash).collect()
 }
 
 /// Hashes a block of so many events.

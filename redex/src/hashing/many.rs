@@ -71,7 +71,7 @@ impl<'a> Many<'a> {
         Self { key, words, platform: Platform::detect(), hashes: Vec::with_capacity(messages), waiting }
     }
 
-    /// Adds a message, which is not empty.
+    /// Adds a message.
     pub(crate) fn add(&mut self, message: &[u8]) {
         if message.is_empty() || message.len() > MESSAGE_BYTES_MAX {
             self.hashes.push(padded_hash(self.key, message));
@@ -118,9 +118,17 @@ fn hash_all<const BYTES: usize>(platform: &Platform, messages: &[u8], key: &[u32
 
 /// Hashes one message with a key, followed by zeros to a whole number of blocks.
 pub(crate) fn padded_hash(key: &[u8; 32], message: &[u8]) -> Hash {
-    let padding = message.len().next_multiple_of(BLOCK_BYTES) - message.len();
+    let padded = message.len().next_multiple_of(BLOCK_BYTES);
+    if padded == message.len() {
+        return blake3::keyed_hash(key, message).into();
+    }
+    if padded <= MESSAGE_BYTES_MAX {
+        let mut bytes = [0; MESSAGE_BYTES_MAX];
+        bytes[..message.len()].copy_from_slice(message);
+        return blake3::keyed_hash(key, &bytes[..padded]).into();
+    }
     let mut hasher = blake3::Hasher::new_keyed(key);
-    hasher.update(message).update(&[0; BLOCK_BYTES][..padding]).finalize().into()
+    hasher.update(message).update(&[0; BLOCK_BYTES][..padded - message.len()]).finalize().into()
 }
 
 #[cfg(test)]

@@ -83,6 +83,17 @@ impl State {
         self.durable_wanted > self.durable || self.wakers.values().any(|waiting| waiting.ack == Ack::Durable)
     }
 
+    /// Takes the wakers of what is settled.
+    fn take_settled(&mut self) -> Vec<Waker> {
+        let settled: Vec<u64> = self
+            .wakers
+            .iter()
+            .filter(|(_, waiting)| self.verdict(waiting.need, waiting.ack).is_some())
+            .map(|(id, _)| *id)
+            .collect();
+        settled.iter().filter_map(|id| self.wakers.remove(id)).map(|waiting| waiting.waker).collect()
+    }
+
     pub(crate) fn has_wakers(&self) -> bool {
         !self.wakers.is_empty()
     }
@@ -162,46 +173,54 @@ impl Progress {
         state
     }
 
-    fn wake(&self, round: u64, waiting: [usize; 2]) {
-        let (own, next) = (usize::from(round % 2 == 1), usize::from(round.is_multiple_of(2)));
-        if waiting[own] > 0 {
-            self.ended[own].notify_all();
-        }
-        if waiting[next] > 0 {
-            self.ended[next].notify_one();
-        }
-    }
-
     fn wake_all(&self) {
         self.ended.iter().for_each(Condvar::notify_all);
     }
 
-    /// Changes the state and wakes whoever waited for the change.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut State)) {
+    /// Ends a round: changes the state, and wakes whoever waited for the change. If it may go on and somebody waits
+    /// for the next round, that one has begun when this returns `true`; else one of those who wait is woken for it.
+    pub(crate) fn end_round(&self, may_go_on: bool, change: impl FnOnce(&mut State)) -> bool {
         let mut state = self.lock();
         change(&mut state);
-        let settled = |waiting: &Waiting| state.verdict(waiting.need, waiting.ack).is_some();
-        let settled: Vec<u64> =
-            state.wakers.iter().filter(|(_, waiting)| settled(waiting)).map(|(id, _)| *id).collect();
-        let woken: Vec<Waiting> = settled.iter().filter_map(|id| state.wakers.remove(id)).collect();
-        let (round, waiting) = (state.round, state.waiting);
+        let woken = state.take_settled();
+        let (own, next) = (usize::from(state.round % 2 == 1), usize::from(state.round.is_multiple_of(2)));
+        let waiting = state.waiting;
+        let goes_on = may_go_on && waiting[next] > 0 && state.poison.is_none();
+        state.committing = false;
+        if goes_on {
+            state.begin_round();
+        }
         drop(state);
-        self.wake(round, waiting);
-        woken.into_iter().for_each(|waiting| waiting.waker.wake());
+        if waiting[own] > 0 {
+            self.ended[own].notify_all();
+        }
+        if waiting[next] > 0 && !goes_on {
+            self.ended[next].notify_one();
+        }
+        woken.into_iter().for_each(Waker::wake);
+        goes_on
+    }
+
+    /// Changes the state and wakes everybody.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        let woken = state.take_settled();
+        drop(state);
+        self.wake_all();
+        woken.into_iter().for_each(Waker::wake);
     }
 
     /// Notes that a write failed which ended an epoch; the epoch's entries below `cut` were written.
     pub(crate) fn fail(&self, epoch: u64, cut: Position, reason: Rejection) {
-        self.update(|state| {
+        self.change(|state| {
             state.failures.insert(epoch, Failure { cut, reason });
         });
-        self.wake_all();
     }
 
     pub(crate) fn poison(&self, cause: &str) {
-        self.update(|state| {
+        self.change(|state| {
             state.poison.get_or_insert_with(|| cause.to_owned());
         });
-        self.wake_all();
     }
 }

@@ -14,7 +14,7 @@ use super::progress::Need;
 use super::{Log, Shared};
 use crate::codec::block::BlockItem;
 use crate::codec::control::RedactionRecord;
-use crate::codec::erasable::{self, Salted};
+use crate::codec::erasable::{Hashed, Salted};
 use crate::codec::frame::{self, HEADER_BYTES, Place};
 use crate::codec::redo::{Patch, Redo};
 use crate::codec::{Cursor, Malformed, entry};
@@ -301,7 +301,7 @@ fn redact_block(
 ) -> Result<(), Malformed> {
     let hasher = &segments.hasher;
     // What does not have the hash that was signed is damage, and not made to look right.
-    if erasable::hash_of(hasher, item, block)? != item.hash {
+    if Hashed::of(item, block).hash(hasher)? != item.hash {
         return Err(Malformed::new("block hash"));
     }
     let mut at = 0;

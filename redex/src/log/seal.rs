@@ -7,6 +7,7 @@ use crate::chain::Chain;
 use crate::codec::block::BlockItem;
 use crate::codec::control::Control;
 use crate::codec::entry::HeadFields;
+use crate::codec::erasable::Hashed;
 use crate::codec::{Put, block, control, entry, erasable};
 use crate::hashing::LogHasher;
 
@@ -31,7 +32,7 @@ impl<'a> Contents<'a> {
         let mut control_bytes = Vec::new();
         controls.iter().for_each(|record| control::encode(&mut control_bytes, record));
         let mut block_list = Vec::new();
-        let blocks: Vec<BlockItem> = open.blocks.iter().map(|block| item(hasher, block)).collect();
+        let blocks = items(hasher, &open.blocks);
         blocks.iter().for_each(|item| block::encode(&mut block_list, item));
         let body_bytes = entry::body_bytes_max(
             control_bytes.len() + open.append_bytes.len() + block_list.len(),
@@ -84,20 +85,22 @@ impl<'a> Contents<'a> {
     }
 }
 
-fn item(hasher: &LogHasher, block: &OpenBlock) -> BlockItem {
-    let hash = match block.erasable {
-        true => erasable::block_hash(hasher, &block.bytes, block.events)
-            .expect("the block was made of whole events"),
-        false => hasher.block(&block.bytes),
-    };
-    BlockItem {
+/// Describes the blocks of an entry, with their hashes.
+fn items(hasher: &LogHasher, blocks: &[OpenBlock]) -> Vec<BlockItem> {
+    let hashed: Vec<Hashed<'_>> = blocks
+        .iter()
+        .map(|block| Hashed { erasable: block.erasable, events: block.events, bytes: &block.bytes })
+        .collect();
+    let hashes = erasable::hashes_of(hasher, &hashed).expect("blocks were made of whole events");
+    let item = |(block, hash): (&OpenBlock, Hash)| BlockItem {
         channel: block.channel.clone(),
         first_seq: block.first_seq,
         events: block.events,
         bytes: block.bytes.len(),
         erasable: block.erasable,
         hash,
-    }
+    };
+    blocks.iter().zip(hashes).map(item).collect()
 }
 
 fn count(length: usize) -> u32 {

@@ -12,7 +12,6 @@ use crate::chain::Chain;
 use crate::codec::compression::Compressor;
 use crate::codec::control::{self, Control};
 use crate::codec::entry::{self, EntryHead, EntryParts, HeadFields};
-use crate::codec::erasable;
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::local::{self, LocalState, Vote};
 use crate::codec::{Malformed, Put};
@@ -216,7 +215,7 @@ impl Core {
         match &entry.content {
             EntryContent::Sealed(sealed) if sealed.known => {}
             EntryContent::Sealed(_) => {
-                check_sealed(&self.end.segments.hasher, &self.end.state, chain, &parts, &body, encoded.hash)
+                check_sealed(&self.end.segments.hasher, &self.end.state, chain, &parts, encoded.hash)
                     .map_err(misfit)?;
             }
             EntryContent::Consensus(_) => {}
@@ -399,16 +398,12 @@ fn check_sealed(
     state: &LogState,
     chain: &Chain,
     parts: &EntryParts<'_>,
-    body: &[u8],
     hash: Hash,
 ) -> Result<(), Malformed> {
     let head: &EntryHead = &parts.head;
-    let mut offset = parts.blocks_at;
-    for item in &head.blocks {
-        if erasable::hash_of(hasher, item, &body[offset..offset + item.bytes])? != item.hash {
-            return Err(Malformed::new("block hash"));
-        }
-        offset += item.bytes;
+    let hashes = parts.block_hashes(hasher)?;
+    if head.blocks.iter().zip(hashes).any(|(item, hash)| item.hash != hash) {
+        return Err(Malformed::new("block hash"));
     }
     if head.controls.iter().any(|control| matches!(control, Control::Consensus(_))) {
         return Err(Malformed::new("control type"));
