@@ -15,8 +15,10 @@ use crate::{Failure, Result};
 /// What the log said, and when it does not verify.
 pub fn verify(setting: &Setting, entries: Entries) -> Result<Sample> {
     let log = setting.prepared.log(setting, entries)?;
+    let mut events_each = 0.0;
     let pass = || {
         let report = redex::verify(&log.dir, &Doors::system(), &VerifyOptions::default())?;
+        events_each = report.events as f64 / report.entries as f64;
         match report.faults.first() {
             None if report.events == log.events => Ok(report.bytes),
             None => Err(Failure::from(format!("{} events were verified", report.events))),
@@ -24,5 +26,6 @@ pub fn verify(setting: &Setting, entries: Entries) -> Result<Sample> {
         }
     };
     let bytes_per_second = repeat(Until::over(setting.duration), pass, || Ok(()))?.value;
+    eprintln!("    entries hold {events_each:.1} events each");
     Ok(Sample::of(bytes_per_second / 1e6))
 }

@@ -70,11 +70,31 @@ fn run(arguments: &Arguments) -> Result<()> {
     let (seconds, events) = (session.setting.duration.as_secs_f64(), session.setting.events);
     let notes = format!(
         "each of {seconds} s; payloads of {PAYLOAD_BYTES} B; logs to read of {events} events; sides take turns \
-         within a round, ratios are taken within rounds; peers neither link nor sign; net-mesh 0.46.0, okaywal \
-         0.3.1, Redis {}",
-        redis::version().unwrap_or_else(|| "not installed".to_owned())
+         within a round, ratios are taken within rounds; peers neither link nor sign; {}",
+        versions()
     );
     session.end("the log beside its peers", &notes, &table.to_string())
+}
+
+/// Names the peers with their versions, and what the build leaves out.
+fn versions() -> String {
+    let mut known: Vec<_> = ["net-mesh", "okaywal"].map(locked).into();
+    known.push(format!("Redis {}", redis::version().unwrap_or_else(|| "not installed".to_owned())));
+    #[cfg(feature = "stores")]
+    known.extend(stores::CRATES.iter().map(|name| locked(name)));
+    if !cfg!(feature = "stores") {
+        known.push("**built without stores**".to_owned());
+    } else if !cfg!(feature = "rocksdb") {
+        known.push("**built without RocksDB**".to_owned());
+    }
+    known.join(", ")
+}
+
+/// Returns a crate's name and version, as it stands in the lock file.
+fn locked(name: &str) -> String {
+    let stands = include_str!("../Cargo.lock").split_once(&format!("name = \"{name}\"\nversion = \""));
+    let version = stands.and_then(|(_, rest)| rest.split('"').next()).unwrap_or("unknown");
+    format!("{name} {version}")
 }
 
 /// Runs all sides of a contest in turn; gives what each side measured, ours first.
@@ -114,6 +134,13 @@ mod tests {
     fn contests_have_different_names() {
         let names: std::collections::BTreeSet<_> = CONTESTS.iter().map(|contest| contest.name).collect();
         assert_eq!(names.len(), CONTESTS.len());
+    }
+
+    #[test]
+    fn the_versions_of_all_peers_are_known() {
+        let versions = versions();
+        assert!(versions.starts_with("net-mesh 0.46.0, okaywal 0.3."), "{versions}");
+        assert!(!versions.contains("unknown"), "{versions}");
     }
 
     #[test]

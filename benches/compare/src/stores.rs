@@ -49,6 +49,16 @@ macro_rules! durable_sides {
         ]
     };
 }
+/// The crates that stand behind them.
+pub(crate) const CRATES: &[&str] = &[
+    "fjall",
+    "redb",
+    "rusqlite",
+    "commitlog",
+    #[cfg(feature = "rocksdb")]
+    "librocksdb-sys",
+];
+
 /// How many contests they take part in.
 #[cfg(test)]
 pub(crate) const CONTESTS: usize = 8;

@@ -16,7 +16,8 @@ forms = {
     f"format = 'newline_delimited') {rest}",
     "stated": f"select data.carrier as carrier, count(*) as flights from read_json('{file}', "
     f"format = 'newline_delimited', columns = {{data: 'struct(carrier varchar)'}}) {rest}",
-    "objects": f"select json->'data'->>'carrier' as carrier, count(*) as flights from "
+    # One path is faster than two steps.
+    "objects": f"select json->>'$.data.carrier' as carrier, count(*) as flights from "
     f"read_ndjson_objects('{file}') {rest}",
 }
 connection = duckdb.connect()

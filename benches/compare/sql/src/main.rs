@@ -38,7 +38,7 @@ const STATEMENT: &str = "select payload->>'carrier' as carrier, count(*) as flig
 const FORMS: [(&str, &str); 3] = [
     ("typed", "DuckDB read_json, columns detected"),
     ("stated", "DuckDB read_json, the one column stated"),
-    ("objects", "DuckDB read_ndjson_objects, ->>"),
+    ("objects", "DuckDB read_ndjson_objects, ->> by path"),
 ];
 
 /// Executions of a run; its figure is their median.
@@ -107,13 +107,15 @@ fn run(arguments: &Arguments) -> Result<()> {
             Ok(milliseconds)
         })
     })?;
+    let version = duck.as_ref().map_or("(not installed)".to_owned(), |duck| duck.version.clone());
+    // What its process used is known as ours once it has ended.
+    drop(duck);
     let mut table = beside::table();
     beside::add_rows(&mut table, "sql-group-by: flights by carrier, out of JSON", Unit::Milliseconds, &sides);
     let notes = format!(
         "each of {EXECUTIONS} executions, warm, in one process, from the statement's text to its rows, {THREADS} \
-         threads; {} events; ours reads its log, DuckDB {} the file of NDJSON",
-        ours.events,
-        duck.as_ref().map_or("(not installed)", |duck| duck.version.as_str())
+         threads; {} events; ours reads its log, DuckDB {version} the file of NDJSON",
+        ours.events
     );
     ours.database.close()?;
     session.end("SQL beside DuckDB", &notes, &table.to_string())
