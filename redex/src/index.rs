@@ -5,9 +5,8 @@
 //! point; what lies between need not be read. The index of the newest segment is in memory; sealed segments
 //! have a derived file beside them, which is rebuilt whenever in doubt.
 
-use std::collections::BTreeMap;
-
 use base::{ChannelName, Index, Seq, Timestamp};
+use rustc_hash::FxHashMap;
 
 use crate::codec::block::BlockItem;
 use crate::codec::footer::{Footer, FooterChannel, Standing};
@@ -44,7 +43,7 @@ pub(crate) struct SegmentIndex {
     pub last_recorded_at: Timestamp,
     /// Points of the list of all entries.
     pub points: Vec<Point>,
-    pub channels: BTreeMap<ChannelName, ChannelPoints>,
+    pub channels: FxHashMap<ChannelName, ChannelPoints>,
     /// Whether it was rebuilt from a segment that has lost entries, whose channels are not known.
     pub damaged: bool,
 }
@@ -79,9 +78,16 @@ impl SegmentIndex {
         }
     }
 
+    /// Returns the channels, sorted by name.
+    pub(crate) fn by_name(&self) -> Vec<(&ChannelName, &ChannelPoints)> {
+        let mut channels: Vec<_> = self.channels.iter().collect();
+        channels.sort_unstable_by_key(|(name, _)| *name);
+        channels
+    }
+
     /// Returns the footer of a segment that holds what the index does.
     pub(crate) fn footer(&self, standing: Standing, first_index: Index) -> Footer {
-        let channels = self.channels.iter().map(|(name, channel)| FooterChannel {
+        let channels = self.by_name().into_iter().map(|(name, channel)| FooterChannel {
             name: name.clone(),
             first: channel.first,
             next: channel.next,

@@ -61,8 +61,8 @@ pub(crate) struct Directory {
 pub(crate) fn encode(owner: IndexOwner, index: &SegmentIndex) -> Vec<u8> {
     let all =
         ChannelPoints { events: index.events, points: index.points.clone(), ..ChannelPoints::default() };
-    let lists =
-        std::iter::once((None, &all)).chain(index.channels.iter().map(|(name, list)| (Some(name), list)));
+    let lists = std::iter::once((None, &all))
+        .chain(index.by_name().into_iter().map(|(name, list)| (Some(name), list)));
     let mut directory = Vec::new();
     directory.put_u64(index.entries);
     directory.put_u64(index.events);

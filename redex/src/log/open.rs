@@ -355,6 +355,7 @@ fn assemble(
         flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::<Shared>::clone(log)),
         deadline: AtomicU64::new(0),
         retention: Mutex::new(options.retention.clone()),
+        busy_until: AtomicU64::new(0),
         retention_due: RetentionDue::default(),
         holds: Arc::default(),
         keyed,

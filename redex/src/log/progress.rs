@@ -36,6 +36,8 @@ pub(crate) struct State {
     round_end: Option<Position>,
     /// How many threads wait for rounds with even and with odd numbers.
     waiting: [usize; 2],
+    /// How many threads the newest round woke or left waiting, when it ended.
+    pub crowd: usize,
     /// A blocked thread waits for durability up to here.
     durable_wanted: Position,
     /// By the epoch that each of them ended.
@@ -185,6 +187,7 @@ impl Progress {
         let woken = state.take_settled();
         let (own, next) = (usize::from(state.round % 2 == 1), usize::from(state.round.is_multiple_of(2)));
         let waiting = state.waiting;
+        state.crowd = waiting[own] + waiting[next];
         let goes_on = may_go_on && waiting[next] > 0 && state.poison.is_none();
         state.committing = false;
         if goes_on {

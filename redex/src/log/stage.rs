@@ -25,8 +25,8 @@ mod salts;
 use keyed_room::KeyedRoom;
 use salts::Salts;
 
-/// Buffers of blocks that are kept for the next ones; at most 128 KiB each.
-const SPARE_BUFFERS_MAX: usize = 64;
+/// Bytes of the buffers of blocks that are kept for the next ones.
+const SPARE_BYTES_MAX: usize = 8 << 20;
 
 /// An entry that still takes appends.
 #[derive(Debug)]
@@ -111,24 +111,36 @@ impl OpenEntry {
 /// Buffers of blocks that were written, for the next ones: a steady load needs the same memory again and again,
 /// which is dear to give back to the system and to get anew.
 #[derive(Debug, Default)]
-pub(crate) struct SpareBuffers(Mutex<Vec<Vec<u8>>>);
+pub(crate) struct SpareBuffers(Mutex<Spare>);
+
+#[derive(Debug, Default)]
+struct Spare {
+    buffers: Vec<Vec<u8>>,
+    /// Bytes that they have room for.
+    bytes: usize,
+}
 
 impl SpareBuffers {
-    fn buffers(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    fn spare(&self) -> MutexGuard<'_, Spare> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Vec<u8> {
-        self.buffers().pop().unwrap_or_default()
+        let mut spare = self.spare();
+        let buffer = spare.buffers.pop().unwrap_or_default();
+        spare.bytes -= buffer.capacity();
+        buffer
     }
 
     /// Keeps the buffers of written blocks, as far as there is room for them.
     pub(crate) fn give_back(&self, blocks: Vec<OpenBlock>) {
-        let mut buffers = self.buffers();
+        let mut spare = self.spare();
         for mut block in blocks {
-            if buffers.len() < SPARE_BUFFERS_MAX && block.bytes.capacity() <= 2 * BLOCK_BYTES_TARGET {
+            let bytes = block.bytes.capacity();
+            if bytes > 0 && spare.bytes + bytes <= SPARE_BYTES_MAX && bytes <= 2 * BLOCK_BYTES_TARGET {
                 block.bytes.clear();
-                buffers.push(block.bytes);
+                spare.bytes += bytes;
+                spare.buffers.push(block.bytes);
             }
         }
     }
