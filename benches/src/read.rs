@@ -6,7 +6,7 @@ use base::{Doors, Seq};
 use redex::{Bounds, LogOptions, Selection, StoreReader};
 
 use crate::append::channel;
-use crate::harness::{Sample, Until, contend, repeat};
+use crate::harness::{Sample, Until, repeat};
 use crate::payload::{Payloads, Runs};
 use crate::prepared::Entries;
 use crate::session::Setting;
@@ -48,7 +48,7 @@ pub fn scan(setting: &Setting, entries: Entries) -> Result<Sample> {
 }
 
 /// Looks single events up by random sequence numbers, from one thread, with a cache that has room for all of them
-/// and was filled before the clock starts; looks at the first and the last byte of each payload.
+/// and was filled before the clock starts; compares each payload.
 ///
 /// # Errors
 ///
@@ -59,28 +59,44 @@ pub fn lookups(setting: &Setting, entries: Entries) -> Result<Sample> {
     options.cache_bytes = CACHE_BYTES;
     let reader = StoreReader::open(&log.dir, &Doors::system(), &options)?;
     let mut lookup = reader.main().view().lookup(&channel()?);
+    let payloads = Payloads::default();
     let mut look = |seq: u64| match lookup.get(Seq(seq))? {
-        Some(held) => {
-            let event = held.event();
-            black_box((event.payload.first(), event.payload.last()));
-            if event.seq.0 == seq {
-                Ok(())
-            } else {
-                Err(Failure::from(format!("{} in place of {seq}", event.seq)))
-            }
-        }
+        Some(held) => check_payload(&payloads, seq, held.event().payload),
         None => Err(Failure::from(format!("event {seq} was not found"))),
     };
     (0..log.events).try_for_each(&mut look)?;
+    by_random_number(setting, log.events, look)
+}
+
+/// Looks up by random numbers below `events`, again and again.
+///
+/// # Errors
+///
+/// The first error of `look`.
+pub fn by_random_number(
+    setting: &Setting,
+    events: u64,
+    mut look: impl FnMut(u64) -> Result<()>,
+) -> Result<Sample> {
     let mut nth = 0;
     let step = || {
         for _ in 0..LOOKUPS_STEP {
-            look(scattered(nth) % log.events)?;
+            look(scattered(nth) % events)?;
             nth += 1;
         }
         Ok(LOOKUPS_STEP)
     };
     repeat(Until::over(setting.duration), step, || Ok(()))
+}
+
+/// Fails when a payload is not that of the event with a number.
+///
+/// # Errors
+///
+/// When it is not.
+pub fn check_payload(payloads: &Payloads, number: u64, payload: &[u8]) -> Result<()> {
+    let is_right = payload == Runs::nth(1, payloads.all(), number)[0].as_slice();
+    if is_right { Ok(()) } else { Err(Failure::from(format!("event {number} is another one"))) }
 }
 
 /// Reads single events by random sequence numbers, by a scan each, as owned values, from one thread, with the cache
@@ -95,15 +111,11 @@ pub fn points(setting: &Setting, entries: Entries) -> Result<Sample> {
     let channel = channel()?;
     let view = reader.main().view();
     let payloads = Payloads::default();
-    contend(1, setting.duration, |_, nth| {
-        let seq = scattered(nth) % log.events;
+    by_random_number(setting, log.events, |seq| {
         let seqs = Bounds::between(seq, seq + 1);
-        let event = view.read(&Selection { seqs, ..Selection::channel(&channel) })?.next().transpose()?;
-        match black_box(event) {
-            Some(event) if event.seq.0 == seq && event.payload == Runs::nth(1, payloads.all(), seq)[0] => {
-                Ok(1)
-            }
-            _ => Err(Failure::from(format!("event {seq} was not found"))),
+        match view.read(&Selection { seqs, ..Selection::channel(&channel) })?.next().transpose()? {
+            Some(event) => check_payload(&payloads, seq, &event.payload),
+            None => Err(Failure::from(format!("event {seq} was not found"))),
         }
     })
 }

@@ -16,6 +16,7 @@ use netdb_benches::beside::Skipped;
 use netdb_benches::harness::{Latency, Sample, Until, contend, nanoseconds, repeat};
 use netdb_benches::payload::{PAYLOAD_BYTES, Payloads, Runs};
 use netdb_benches::prepared::MANY_TIMES;
+use netdb_benches::read::{by_random_number, check_payload};
 use netdb_benches::reopened::{self, Reopened, Role};
 use netdb_benches::scratch::Scratch;
 use netdb_benches::session::Setting;
@@ -177,13 +178,10 @@ pub(crate) fn scan(setting: &Setting) -> Result<Sample> {
 pub(crate) fn points(setting: &Setting) -> Result<Sample> {
     let open = Open::in_memory()?;
     open.fill(setting.events)?;
-    let ring = ring();
-    contend(1, setting.duration, |_, nth| {
-        let seq = netdb_benches::read::scattered(nth) % setting.events;
-        match black_box(open.file.read_one(seq)) {
-            Some(event) if event.payload == Runs::nth(1, &ring, seq)[0] => Ok(1),
-            _ => Err(Failure::from(format!("event {seq} was not found"))),
-        }
+    let payloads = Payloads::default();
+    by_random_number(setting, setting.events, |seq| match open.file.read_one(seq) {
+        Some(event) => check_payload(&payloads, seq, &event.payload),
+        None => Err(Failure::from(format!("event {seq} was not found"))),
     })
 }
 

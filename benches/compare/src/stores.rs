@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use netdb_benches::harness::{Sample, Until, contend, repeat};
 use netdb_benches::payload::{Payloads, Runs};
-use netdb_benches::read::scattered;
+use netdb_benches::read::{by_random_number, check_payload};
 use netdb_benches::scratch::Scratch;
 use netdb_benches::session::Setting;
 use netdb_benches::{Failure, Result};
@@ -157,14 +157,9 @@ fn scan<S: Store>(setting: &Setting) -> Result<Sample> {
 fn points<S: Store>(setting: &Setting) -> Result<Sample> {
     let (store, events) = filled::<S>(setting)?;
     let payloads = Payloads::default();
-    contend(1, setting.duration, |_, nth| {
-        let number = scattered(nth) % events;
-        let wanted = &Runs::nth(1, payloads.all(), number)[0];
-        match black_box(store.read(number)?) {
-            Some(payload) if payload.as_ref() == wanted.as_slice() => Ok(1),
-            Some(_) => Err(Failure::from(format!("event {number} is another one"))),
-            None => Err(Failure::from(format!("event {number} was not found"))),
-        }
+    by_random_number(setting, events, |number| match store.read(number)? {
+        Some(payload) => check_payload(&payloads, number, payload.as_ref()),
+        None => Err(Failure::from(format!("event {number} was not found"))),
     })
 }
 
