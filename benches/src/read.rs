@@ -60,8 +60,8 @@ pub fn lookups(setting: &Setting, entries: Entries) -> Result<Sample> {
     let reader = StoreReader::open(&log.dir, &Doors::system(), &options)?;
     let mut lookup = reader.main().view().lookup(&channel()?);
     let payloads = Payloads::default();
-    let mut look = |seq: u64| match lookup.get(Seq(seq))? {
-        Some(held) => check_payload(&payloads, seq, held.event().payload),
+    let mut look = |seq: u64| match lookup.event(Seq(seq))? {
+        Some(event) => check_payload(&payloads, seq, event.payload),
         None => Err(Failure::from(format!("event {seq} was not found"))),
     };
     (0..log.events).try_for_each(&mut look)?;

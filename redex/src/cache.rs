@@ -56,6 +56,11 @@ impl std::fmt::Debug for BlockCache {
 }
 
 impl BlockCache {
+    /// Returns how many bytes of frames and pages it keeps at most.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.read.policy().max_capacity().unwrap_or(u64::MAX)
+    }
+
     /// Makes a cache of at most `bytes` bytes, an eighth of them for index blocks.
     pub(crate) fn new(bytes: u64) -> Self {
         let index = bytes / 8;

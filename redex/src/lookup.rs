@@ -5,7 +5,7 @@
 //! scan for the one event answers.
 
 use std::hash::Hasher;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use base::{ChannelName, IncarnationId, Index, Seq, Timestamp};
 use bytes::Bytes;
@@ -24,12 +24,15 @@ use crate::{Bounds, Chunk, EventRef, Selection};
 /// Segments whose points are remembered by a lookup at once.
 const SEGMENTS_MAX: usize = 256;
 /// Events after which the cache is told again that a page is in use; asking it each time costs more than reading.
-const UNTOLD_MAX: u32 = 16;
+const UNTOLD_MAX: u32 = 64;
+/// What part of the cache's bytes a lookup holds beyond what the cache does.
+const HELD_PART: u64 = 4;
 /// Smaller entries are copied together: what they were read in is larger than they are.
 const ENTRY_BYTES_SHARED: usize = 64 << 10;
 
 /// Reads single events of one channel by number, as of the view that it was made of. What was read is kept in the
-/// log's cache; [`LogOptions::cache_bytes`](crate::LogOptions::cache_bytes) bounds it.
+/// log's cache, which [`LogOptions::cache_bytes`](crate::LogOptions::cache_bytes) bounds; a lookup itself holds on to at
+/// most a quarter of as many bytes, until it is dropped. Threads take a clone each.
 #[derive(Debug, Clone)]
 pub struct Lookup {
     view: LogView,
@@ -40,6 +43,18 @@ pub struct Lookup {
     known: Vec<Known>,
     /// Events that were found since the cache was told that its page is in use.
     untold: u32,
+    /// Bytes of the pages that are held.
+    held_bytes: u64,
+    /// What an event was found in that is in no page.
+    apart: Option<Arc<Page>>,
+}
+
+/// Where an event was found.
+enum Found {
+    /// In a page of a segment: places of segment, page and entry, and offset.
+    Held(usize, usize, usize, u32),
+    /// In what is kept apart: place of the entry, and offset.
+    Apart(usize, u32),
 }
 
 /// A segment that was met.
@@ -49,8 +64,8 @@ struct Known {
     end: u64,
     /// Where its pages begin: number and offset.
     points: Arc<[(u64, u64)]>,
-    /// The pages that were met, which the cache may have let go of since.
-    pages: Vec<Weak<Page>>,
+    /// The pages that are held.
+    pages: Vec<Option<Arc<Page>>>,
 }
 
 impl Known {
@@ -63,7 +78,15 @@ impl Lookup {
     pub(crate) fn new(view: LogView, channel: ChannelName) -> Self {
         let mut hasher = FxHasher::default();
         hasher.write(channel.as_str().as_bytes());
-        Self { view, channel, tag: hasher.finish() | 1, known: Vec::new(), untold: 0 }
+        Self {
+            view,
+            channel,
+            tag: hasher.finish() | 1,
+            known: Vec::new(),
+            untold: 0,
+            held_bytes: 0,
+            apart: None,
+        }
     }
 
     /// Returns the channel.
@@ -71,41 +94,80 @@ impl Lookup {
         &self.channel
     }
 
-    /// Returns an event; `None` when the channel has none of the number as of the view.
+    /// Returns an event, borrowed from the page that holds it; `None` when the channel has none of the number as of the
+    /// view.
     ///
     /// # Errors
     ///
     /// As [`Scan::next_chunk`](crate::Scan::next_chunk), if they concern this event.
+    #[inline]
+    pub fn event(&mut self, seq: Seq) -> Result<Option<EventRef<'_>>, ReadError> {
+        let Some(found) = self.find(seq.0)? else { return Ok(None) };
+        let (page, entry, offset) = self.page_of(&found);
+        Ok(Some(page.event(entry, offset, seq)))
+    }
+
+    /// Returns an event together with the page that holds it, which outlives the lookup; `None` as above.
+    ///
+    /// # Errors
+    ///
+    /// As [`event`](Self::event).
     pub fn get(&mut self, seq: Seq) -> Result<Option<HeldEvent>, ReadError> {
-        if let Some((known, page)) = self.place_of(seq.0)
-            && let Some(held) = self.find(known, page, seq.0)
-        {
-            return Ok(self.view.position().includes(held.entry().index).then_some(held));
-        }
-        self.search(seq.0)
+        let Some(found) = self.find(seq.0)? else { return Ok(None) };
+        let (page, entry, offset) = self.page_of(&found);
+        Ok(Some(HeldEvent { page: Arc::clone(page), entry, offset, seq }))
+    }
+
+    fn page_of(&self, found: &Found) -> (&Arc<Page>, usize, u32) {
+        let (page, entry, offset) = match *found {
+            Found::Held(known, page, entry, offset) => (&self.known[known].pages[page], entry, offset),
+            Found::Apart(entry, offset) => (&self.apart, entry, offset),
+        };
+        (page.as_ref().expect("the event was found there"), entry, offset)
     }
 
     /// Finds an event in its page, wherever that is kept; makes the page if it is nowhere, or lacks what was appended
     /// since.
-    fn find(&mut self, known: usize, page: usize, seq: u64) -> Option<HeldEvent> {
+    fn find(&mut self, seq: u64) -> Result<Option<Found>, ReadError> {
+        let Some((known, page)) = self.place_of(seq) else { return self.search(seq) };
         self.untold += 1;
-        if self.untold < UNTOLD_MAX
-            && let Some(met) = self.known[known].pages[page].upgrade()
-            && let Some(held) = Page::find(met, seq)
-        {
-            return Some(held);
+        if self.untold >= UNTOLD_MAX || !self.holds(known, page, seq) {
+            self.untold = 0;
+            self.hold(known, page, seq);
         }
-        self.untold = 0;
+        let held = self.known.get(known).and_then(|known| known.pages.get(page)?.as_deref());
+        let Some((page_held, (entry, offset))) = held.and_then(|held| Some((held, held.place_of(seq)?)))
+        else {
+            return self.search(seq);
+        };
+        let is_visible = self.view.position().includes(page_held.entries[entry].index);
+        Ok(is_visible.then_some(Found::Held(known, page, entry, offset)))
+    }
+
+    fn holds(&self, known: usize, page: usize, seq: u64) -> bool {
+        self.known[known].pages[page].as_ref().is_some_and(|held| held.has(seq))
+    }
+
+    /// Takes hold of a page that has an event, if there is one or can be made.
+    fn hold(&mut self, known: usize, page: usize, seq: u64) {
         let (segment, points) = (self.known[known].segment, &self.known[known].points);
         let (first, offset) = points[page];
         let end = points.get(page + 1).map_or(self.known[known].end, |(next, _)| *next);
         let place = Place { segment, offset, tag: self.tag };
         let kept = match self.segments().cache.get(&place) {
-            Some(Cached::Page(kept)) if kept.channel == self.channel && kept.has(seq) => kept,
-            _ => self.load(place, Bounds::between(first, end))?,
+            Some(Cached::Page(kept)) if kept.channel == self.channel && kept.has(seq) => Some(kept),
+            _ => self.load(place, Bounds::between(first, end)),
         };
-        self.known[known].pages[page] = Arc::downgrade(&kept);
-        Page::find(kept, seq)
+        let Some(kept) = kept else { return };
+        let weight = |page: &Page| page.weight() as u64;
+        self.held_bytes += weight(&kept);
+        self.held_bytes -= self.known[known].pages[page].replace(kept).map_or(0, |before| weight(&before));
+        if self.held_bytes > self.segments().cache.bytes() / HELD_PART {
+            let kept = self.known[known].pages[page].take();
+            self.known.iter_mut().for_each(|known| known.pages.fill(None));
+            self.held_bytes = kept.as_deref().map_or(0, weight);
+            self.known[known].pages[page] = kept;
+        }
     }
 
     fn segments(&self) -> &Arc<Segments> {
@@ -140,14 +202,16 @@ impl Lookup {
     }
 
     /// Reads one event by a scan, and remembers the segment that it is in.
-    fn search(&mut self, seq: u64) -> Result<Option<HeldEvent>, ReadError> {
+    fn search(&mut self, seq: u64) -> Result<Option<Found>, ReadError> {
         let Some(next) = seq.checked_add(1) else { return Ok(None) };
         let selection = Selection { seqs: Bounds::between(seq, next), ..Selection::channel(&self.channel) };
         let Some(chunk) = self.view.scan(&selection)?.next_chunk()? else { return Ok(None) };
         self.meet(chunk.index())?;
         let mut page = Page::new(self.channel.clone(), self.view.masks());
         page.add(&chunk);
-        Ok(Page::find(Arc::new(page), seq))
+        let found = page.place_of(seq).map(|(entry, offset)| Found::Apart(entry, offset));
+        self.apart = Some(Arc::new(page));
+        Ok(found)
     }
 
     /// Remembers the points of the segment that holds an entry.
@@ -160,11 +224,14 @@ impl Lookup {
         while let Some(point) = list.get(points.len())? {
             points.push((point.seq, point.offset));
         }
-        self.known.retain(|known| known.segment != segment.number);
+        // What is held of the segment is in the cache, too.
         if self.known.len() == SEGMENTS_MAX {
             self.known.clear();
         }
-        let pages = points.iter().map(|_| Weak::new()).collect();
+        self.known.retain(|known| known.segment != segment.number);
+        let held = self.known.iter().flat_map(|known| known.pages.iter().flatten());
+        self.held_bytes = held.map(|page| page.weight() as u64).sum();
+        let pages = vec![None; points.len()];
         let met = Known { segment: segment.number, end: seqs.end, points: points.into(), pages };
         let place = self.known.partition_point(|known| known.first() < met.first());
         self.known.insert(place, met);
@@ -259,39 +326,18 @@ impl Page {
         self.place_of(seq).is_some()
     }
 
-    fn find(page: Arc<Self>, seq: u64) -> Option<HeldEvent> {
-        let (entry, offset) = page.place_of(seq)?;
-        Some(HeldEvent { page, entry, offset, seq: Seq(seq) })
-    }
-}
-
-/// An event together with the page that holds it, which it shares.
-#[derive(Debug, Clone)]
-pub struct HeldEvent {
-    page: Arc<Page>,
-    entry: usize,
-    offset: u32,
-    seq: Seq,
-}
-
-impl HeldEvent {
-    fn entry(&self) -> &PageEntry {
-        &self.page.entries[self.entry]
-    }
-
-    /// Returns the event; redacted, if that was done meanwhile.
     #[inline]
-    pub fn event(&self) -> EventRef<'_> {
-        let entry = &self.page.entries[self.entry];
-        let mut cursor = Cursor::new(&entry.bytes[self.offset as usize..]);
+    fn event(&self, entry: usize, offset: u32, seq: Seq) -> EventRef<'_> {
+        let entry = &self.entries[entry];
+        let mut cursor = Cursor::new(&entry.bytes[offset as usize..]);
         let found = erasable::find_event(&mut cursor, entry.erasable);
         let mut stored = found.expect("the event was checked when its page was made");
-        if self.page.masks.has(&self.page.channel, self.seq) {
+        if self.masks.has(&self.channel, seq) {
             stored = StoredEvent::redacted(stored.ordinal);
         }
         EventRef {
-            channel: &self.page.channel,
-            seq: self.seq,
+            channel: &self.channel,
+            seq,
             index: entry.index,
             ordinal: stored.ordinal,
             incarnation: entry.incarnation,
@@ -305,10 +351,28 @@ impl HeldEvent {
             redacted: stored.is_redacted(),
         }
     }
+}
+
+/// An event together with the page that holds it, which it shares.
+#[derive(Debug, Clone)]
+pub struct HeldEvent {
+    page: Arc<Page>,
+    entry: usize,
+    offset: u32,
+    seq: Seq,
+}
+
+impl HeldEvent {
+    /// Returns the event; redacted, if that was done meanwhile.
+    #[inline]
+    pub fn event(&self) -> EventRef<'_> {
+        self.page.event(self.entry, self.offset, self.seq)
+    }
 
     /// Returns the payload, shared with the page.
     pub fn payload(&self) -> Bytes {
         let payload = self.event().payload;
-        if payload.is_empty() { Bytes::new() } else { self.entry().bytes.slice_ref(payload) }
+        let bytes = &self.page.entries[self.entry].bytes;
+        if payload.is_empty() { Bytes::new() } else { bytes.slice_ref(payload) }
     }
 }

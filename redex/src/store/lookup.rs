@@ -4,7 +4,7 @@ use base::Seq;
 
 use super::StoreView;
 use crate::error::ReadError;
-use crate::{HeldEvent, Lookup};
+use crate::{EventRef, HeldEvent, Lookup};
 
 /// Reads single events of one channel by number, as of the cut that it was made of.
 #[derive(Debug, Clone)]
@@ -21,16 +21,26 @@ impl StoreLookup {
         Ok(Self { parts })
     }
 
-    /// Returns an event; `None` when the channel has none of the number as of the cut.
+    /// Returns an event, borrowed from what holds it; `None` when the channel has none of the number as of the cut.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lookup::event`].
+    pub fn event(&mut self, seq: Seq) -> Result<Option<EventRef<'_>>, ReadError> {
+        self.part_of(seq).map_or(Ok(None), |lookup| lookup.event(seq))
+    }
+
+    /// Returns an event together with what holds it; `None` as above.
     ///
     /// # Errors
     ///
     /// As [`Lookup::get`].
     pub fn get(&mut self, seq: Seq) -> Result<Option<HeldEvent>, ReadError> {
+        self.part_of(seq).map_or(Ok(None), |lookup| lookup.get(seq))
+    }
+
+    fn part_of(&mut self, seq: Seq) -> Option<&mut Lookup> {
         let behind = self.parts.partition_point(|(first, _)| *first <= seq);
-        match behind.checked_sub(1).and_then(|place| self.parts.get_mut(place)) {
-            Some((_, lookup)) => lookup.get(seq),
-            None => Ok(None),
-        }
+        self.parts.get_mut(behind.checked_sub(1)?).map(|(_, lookup)| lookup)
     }
 }

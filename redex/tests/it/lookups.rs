@@ -33,7 +33,10 @@ fn filled(world: &World, options: &LogOptions) -> Store {
 }
 
 fn text(lookup: &mut Lookup, seq: u64) -> Option<String> {
-    let held = lookup.get(Seq(seq)).unwrap()?;
+    let held = lookup.get(Seq(seq)).unwrap();
+    let borrowed = lookup.event(Seq(seq)).unwrap().map(|event| event.to_event());
+    assert_eq!(held.as_ref().map(|held| held.event().to_event()), borrowed);
+    let held = held?;
     assert_eq!((held.event().seq, held.event().kind), (Seq(seq), "kind"));
     assert_eq!(held.payload(), held.event().payload);
     Some(String::from_utf8(held.event().payload.to_vec()).unwrap())
