@@ -131,21 +131,22 @@ impl Lookup {
     fn find(&mut self, seq: u64) -> Result<Option<Found>, ReadError> {
         let Some((known, page)) = self.place_of(seq) else { return self.search(seq) };
         self.untold += 1;
-        if self.untold >= UNTOLD_MAX || !self.holds(known, page, seq) {
+        let mut found = self.held(known, page, seq).filter(|_| self.untold < UNTOLD_MAX);
+        if found.is_none() {
             self.untold = 0;
             self.hold(known, page, seq);
+            found = self.held(known, page, seq);
         }
-        let held = self.known.get(known).and_then(|known| known.pages.get(page)?.as_deref());
-        let Some((page_held, (entry, offset))) = held.and_then(|held| Some((held, held.place_of(seq)?)))
-        else {
-            return self.search(seq);
-        };
-        let is_visible = self.view.position().includes(page_held.entries[entry].index);
+        let Some((index, entry, offset)) = found else { return self.search(seq) };
+        let is_visible = self.view.position().includes(index);
         Ok(is_visible.then_some(Found::Held(known, page, entry, offset)))
     }
 
-    fn holds(&self, known: usize, page: usize, seq: u64) -> bool {
-        self.known[known].pages[page].as_ref().is_some_and(|held| held.has(seq))
+    /// Returns the entry of an event, with its place in the page, and the event's offset, if the page is held.
+    fn held(&self, known: usize, page: usize, seq: u64) -> Option<(Index, usize, u32)> {
+        let held = self.known[known].pages[page].as_deref()?;
+        let (entry, offset) = held.place_of(seq)?;
+        Some((held.entries[entry].index, entry, offset))
     }
 
     /// Takes hold of a page that has an event, if there is one or can be made.
@@ -154,8 +155,10 @@ impl Lookup {
         let (first, offset) = points[page];
         let end = points.get(page + 1).map_or(self.known[known].end, |(next, _)| *next);
         let place = Place { segment, offset, tag: self.tag };
-        let kept = match self.segments().cache.get(&place) {
-            Some(Cached::Page(kept)) if kept.channel == self.channel && kept.has(seq) => Some(kept),
+        let held = self.known[known].pages[page].as_ref().filter(|held| held.has(seq));
+        let kept = match (self.segments().cache.get(&place), held) {
+            (Some(Cached::Page(kept)), _) if kept.channel == self.channel && kept.has(seq) => Some(kept),
+            (_, Some(held)) => Some(self.keep(place, Arc::clone(held))),
             _ => self.load(place, Bounds::between(first, end)),
         };
         let Some(kept) = kept else { return };
@@ -184,9 +187,12 @@ impl Lookup {
 
     /// Makes a page and keeps it. An error may concern another event of the page, so that it is not told.
     fn load(&self, place: Place, seqs: Bounds<u64>) -> Option<Arc<Page>> {
-        let page = Arc::new(self.read(seqs).ok()?);
+        Some(self.keep(place, Arc::new(self.read(seqs).ok()?)))
+    }
+
+    fn keep(&self, place: Place, page: Arc<Page>) -> Arc<Page> {
         self.segments().cache.keep(place, Cached::Page(Arc::clone(&page)));
-        Some(page)
+        page
     }
 
     /// Reads events into a page.
