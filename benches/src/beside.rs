@@ -47,7 +47,7 @@ impl Measured {
             }
             Err(failure) => match failure.downcast::<Skipped>() {
                 Ok(skipped) => {
-                    eprintln!("{skipped}: {who}");
+                    eprintln!("    {skipped}: {who}");
                     self.samples.clear();
                     self.skipped = Some(*skipped);
                 }
