@@ -186,7 +186,8 @@ pub struct LogOptions {
     /// Largest leap of the wall clock, against the monotonic one, that appends go on over. Default 24 h, since
     /// a suspended machine leaps by as long as it slept.
     pub clock_leap_max: Duration,
-    /// Bytes of index blocks and frames that reads keep in memory. Default 64 MiB.
+    /// Bytes of index blocks, frames and pages of events that reads keep in memory. Default 64 MiB. More: single events
+    /// that were looked up before are found in memory. Less: each costs its entry again.
     pub cache_bytes: u64,
     /// Bytes that the newest records of all keys of a keyed log may take. Default 256 MiB, at most that. More: more
     /// keys. Less: smaller state frames, each segment of such a log begins with two of them.

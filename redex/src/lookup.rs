@@ -230,7 +230,7 @@ impl Lookup {
         while let Some(point) = list.get(points.len())? {
             points.push((point.seq, point.offset));
         }
-        // What is held of the segment is in the cache, too.
+        // A segment that was met before has grown: its pages are taken from the cache again.
         if self.known.len() == SEGMENTS_MAX {
             self.known.clear();
         }
@@ -309,7 +309,7 @@ impl Page {
 
     /// Returns the bytes of memory that the page takes.
     pub(crate) fn weight(&self) -> usize {
-        let shared: usize =
+        let tables: usize =
             self.entries.iter().map(|entry| entry.offsets.len() * 4 + size_of::<PageEntry>()).sum();
         let mut bytes = 0;
         let mut last: *const u8 = std::ptr::null();
@@ -319,7 +319,7 @@ impl Page {
                 last = entry.bytes.as_ptr();
             }
         }
-        shared + bytes
+        tables + bytes
     }
 
     fn place_of(&self, seq: u64) -> Option<(usize, u32)> {
