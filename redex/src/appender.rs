@@ -140,8 +140,8 @@ impl Appender {
     }
 
     /// Takes a written entry into state and index.
-    pub(crate) fn settle(&mut self, encoded: &Encoded) {
-        let applied = self.state.apply(&encoded.effects());
+    pub(crate) fn settle(&mut self, encoded: &Encoded, touched: &mut Vec<usize>) {
+        let applied = self.state.apply_noting(&encoded.effects(), touched);
         assert!(applied.is_ok(), "what is written must follow from log state: {applied:?}");
         self.add_to_index(encoded);
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base::{ChannelName, Disk, OpenMode, Position};
 
 use crate::chain::Chain;
+use crate::channels::VisibleChannels;
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::SEGMENT_HEADER_BYTES;
 use crate::codec::visible::{self, VISIBLE_BYTES, Visible};
@@ -299,10 +300,9 @@ fn corrupt(segment: &Segment, offset: u64, expected: &str) -> ReadError {
 
 /// Returns what readers may see of a state.
 pub(crate) fn visible_state(state: &LogState) -> VisibleState {
-    let channels = state.channels().iter().map(|channel| (channel.name.clone(), channel.clone()));
     VisibleState {
         position: state.position(),
-        channels: Arc::new(channels.collect()),
+        channels: VisibleChannels::of(state.channels()),
         incarnations: state.incarnations.clone().into(),
         holes: state.holes.clone().into(),
         last_recorded_at: state.last_recorded_at,

@@ -11,6 +11,7 @@
 mod appender;
 mod cache;
 mod chain;
+mod channels;
 mod chunk;
 mod codec;
 mod config;

@@ -10,7 +10,6 @@ use crate::error::AppendError;
 use crate::follower::arrivals;
 use crate::reader::{LogReader, Published};
 use crate::request::creation_bytes;
-use crate::state::ChannelState;
 use crate::{
     Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, Keyed, LogOptions, Rejection, Retention,
 };
@@ -475,22 +474,12 @@ impl Shared {
         self.published.update(|visible| {
             visible.position = committer.end.synced;
             if !news.channels.is_empty() {
-                let channels = Arc::make_mut(&mut visible.channels);
-                let mut arrived = false;
+                let known = visible.channels.count();
                 for (slot, next) in news.channels {
-                    let channel = state.channel(slot);
-                    match channels.get_mut(&channel.name) {
-                        Some(known) => {
-                            known.next = next;
-                            known.moved.clone_from(&channel.moved);
-                        }
-                        None => {
-                            channels.insert(channel.name.clone(), ChannelState { next, ..channel.clone() });
-                            arrived |= channel.arrived.is_some();
-                        }
-                    }
+                    visible.channels.tell(state, slot, next);
                 }
-                if arrived {
+                let new = &state.channels()[known..visible.channels.count()];
+                if new.iter().any(|channel| channel.arrived.is_some()) {
                     visible.arrivals = arrivals(state);
                 }
             }
@@ -504,11 +493,9 @@ impl Shared {
             }
             if news.trimmed > visible.trimmed {
                 visible.trimmed = news.trimmed;
-                let channels = Arc::make_mut(&mut visible.channels);
-                for channel in state.channels() {
-                    if let Some(known) = channels.get_mut(&channel.name) {
-                        known.base = channel.base.min(known.next);
-                    }
+                for slot in 0..visible.channels.count() {
+                    let base = state.channel(slot).base;
+                    visible.channels.change(slot, |channel| channel.base = base.min(channel.next));
                 }
             }
         });

@@ -12,6 +12,7 @@ use base::{
     Timestamp,
 };
 
+use crate::channels::VisibleChannels;
 use crate::codec::control::HoleRecord;
 use crate::codec::superblock::Superblock;
 use crate::error::ReadError;
@@ -26,7 +27,7 @@ use crate::{ChannelConfig, Event, LogName, Lookup, Scan, Selection, Tail};
 #[derive(Debug, Clone)]
 pub(crate) struct VisibleState {
     pub position: Position,
-    pub channels: Arc<BTreeMap<ChannelName, ChannelState>>,
+    pub channels: VisibleChannels,
     pub incarnations: Arc<[IncarnationState]>,
     pub holes: Arc<[HoleRecord]>,
     pub last_recorded_at: Timestamp,
@@ -447,8 +448,8 @@ impl LogView {
     ///
     /// [`ReadError`], only from a view of an earlier position, which has to look channels up.
     pub fn channels(&self) -> Result<Vec<ChannelInfo>, ReadError> {
-        let known = self.visible.channels.values();
-        known.filter(|channel| self.position.includes(channel.created_index)).map(|c| self.info(c)).collect()
+        let known = self.visible.channels.by_name().into_iter();
+        known.filter(|channel| self.position.includes(channel.created_index)).map(|c| self.info(&c)).collect()
     }
 
     /// Returns one channel; `None` when there is none of the name.
@@ -460,7 +461,7 @@ impl LogView {
         let known = self.visible.channels.get(name);
         known
             .filter(|channel| self.position.includes(channel.created_index))
-            .map(|channel| self.info(channel))
+            .map(|channel| self.info(&channel))
             .transpose()
     }
 
@@ -535,11 +536,11 @@ impl LogView {
 
     /// Returns the channels that came from other logs before the position: where from, how far that log is needed,
     /// and the entry here that says so.
-    pub(crate) fn arrivals(&self) -> impl Iterator<Item = (&ChannelName, &ArrivedState, Index)> {
+    pub(crate) fn arrivals(&self) -> impl Iterator<Item = (ChannelName, ArrivedState, Index)> {
         let known = self.visible.arrivals.iter().filter_map(|name| self.visible.channels.get(name));
         known
             .filter(|channel| self.position.includes(channel.created_index))
-            .filter_map(|channel| Some((&channel.name, channel.arrived.as_deref()?, channel.created_index)))
+            .filter_map(|channel| Some((channel.name, *channel.arrived?, channel.created_index)))
     }
 
     /// Tells whether the log has a channel, or had it.

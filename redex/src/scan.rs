@@ -92,7 +92,7 @@ impl Scope {
                 known.map(|channel| channel.created_index.0).min()
             }
         };
-        let channel = selection.only_channel().and_then(|name| visible.channels.get(name)).cloned();
+        let channel = selection.only_channel().and_then(|name| visible.channels.get(name));
         let (as_of, holes) = (visible.position, Arc::clone(&visible.holes));
         Self { born, channel, as_of, holes, trimmed: visible.trimmed }
     }

@@ -92,6 +92,8 @@ pub(crate) struct LogState {
     pub holes: Vec<HoleRecord>,
     /// How many channels left the log.
     moved: usize,
+    /// How many channels have events that can be redacted.
+    erasable: usize,
 }
 
 /// What an entry does to log state.
@@ -150,6 +152,7 @@ impl LogState {
     pub(crate) fn insert_channel(&mut self, channel: ChannelState) -> usize {
         let slot = self.channels.len();
         self.moved += usize::from(channel.moved.is_some());
+        self.erasable += usize::from(channel.config.erasable);
         self.slots.insert(channel.name.clone(), slot);
         self.channels.push(channel);
         slot
@@ -158,6 +161,11 @@ impl LogState {
     /// Tells whether any channel left the log.
     pub(crate) fn has_moved(&self) -> bool {
         self.moved > 0
+    }
+
+    /// Tells whether events of some channel can be redacted.
+    pub(crate) fn has_erasable(&self) -> bool {
+        self.erasable > 0
     }
 
     /// Takes no more events of a channel.
@@ -229,6 +237,15 @@ impl LogState {
 
     /// Applies one entry that was read or written.
     pub(crate) fn apply(&mut self, effects: &Effects<'_>) -> Result<(), Malformed> {
+        self.apply_noting(effects, &mut Vec::new())
+    }
+
+    /// Applies one entry, and notes the slots of the channels that it changes.
+    pub(crate) fn apply_noting(
+        &mut self,
+        effects: &Effects<'_>,
+        touched: &mut Vec<usize>,
+    ) -> Result<(), Malformed> {
         if effects.index != self.next_index {
             return Err(Malformed::new("index"));
         }
@@ -237,6 +254,7 @@ impl LogState {
         }
         for control in effects.controls {
             self.apply_control(effects, control)?;
+            touched.extend(control.concerns().and_then(|name| self.slot(name)));
         }
         for block in effects.blocks {
             let slot = self.slot(&block.channel).ok_or(Malformed::new("channel"))?;
@@ -250,6 +268,9 @@ impl LogState {
                 return Err(Malformed::new("block flags"));
             }
             self.take_seqs(slot, block.events.into());
+            if touched.last() != Some(&slot) {
+                touched.push(slot);
+            }
         }
         for repeatable in effects.repeatables {
             let at = locate(effects, repeatable)?;

@@ -464,8 +464,9 @@ fn index_files() {
         for list in &directory.lists {
             for place in [0, 1, 127, list.points.saturating_sub(1), list.points] {
                 let (block, within) = list.place(place);
-                let (first, count) = list.block_range(block);
-                assert!(within < 127 && first <= place && count <= 127);
+                let part = list.part(block);
+                assert!(within < 127 && part.within.end <= 127);
+                assert!(place >= list.points || part.first + within - part.within.start == place);
                 let _ = directory.block_offset(list, block);
             }
             let _ = list.block_of(crate::index::Target::Seq(9));

@@ -9,10 +9,14 @@
 //!  56  u32  reserved, 0      60  u32 CRC of bytes 0..60
 //!  64  directory: u64 entries, u64 events, i64 first and i64 last recorded at,
 //!      u32 lists, by name, each: u16 + channel name (empty: all entries), u64 first, u64 next, u64 events,
-//!      u32 points, u32 first block, and for each of its blocks its first point
-//!   +  zeros to a multiple of 4096, then the blocks of 4096 bytes: 127 points, zeros, u32 CRC at 4092
+//!      u32 points, u32 place of its first point among those of all lists, and, when its points stand in more than
+//!      one block, the first of them in each
+//!   +  zeros to a multiple of 4096, then blocks of 4096 bytes: 127 points, zeros, u32 CRC at 4092; the points of
+//!      each list follow those of the list before
 //! point: u64 seq, u64 index, u64 offset, i64 recorded at
 //! ```
+
+use std::ops::Range;
 
 use base::{ChannelName, LogId, Seq, Timestamp};
 
@@ -43,8 +47,19 @@ pub(crate) struct ListDirectory {
     pub next: Seq,
     pub events: u64,
     pub points: usize,
-    first_block: usize,
+    /// The place of its first point among those of all lists.
+    first_point: usize,
+    /// When its points stand in more than one block, the first of them in each.
     fences: Vec<Point>,
+}
+
+/// The points of one list that stand in one block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// The place of the first in its list.
+    pub first: usize,
+    /// Their places in the block.
+    pub within: Range<usize>,
 }
 
 /// What is kept in memory of an index file.
@@ -69,22 +84,23 @@ pub(crate) fn encode(owner: IndexOwner, index: &SegmentIndex) -> Vec<u8> {
     directory.put_i64(index.first_recorded_at.as_nanos());
     directory.put_i64(index.last_recorded_at.as_nanos());
     directory.put_length(index.channels.len() + 1);
-    let mut blocks = Vec::new();
+    let mut points = Vec::new();
     for (name, list) in lists {
         directory.put_text16(name.map_or("", ChannelName::as_str));
         directory.put_u64(list.first.0);
         directory.put_u64(list.next.0);
         directory.put_u64(list.events);
         directory.put_length(list.points.len());
-        directory.put_length(blocks.len() / BLOCK_BYTES);
-        for points in list.points.chunks(POINTS_PER_BLOCK) {
-            put_point(&mut directory, &points[0]);
-            let begin = blocks.len();
-            points.iter().for_each(|point| put_point(&mut blocks, point));
-            finish_copy(&mut blocks, begin, BLOCK_BYTES);
+        directory.put_length(points.len());
+        let parts = Part::all(points.len(), list.points.len());
+        if parts > 1 {
+            let first = |part| &list.points[Part::of(points.len(), list.points.len(), part).first];
+            (0..parts).for_each(|part| put_point(&mut directory, first(part)));
         }
+        points.extend_from_slice(&list.points);
     }
-    let mut out = Vec::with_capacity(HEADER_BYTES + directory.len() + BLOCK_BYTES + blocks.len());
+    let blocks = points.len().div_ceil(POINTS_PER_BLOCK);
+    let mut out = Vec::with_capacity(HEADER_BYTES + directory.len() + (blocks + 1) * BLOCK_BYTES);
     out.put(&MAGIC);
     out.put_u16(FORMAT_VERSION);
     out.put_u16(0);
@@ -92,12 +108,16 @@ pub(crate) fn encode(owner: IndexOwner, index: &SegmentIndex) -> Vec<u8> {
     out.put(owner.log.as_bytes());
     out.put_u64(owner.segment);
     out.put_u64(owner.segment_bytes);
-    out.put_length(blocks.len() / BLOCK_BYTES);
+    out.put_length(blocks);
     out.put_u32(crc32fast::hash(&directory));
     finish_copy(&mut out, 0, HEADER_BYTES);
     out.put(&directory);
     out.resize(out.len().next_multiple_of(BLOCK_BYTES), 0);
-    out.put(&blocks);
+    for block in points.chunks(POINTS_PER_BLOCK) {
+        let begin = out.len();
+        block.iter().for_each(|point| put_point(&mut out, point));
+        finish_copy(&mut out, begin, BLOCK_BYTES);
+    }
     out
 }
 
@@ -157,8 +177,9 @@ pub(crate) fn decode_directory(
     let events = cursor.u64("events")?;
     let first_recorded_at = Timestamp::from_nanos(cursor.i64("first recorded at")?);
     let last_recorded_at = Timestamp::from_nanos(cursor.i64("last recorded at")?);
-    let lists: Vec<ListDirectory> =
-        (0..cursor.u32("lists")?).map(|_| decode_list(&mut cursor)).collect::<Result<_, _>>()?;
+    let lists: Vec<ListDirectory> = (0..cursor.u32("lists")?)
+        .map(|_| decode_list(&mut cursor, blocks * POINTS_PER_BLOCK))
+        .collect::<Result<_, _>>()?;
     cursor.finish("directory length")?;
     // The list of all entries comes first, then the channels by name: they are found by bisection.
     if !lists.is_sorted_by(|one, next| one.channel < next.channel) {
@@ -167,7 +188,8 @@ pub(crate) fn decode_directory(
     Ok(Directory { entries, events, first_recorded_at, last_recorded_at, lists, blocks_at })
 }
 
-fn decode_list(cursor: &mut Cursor<'_>) -> Result<ListDirectory, Malformed> {
+/// Decodes the directory of one list; there is room for so many points.
+fn decode_list(cursor: &mut Cursor<'_>, room: usize) -> Result<ListDirectory, Malformed> {
     let channel = match cursor.text16("channel name")? {
         "" => None,
         name => Some(ChannelName::new(name).map_err(|_| Malformed::new("channel name"))?),
@@ -176,13 +198,18 @@ fn decode_list(cursor: &mut Cursor<'_>) -> Result<ListDirectory, Malformed> {
     let next = Seq(cursor.u64("next sequence number")?);
     let events = cursor.u64("channel events")?;
     let points = cursor.length("point count")?;
-    let first_block = cursor.length("first block")?;
-    let fences =
-        (0..points.div_ceil(POINTS_PER_BLOCK)).map(|_| take_point(cursor)).collect::<Result<_, _>>()?;
-    Ok(ListDirectory { channel, first, next, events, points, first_block, fences })
+    let first_point = cursor.length("first point")?;
+    if first_point + points > room {
+        return Err(Malformed::new("point count"));
+    }
+    let fences = match Part::all(first_point, points) {
+        parts @ 2.. => (0..parts).map(|_| take_point(cursor)).collect::<Result<_, _>>()?,
+        _ => Vec::new(),
+    };
+    Ok(ListDirectory { channel, first, next, events, points, first_point, fences })
 }
 
-/// Checks one block and returns its points (the unused ones behind the list's last are zero).
+/// Checks one block and returns its points (the unused ones behind the last list's last are zero).
 pub(crate) fn decode_block(bytes: &[u8]) -> Result<Vec<Point>, Malformed> {
     let block = bytes.get(..BLOCK_BYTES).ok_or(Malformed::new("block length"))?;
     let (content, crc) = block.split_at(BLOCK_BYTES - 4);
@@ -211,25 +238,44 @@ impl Directory {
 
     /// Returns where in the file a block of a list stands.
     pub(crate) fn block_offset(&self, list: &ListDirectory, block: usize) -> u64 {
-        (self.blocks_at + (list.first_block + block) * BLOCK_BYTES) as u64
+        (self.blocks_at + (list.first_point / POINTS_PER_BLOCK + block) * BLOCK_BYTES) as u64
+    }
+}
+
+impl Part {
+    /// Returns in how many blocks the points of a list stand, the first of which has the place `first_point`.
+    fn all(first_point: usize, points: usize) -> usize {
+        match points {
+            0 => 0,
+            points => (first_point % POINTS_PER_BLOCK + points).div_ceil(POINTS_PER_BLOCK),
+        }
+    }
+
+    /// Returns what stands in a block of such a list.
+    fn of(first_point: usize, points: usize, block: usize) -> Self {
+        let before = first_point % POINTS_PER_BLOCK;
+        let first = (block * POINTS_PER_BLOCK).saturating_sub(before);
+        let begin = if block == 0 { before } else { 0 };
+        let count = points.saturating_sub(first).min(POINTS_PER_BLOCK - begin);
+        Self { first, within: begin..begin + count }
     }
 }
 
 impl ListDirectory {
-    /// Returns the block that holds the last point from which `target` is reached.
+    /// Returns the block of the list that holds the last point from which `target` is reached.
     pub(crate) fn block_of(&self, target: Target) -> usize {
         search(&self.fences, target)
     }
 
-    /// Returns where a point stands: its block and its place there.
+    /// Returns where a point stands: its block, of the list's, and its place there.
     pub(crate) fn place(&self, point: usize) -> (usize, usize) {
-        (point / POINTS_PER_BLOCK, point % POINTS_PER_BLOCK)
+        let place = self.first_point % POINTS_PER_BLOCK + point;
+        (place / POINTS_PER_BLOCK, place % POINTS_PER_BLOCK)
     }
 
-    /// Returns the place in the list of the first point of a block, and how many points the block has.
-    pub(crate) fn block_range(&self, block: usize) -> (usize, usize) {
-        let first = block * POINTS_PER_BLOCK;
-        (first, POINTS_PER_BLOCK.min(self.points.saturating_sub(first)))
+    /// Returns what of the list stands in one of its blocks.
+    pub(crate) fn part(&self, block: usize) -> Part {
+        Part::of(self.first_point, self.points, block)
     }
 }
 
@@ -242,10 +288,10 @@ mod tests {
     fn sample() -> (IndexOwner, SegmentIndex) {
         let mut index = SegmentIndex::default();
         for entry in 0..400 {
-            let channel = ChannelName::new(if entry % 2 == 0 { "even" } else { "odd" }).unwrap();
+            let name = if entry % 2 == 0 { format!("rare/{}", entry % 23) } else { "often".to_owned() };
             let item = BlockItem {
-                channel,
-                first_seq: Seq(entry / 2),
+                channel: ChannelName::new(&name).unwrap(),
+                first_seq: Seq(entry),
                 events: 1,
                 bytes: 0,
                 erasable: false,
@@ -268,11 +314,10 @@ mod tests {
         };
         for list in &directory.lists {
             let mut points = Vec::new();
-            for block in 0..list.fences.len() {
+            for block in 0..Part::all(list.first_point, list.points) {
                 let at = directory.block_offset(list, block) as usize;
-                points.extend(decode_block(&bytes[at..])?);
+                points.extend_from_slice(&decode_block(&bytes[at..])?[list.part(block).within]);
             }
-            points.truncate(list.points);
             match &list.channel {
                 None => index.points = points,
                 Some(name) => {
@@ -291,6 +336,26 @@ mod tests {
     }
 
     #[test]
+    fn blocks_are_shared_by_lists_and_searched_within_each() {
+        let (owner, index) = sample();
+        let bytes = encode(owner, &index);
+        let directory = decode_directory(&bytes, owner, bytes.len() as u64).unwrap();
+        assert_eq!(bytes.len(), directory.blocks_at + 800_usize.div_ceil(127) * BLOCK_BYTES);
+        for list in &directory.lists {
+            let points = index.list(list.channel.as_ref());
+            for (place, point) in points.iter().enumerate() {
+                let (block, within) = list.place(place);
+                let (part, at) = (list.part(block), directory.block_offset(list, block) as usize);
+                let stored = decode_block(&bytes[at..]).unwrap();
+                assert_eq!(stored[within], *point);
+                let target = Target::Index(point.index);
+                assert_eq!(list.block_of(target), block, "{:?} {place}", list.channel);
+                assert_eq!(part.first + search(&stored[part.within], target), place);
+            }
+        }
+    }
+
+    #[test]
     fn an_index_of_another_segment_is_refused() {
         let (owner, index) = sample();
         let bytes = encode(owner, &index);
@@ -302,7 +367,7 @@ mod tests {
     fn flipped_bits_are_found_where_they_matter() {
         let (owner, index) = sample();
         let bytes = encode(owner, &index);
-        for bit in (0..bytes.len() * 8).step_by(7) {
+        for bit in (0..bytes.len() * 8).step_by(11) {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(read(&flipped, owner).map_or(true, |read| read == index), "bit {bit}");

@@ -179,8 +179,8 @@ impl PointList {
         }
         let block = list.block_of(target);
         let points = self.load(&file, list, block)?;
-        let (first, count) = list.block_range(block);
-        Ok(first + search(&points[..count.min(points.len())], target))
+        let part = list.part(block);
+        Ok(part.first + search(points.get(part.within).unwrap_or_default(), target))
     }
 
     fn try_get(&mut self, place: usize) -> Result<Option<Point>, ReadError> {

@@ -212,17 +212,8 @@ impl Committer {
     /// Takes a written entry into state and index.
     fn settle(&mut self, encoded: &Encoded) {
         self.incarnation.begun = true;
-        self.end.settle(encoded);
+        self.end.settle(encoded, &mut self.touched);
         self.keyed_written.extend_from_slice(&encoded.keyed);
-        let state = &self.end.state;
-        for item in &encoded.blocks {
-            self.touched.extend(state.slot(&item.channel).filter(|slot| self.touched.last() != Some(slot)));
-        }
-        for control in &encoded.controls {
-            if let Some(name) = control.concerns() {
-                self.touched.extend(state.slot(name));
-            }
-        }
     }
 
     /// Makes everything written durable.

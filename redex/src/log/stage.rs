@@ -211,7 +211,8 @@ impl Stage {
     }
 
     fn is_erasable(&self, channel: &ChannelName) -> bool {
-        self.state.slot(channel).is_some_and(|slot| self.state.channel(slot).config.erasable)
+        self.state.has_erasable()
+            && self.state.slot(channel).is_some_and(|slot| self.state.channel(slot).config.erasable)
     }
 
     /// Tells whether nothing is staged.

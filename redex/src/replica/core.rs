@@ -18,7 +18,7 @@ use crate::codec::{Malformed, Put};
 use crate::hashing::LogHasher;
 use crate::reader::Published;
 use crate::replay::Replay;
-use crate::state::{ChannelState, LogState};
+use crate::state::LogState;
 
 #[derive(Debug)]
 pub(super) struct Core {
@@ -340,14 +340,8 @@ impl Core {
         let before = self.visible.position();
         let mut touched = Vec::new();
         while let Some(seen) = self.unseen.front().filter(|unseen| bound.includes(unseen.slot.index)) {
-            let applied = self.visible.apply(&seen.effects());
+            let applied = self.visible.apply_noting(&seen.effects(), &mut touched);
             assert!(applied.is_ok(), "what was appended must follow from log state: {applied:?}");
-            touched.extend(seen.blocks.iter().filter_map(|item| self.visible.slot(&item.channel)));
-            for control in &seen.controls {
-                if let Control::ChannelCreated { name, .. } = control {
-                    touched.extend(self.visible.slot(name));
-                }
-            }
             self.unseen.pop_front();
         }
         if self.visible.position() == before {
@@ -356,12 +350,8 @@ impl Core {
         let state = &self.visible;
         published.update(|visible| {
             visible.position = state.position();
-            if !touched.is_empty() {
-                let channels = std::sync::Arc::make_mut(&mut visible.channels);
-                for slot in touched {
-                    let channel: &ChannelState = state.channel(slot);
-                    channels.insert(channel.name.clone(), channel.clone());
-                }
+            for slot in touched {
+                visible.channels.tell(state, slot, state.channel(slot).next);
             }
             if visible.incarnations.len() != state.incarnations.len() {
                 visible.incarnations = state.incarnations.clone().into();
