@@ -5,6 +5,7 @@ use redex::Ack;
 use crate::harness::Sample;
 use crate::payload::PAYLOAD_BYTES;
 use crate::prepared::{Entries, Left};
+use crate::read::Compared;
 use crate::report::{Table, Unit, cells};
 use crate::session::{Session, Setting};
 use crate::{Failure, Result, append, asynchronous, fold, read, reopen, reopened, tail, verify};
@@ -43,7 +44,7 @@ const fn micros(name: &'static str, what: &'static str, run: fn(&Setting) -> Res
 }
 
 /// Every benchmark, in the order in which they run.
-pub const ALL: [Benchmark; 47] = [
+pub const ALL: [Benchmark; 48] = [
     events("append-memory", "1 thread, in memory, written each 1,024 events", |s| append::memory(s, 1)),
     events("append-memory-batch64", "the same, 64 events a call", |s| append::memory(s, 64)),
     events("append-memory-erasable", "as append-memory, of events that can be redacted", |s| {
@@ -69,9 +70,14 @@ pub const ALL: [Benchmark; 47] = [
     }),
     events("scan", "in order, large entries", |s| read::scan(s, Entries::Large)),
     events("scan-small-entries", "in order, entries of one event", |s| read::scan(s, Entries::Small)),
-    events("point-read", "by random seq, large entries, cached", |s| read::lookups(s, Entries::Large)),
+    events("point-read", "by random seq, large entries, cached", |s| {
+        read::lookups(s, Entries::Large, Compared::Beginning)
+    }),
+    events("point-read-whole", "the same, all of the payload looked at", |s| {
+        read::lookups(s, Entries::Large, Compared::Whole)
+    }),
     events("point-read-small-entries", "by random seq, entries of one event, cached", |s| {
-        read::lookups(s, Entries::Small)
+        read::lookups(s, Entries::Small, Compared::Beginning)
     }),
     events("point-scan", "by random seq, large entries, a scan each", |s| read::points(s, Entries::Large)),
     events("point-scan-small-entries", "by random seq, entries of one event, a scan each", |s| {

@@ -106,6 +106,11 @@ impl Chunk {
         Ok(Self { index, incarnation, recorded_at, body, blocks, picked, kinds, place: (0, 0), masks: None })
     }
 
+    /// Returns kinds of its events, each once.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.kinds.known.iter().map(|kind| &**kind)
+    }
+
     /// Returns the index of the entry.
     pub fn index(&self) -> Index {
         self.index

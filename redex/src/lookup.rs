@@ -30,6 +30,11 @@ const HELD_PART: u64 = 4;
 /// Smaller entries are copied together: what they were read in is larger than they are.
 const ENTRY_BYTES_SHARED: usize = 64 << 10;
 
+/// Kinds that a page knows to be text, so that they need not be looked at again.
+const KINDS_MAX: usize = 4;
+/// How far from where a point is expected it is looked for first.
+const NEAR: usize = 8;
+
 /// Reads single events of one channel by number, as of the view that it was made of. What was read is kept in the
 /// log's cache, which [`LogOptions::cache_bytes`](crate::LogOptions::cache_bytes) bounds; a lookup itself holds on to at
 /// most a quarter of as many bytes, until it is dropped. Threads take a clone each.
@@ -128,21 +133,46 @@ impl Lookup {
 
     /// Finds an event in its page, wherever that is kept; makes the page if it is nowhere, or lacks what was appended
     /// since.
+    #[inline]
     fn find(&mut self, seq: u64) -> Result<Option<Found>, ReadError> {
-        let Some((known, page)) = self.place_of(seq) else { return self.search(seq) };
+        let place = self.place_of(seq);
         self.untold += 1;
-        let mut found = self.held(known, page, seq).filter(|_| self.untold < UNTOLD_MAX);
-        if found.is_none() {
-            self.untold = 0;
-            self.hold(known, page, seq);
-            found = self.held(known, page, seq);
+        let held = place.and_then(|(known, page)| Some((known, page, self.held(known, page, seq)?)));
+        match held.filter(|_| self.untold < UNTOLD_MAX) {
+            Some((known, page, found)) => Ok(self.visible(known, page, found)),
+            None => self.find_elsewhere(place, seq),
         }
-        let Some((index, entry, offset)) = found else { return self.search(seq) };
+    }
+
+    /// Finds an event in its page, of which the cache is told that it is in use, or by a scan.
+    #[cold]
+    fn find_elsewhere(
+        &mut self,
+        place: Option<(usize, usize)>,
+        seq: u64,
+    ) -> Result<Option<Found>, ReadError> {
+        let Some((known, page)) = place else { return self.search(seq) };
+        self.untold = 0;
+        self.hold(known, page, seq);
+        match self.held(known, page, seq) {
+            Some(found) => Ok(self.visible(known, page, found)),
+            None => self.search(seq),
+        }
+    }
+
+    #[inline]
+    fn visible(
+        &self,
+        known: usize,
+        page: usize,
+        (index, entry, offset): (Index, usize, u32),
+    ) -> Option<Found> {
         let is_visible = self.view.position().includes(index);
-        Ok(is_visible.then_some(Found::Held(known, page, entry, offset)))
+        is_visible.then_some(Found::Held(known, page, entry, offset))
     }
 
     /// Returns the entry of an event, with its place in the page, and the event's offset, if the page is held.
+    #[inline]
     fn held(&self, known: usize, page: usize, seq: u64) -> Option<(Index, usize, u32)> {
         let held = self.known[known].pages[page].as_deref()?;
         let (entry, offset) = held.place_of(seq)?;
@@ -181,8 +211,7 @@ impl Lookup {
     fn place_of(&self, seq: u64) -> Option<(usize, usize)> {
         let known = self.known.partition_point(|known| known.first() <= seq).checked_sub(1)?;
         let met = self.known.get(known).filter(|met| seq < met.end)?;
-        let page = met.points.partition_point(|(first, _)| *first <= seq).checked_sub(1)?;
-        Some((known, page))
+        Some((known, page_of(&met.points, met.end, seq)?))
     }
 
     /// Makes a page and keeps it. An error may concern another event of the page, so that it is not told.
@@ -245,12 +274,28 @@ impl Lookup {
     }
 }
 
+/// Returns the place of the last point at or below a number, which is below `end`. Points are about as far apart from
+/// each other, so that it stands near where it would if they were so exactly.
+fn page_of(points: &[(u64, u64)], end: u64, seq: u64) -> Option<usize> {
+    let first = points.first()?.0;
+    let part = seq.checked_sub(first)? as f64 / (end - first) as f64;
+    let guess = ((part * points.len() as f64) as usize).min(points.len() - 1);
+    let near = guess.saturating_sub(NEAR)..points.len().min(guess + NEAR);
+    let is_below = |(first, _): &(u64, u64)| *first <= seq;
+    let is_near =
+        points[near.start..].first().is_some_and(is_below) && !points.get(near.end).is_some_and(is_below);
+    let within = if is_near { near } else { 0..points.len() };
+    Some(within.start + points[within].partition_point(is_below) - 1)
+}
+
 /// Events of one channel, one after the other but for what was lost.
 #[derive(Debug)]
 pub(crate) struct Page {
     channel: ChannelName,
     masks: Arc<Masks>,
     entries: Vec<PageEntry>,
+    /// The kinds of many of the events, which are known to be text.
+    kinds: Vec<Box<str>>,
 }
 
 /// What a page has of one entry.
@@ -268,7 +313,7 @@ struct PageEntry {
 
 impl Page {
     fn new(channel: ChannelName, masks: Arc<Masks>) -> Self {
-        Self { channel, masks, entries: Vec::new() }
+        Self { channel, masks, entries: Vec::new(), kinds: Vec::new() }
     }
 
     /// Adds the events of a chunk, which are all of one channel and in its order.
@@ -280,6 +325,9 @@ impl Page {
             first = first.or(Some((seq, erasable)));
         }
         let Some((first, erasable)) = first else { return };
+        let new = chunk.kinds().filter(|kind| !self.kinds.iter().any(|known| **known == **kind));
+        let new: Vec<_> = new.take(KINDS_MAX.saturating_sub(self.kinds.len())).map(Box::from).collect();
+        self.kinds.extend(new);
         self.entries.push(PageEntry {
             first,
             index: chunk.index(),
@@ -332,6 +380,16 @@ impl Page {
         self.place_of(seq).is_some()
     }
 
+    /// Returns the kind of an event of the page. Looking whether its bytes are text takes longer than all the rest.
+    #[inline]
+    fn kind_of<'a>(&'a self, stored: &StoredEvent<'a>) -> &'a str {
+        let kind = stored.kind_as_stored();
+        match self.kinds.iter().find(|known| known.as_bytes() == kind) {
+            Some(known) => known,
+            None => stored.kind(),
+        }
+    }
+
     #[inline]
     fn event(&self, entry: usize, offset: u32, seq: Seq) -> EventRef<'_> {
         let entry = &self.entries[entry];
@@ -349,7 +407,7 @@ impl Page {
             incarnation: entry.incarnation,
             recorded_at: entry.recorded_at,
             time: stored.time(),
-            kind: stored.kind(),
+            kind: self.kind_of(&stored),
             key: stored.key(),
             headers: stored.headers(),
             blobs: stored.blobs(),
@@ -380,5 +438,25 @@ impl HeldEvent {
         let payload = self.event().payload;
         let bytes = &self.page.entries[self.entry].bytes;
         if payload.is_empty() { Bytes::new() } else { bytes.slice_ref(payload) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_a_number_is_found_wherever_points_stand() {
+        let even: Vec<(u64, u64)> = (0..300).map(|place| (7 + place * 100, 0)).collect();
+        let uneven: Vec<(u64, u64)> = (0..300).map(|place| (place * place * place, 0)).collect();
+        let together: Vec<(u64, u64)> = (0..40).map(|place| (place, 0)).chain([(1 << 40, 0)]).collect();
+        for (points, end) in [(even, 30_107), (uneven, u64::MAX), (together, (1 << 40) + 1)] {
+            let around = points.iter().flat_map(|(first, _)| [first.saturating_sub(1), *first, first + 1]);
+            for seq in around.chain([0, end - 1]).filter(|seq| *seq < end) {
+                let expected = points.iter().rposition(|(first, _)| *first <= seq);
+                assert_eq!(page_of(&points, end, seq), expected, "{seq} below {end}");
+            }
+        }
+        assert_eq!(page_of(&[], 0, 0), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use netdb_benches::harness::Sample;
 use netdb_benches::prepared::{Entries, Left};
+use netdb_benches::read::Compared;
 use netdb_benches::report::Unit;
 use netdb_benches::session::Setting;
 use netdb_benches::{Result, append, asynchronous, fold, read, reopened, tail};
@@ -50,7 +51,7 @@ const fn contest(
 const REDIS: &str = "Redis XADD, appendfsync always, Unix socket";
 
 /// All contests, in the order in which they run.
-pub(crate) const CONTESTS: [Contest; 33] = [
+pub(crate) const CONTESTS: [Contest; 34] = [
     events(
         "append-memory",
         "1 thread, in memory (ours is visible to readers when synced, net-mesh at once)",
@@ -144,8 +145,14 @@ pub(crate) const CONTESTS: [Contest; 33] = [
     events(
         "point-read",
         "by random seq, all from memory: ours and the stores read it there before, net-mesh has nothing else",
-        |s| read::lookups(s, Entries::Large),
-        &[("net-mesh read_one", mesh::points)],
+        |s| read::lookups(s, Entries::Large, Compared::Beginning),
+        &[("net-mesh read_one", |s| mesh::points(s, Compared::Beginning))],
+    ),
+    events(
+        "point-read-whole",
+        "the same, all of the payload looked at",
+        |s| read::lookups(s, Entries::Large, Compared::Whole),
+        &[("net-mesh read_one", |s| mesh::points(s, Compared::Whole))],
     ),
     events(
         "tail",

@@ -16,7 +16,7 @@ use netdb_benches::beside::Skipped;
 use netdb_benches::harness::{Latency, Sample, Until, contend, nanoseconds, repeat};
 use netdb_benches::payload::{PAYLOAD_BYTES, Payloads, Runs};
 use netdb_benches::prepared::MANY_TIMES;
-use netdb_benches::read::{by_random_number, check_payload};
+use netdb_benches::read::{Compared, by_random_number, check_payload};
 use netdb_benches::reopened::{self, Reopened, Role};
 use netdb_benches::scratch::Scratch;
 use netdb_benches::session::Setting;
@@ -175,12 +175,12 @@ pub(crate) fn scan(setting: &Setting) -> Result<Sample> {
 }
 
 /// Reads single events by random sequence numbers from memory.
-pub(crate) fn points(setting: &Setting) -> Result<Sample> {
+pub(crate) fn points(setting: &Setting, compared: Compared) -> Result<Sample> {
     let open = Open::in_memory()?;
     open.fill(setting.events)?;
     let payloads = Payloads::default();
     by_random_number(setting, setting.events, |seq| match open.file.read_one(seq) {
-        Some(event) => check_payload(&payloads, seq, &event.payload),
+        Some(event) => check_payload(&payloads, seq, &event.payload, compared),
         None => Err(Failure::from(format!("event {seq} was not found"))),
     })
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use netdb_benches::harness::{Sample, Until, contend, repeat};
 use netdb_benches::payload::{Payloads, Runs};
-use netdb_benches::read::{by_random_number, check_payload};
+use netdb_benches::read::{Compared, by_random_number, check_payload};
 use netdb_benches::scratch::Scratch;
 use netdb_benches::session::Setting;
 use netdb_benches::{Failure, Result};
@@ -93,12 +93,19 @@ pub(crate) fn sides(contest: &str) -> &'static [Side] {
             ("commitlog read, 1 MiB a call", scan::<CommitLog>),
         ],
         "point-read" => &[
-            ("fjall get", points::<Fjall>),
-            ("redb get", points::<Redb>),
+            ("fjall get", |s| points::<Fjall>(s, Compared::Beginning)),
+            ("redb get", |s| points::<Redb>(s, Compared::Beginning)),
             #[cfg(feature = "rocksdb")]
-            ("RocksDB get", points::<Rocks>),
-            ("SQLite select", points::<Sqlite>),
-            ("commitlog read", points::<CommitLog>),
+            ("RocksDB get", |s| points::<Rocks>(s, Compared::Beginning)),
+            ("SQLite select", |s| points::<Sqlite>(s, Compared::Beginning)),
+            ("commitlog read", |s| points::<CommitLog>(s, Compared::Beginning)),
+        ],
+        "point-read-whole" => &[
+            ("fjall get", |s| points::<Fjall>(s, Compared::Whole)),
+            ("redb get", |s| points::<Redb>(s, Compared::Whole)),
+            #[cfg(feature = "rocksdb")]
+            ("RocksDB get", |s| points::<Rocks>(s, Compared::Whole)),
+            ("commitlog read", |s| points::<CommitLog>(s, Compared::Whole)),
         ],
         _ => &[],
     }
@@ -154,11 +161,11 @@ fn scan<S: Store>(setting: &Setting) -> Result<Sample> {
     repeat(Until::over(setting.duration), || expect_all(&store, events), || Ok(()))
 }
 
-fn points<S: Store>(setting: &Setting) -> Result<Sample> {
+fn points<S: Store>(setting: &Setting, compared: Compared) -> Result<Sample> {
     let (store, events) = filled::<S>(setting)?;
     let payloads = Payloads::default();
     by_random_number(setting, events, |number| match store.read(number)? {
-        Some(payload) => check_payload(&payloads, number, payload.as_ref()),
+        Some(payload) => check_payload(&payloads, number, payload.as_ref(), compared),
         None => Err(Failure::from(format!("event {number} was not found"))),
     })
 }
