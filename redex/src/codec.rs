@@ -27,4 +27,20 @@ mod robustness;
 pub(crate) use cursor::{Cursor, Malformed, Put};
 
 /// The version of every structure in this directory; any other is refused by name.
-pub(crate) const FORMAT_VERSION: u16 = 0;
+pub(crate) const FORMAT_VERSION: u16 = 1;
+
+/// What a whole file says of its format that this version of the software does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Foreign {
+    Version(u16),
+    Features(u16),
+}
+
+impl std::fmt::Display for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Version(version) => write!(f, "format version {version}"),
+            Self::Features(features) => write!(f, "format features {features:#06x}"),
+        }
+    }
+}

@@ -251,9 +251,22 @@ pub enum OpenError {
     /// The key's file cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// A file is of another format version, or not ours.
+    /// A file is not ours, or damaged beyond repair.
     #[error(transparent)]
     Corrupt(#[from] Corruption),
+    /// A file was written by a version of the software that knows another format.
+    #[error(
+        "`{}` has {found}, and this software knows {known}: open it by the software that wrote it, or export there and import here",
+        path.display()
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The version or the features that it has.
+        found: String,
+        /// The version that can be read here.
+        known: String,
+    },
     /// The clock is behind the log.
     #[error("the clock shows {now}, but the log was last written at {last}: set the clock right")]
     ClockBehind {
@@ -307,7 +320,7 @@ impl Classify for OpenError {
             Self::IdentityMissing { .. } | Self::IdentityMismatch { .. } => ErrorKind::Denied,
             Self::Identity(error) => error.kind(),
             Self::Corrupt(_) => ErrorKind::Corrupt,
-            Self::Options { .. } => ErrorKind::Invalid,
+            Self::Options { .. } | Self::Format { .. } => ErrorKind::Invalid,
             Self::Io { source, .. } => Classify::kind(source),
         }
     }

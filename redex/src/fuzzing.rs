@@ -28,8 +28,7 @@ use crate::codec::superblock::{self, LogKind, Superblock};
 use crate::codec::visible::{self, Visible};
 use crate::codec::{Cursor, Malformed, Put, log_config, redo, state};
 use crate::hashing::LogHasher;
-use crate::index::Target;
-use crate::index::file::{self, IndexOwner};
+use crate::index::file::IndexOwner;
 use crate::keyed::{KeyedChange, KeyedMap, KeyedRecord};
 use crate::replay::{HoleFrame, apply_entry, decode_hole_frame, encode_hole_frame};
 use crate::state::{ChannelState, IncarnationState, LogState};
@@ -122,22 +121,22 @@ impl Structure {
                 encode_hole_frame(hole, bytes.len()).expect("it was read from as many bytes")
             }),
             Self::SegmentHeader => {
-                let _ = segment_header::other_version(bytes);
+                let _ = segment_header::foreign_format(bytes);
                 read_copies(bytes, segment_header::decode, segment_header::encode)
             }
             Self::Superblock => {
-                let _ = superblock::other_version(bytes);
+                let _ = superblock::foreign_format(bytes);
                 read_copies(bytes, superblock::decode, superblock::encode)
             }
             Self::LogConfig => {
-                let _ = log_config::other_version(bytes);
+                let _ = log_config::foreign_format(bytes);
                 read_copies(bytes, log_config::decode, log_config::encode)
             }
             Self::Visible => {
                 let accepted = read_whole(bytes, visible::decode, visible::encode)?;
                 Some(Accepted { used: visible::VISIBLE_BYTES, ..accepted })
             }
-            Self::Index => read_index(bytes),
+            Self::Index => index::read(bytes),
         }
     }
 
@@ -357,27 +356,6 @@ fn read_state(bytes: &[u8]) -> Option<Accepted> {
     })
 }
 
-fn read_index(bytes: &[u8]) -> Option<Accepted> {
-    let whole = file::is_whole(bytes, OWNER);
-    let _ = file::decode_block(bytes);
-    let directory = file::decode_directory(bytes, OWNER, bytes.len() as u64).ok();
-    assert!(!whole || directory.is_some(), "a whole index has a directory");
-    let directory = directory?;
-    assert_eq!(bytes[56..60], [0; 4], "reserved bytes are zero");
-    for list in &directory.lists {
-        for point in [0, 1, 127, list.points.saturating_sub(1), list.points] {
-            let (block, within) = list.place(point);
-            let (first, count) = list.block_range(block);
-            assert!(within < 127 && first <= point && count <= 127);
-        }
-        for target in [Target::Seq(0), Target::Seq(9), Target::Seq(u64::MAX)] {
-            let _ = list.block_of(target);
-        }
-    }
-    // It is made of the segment, never of itself.
-    Some(Accepted { used: bytes.len(), again: bytes.to_vec(), canonical: true })
-}
-
 fn made<T: PartialEq + std::fmt::Debug>(
     value: &T,
     encode: impl Fn(&T) -> Vec<u8>,
@@ -446,7 +424,7 @@ fn make_event(choices: &mut Choices<'_>) -> Vec<u8> {
 }
 
 fn put_append(out: &mut Vec<u8>, record: &AppendRecord) {
-    append::encode(out, record.events, record.repeatable.as_ref());
+    append::encode(out, record);
 }
 
 fn put_entry(head: &EntryHead, signature: Option<Signature>, blocks: &[u8]) -> Vec<u8> {
@@ -461,7 +439,7 @@ fn put_entry(head: &EntryHead, signature: Option<Signature>, blocks: &[u8]) -> V
         previous: head.previous,
         recorded_at: head.recorded_at,
         events: head.events,
-        appends: count(head.appends.len()),
+        append_records: count(head.appends.len()),
         blocks: count(head.blocks.len()),
         controls: count(head.controls.len()),
         witness: head.witness,
@@ -498,7 +476,8 @@ fn make_entry(choices: &mut Choices<'_>) -> Vec<u8> {
     let events = list.iter().map(|item| item.events).sum();
     let mut appends: Vec<_> = (0..choices.below(4)).map(|_| choices.append()).collect();
     appends.iter_mut().for_each(|append| append.events = 0);
-    appends.push(AppendRecord { events, repeatable: None });
+    let together = if events % 2 == 0 && choices.flag() { 2 } else { 1 };
+    appends.push(AppendRecord { appends: together, events: events / together, repeatable: None });
     let head = EntryHead {
         slot: choices.slot(),
         incarnation: IncarnationId::from_bytes(choices.array()),
@@ -685,7 +664,8 @@ impl Choices<'_> {
                 .map(|_| RangeInBlock { block: self.u32(), first: Seq(self.number()), events: self.u32() })
                 .collect(),
         });
-        AppendRecord { events, repeatable }
+        let appends = if repeatable.is_some() { 1 } else { self.u32().max(1) };
+        AppendRecord { appends, events, repeatable }
     }
 
     fn block(&mut self, bytes: usize) -> BlockItem {

@@ -30,7 +30,7 @@ mod ticket;
 pub(crate) use open::OpenedLog;
 pub use open::{QuarantinedRange, RecoveryReport};
 pub(crate) use open::{
-    Site, open, open_end, open_superblock, other_version, prepare_directory, read_superblock,
+    Site, open, open_end, open_superblock, prepare_directory, read_superblock, unknown_format,
 };
 pub(crate) use placed::{Admission, Home, Homes, Standing};
 pub use redact::Redaction;

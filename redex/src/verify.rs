@@ -300,6 +300,9 @@ impl<'a> Verifier<'a> {
     fn segment(&mut self, path: &Path, number: u64, first_index: Index, last: bool) -> Result<(), OpenError> {
         let file = self.disk.open(path, OpenMode::Read).map_err(OpenError::io(path))?;
         let mut bytes = base::read_to_end(&*file, usize::MAX).map_err(OpenError::io(path))?;
+        if let Some(found) = segment_header::foreign_format(&bytes) {
+            return Err(crate::log::unknown_format(path, found));
+        }
         if let Some(end) = self.ends_at.and_then(|end| usize::try_from(end).ok()) {
             bytes.truncate(end);
         }

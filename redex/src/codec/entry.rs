@@ -9,10 +9,11 @@
 //!  32   [16] incarnation, zero in entries that have none
 //!  48   [32] hash of the entry before, zero before the first
 //!  80   i64  recorded at
-//!  88   u32  events          92  u32  appends       96  u32  blocks       100  u32  controls
-//! 104   u64  witness: the position of the log root that the signer had seen; 0 without signature
-//! 112   [32] witness: that root; zero without signature
-//! 144   controls, append records, block list
+//!  88   u32  events          92  u32  append records  96  u32  blocks     100  u32  controls
+//! if signed:
+//! 104   u64  witness: the position of the log root that the signer had seen
+//! 112   [32] witness: that root
+//!   +   controls, append records, block list
 //! behind the head:
 //!   +   u32  CRC of the head
 //!   +   [64] signature, if signed
@@ -29,10 +30,12 @@ use super::{Cursor, FORMAT_VERSION, Malformed, Put, append, block, control, eras
 use crate::hashing::LogHasher;
 
 const FLAG_SIGNED: u16 = 1;
-const FIXED_BYTES: usize = 144;
+const FIXED_BYTES: usize = 104;
+/// Bytes of the witness in a signed head.
+const WITNESS_BYTES: usize = 8 + 32;
 /// Bytes in front of the blocks, but for controls, append records and block list: the fixed part of the head, its
 /// checksum and a signature.
-const FRONT_BYTES: usize = FIXED_BYTES + 4 + Signature::BYTES;
+const FRONT_BYTES: usize = FIXED_BYTES + WITNESS_BYTES + 4 + Signature::BYTES;
 
 /// Returns the most bytes that an entry's body has: signed, with so many bytes behind the fixed part of its
 /// head, and so many bytes of blocks.
@@ -63,7 +66,7 @@ pub(crate) struct HeadFields {
     pub previous: Hash,
     pub recorded_at: Timestamp,
     pub events: u32,
-    pub appends: u32,
+    pub append_records: u32,
     pub blocks: u32,
     pub controls: u32,
     pub witness: Option<(Position, Hash)>,
@@ -77,10 +80,10 @@ pub(crate) fn encode_head(
     appends: &[u8],
     block_list: &[u8],
 ) {
-    let (position, root) = fields.witness.unwrap_or((Position::ZERO, Hash::ZERO));
+    let (flags, witness_bytes) = if fields.witness.is_some() { (FLAG_SIGNED, WITNESS_BYTES) } else { (0, 0) };
     out.put_u16(FORMAT_VERSION);
-    out.put_u16(if fields.witness.is_some() { FLAG_SIGNED } else { 0 });
-    out.put_length(FIXED_BYTES + controls.len() + appends.len() + block_list.len());
+    out.put_u16(flags);
+    out.put_length(FIXED_BYTES + witness_bytes + controls.len() + appends.len() + block_list.len());
     out.put_u64(fields.slot.index.0);
     out.put_u64(fields.slot.term.0);
     out.put_u64(fields.slot.node.0);
@@ -88,11 +91,13 @@ pub(crate) fn encode_head(
     out.put(fields.previous.as_bytes());
     out.put_i64(fields.recorded_at.as_nanos());
     out.put_u32(fields.events);
-    out.put_u32(fields.appends);
+    out.put_u32(fields.append_records);
     out.put_u32(fields.blocks);
     out.put_u32(fields.controls);
-    out.put_u64(position.0);
-    out.put(root.as_bytes());
+    if let Some((position, root)) = fields.witness {
+        out.put_u64(position.0);
+        out.put(root.as_bytes());
+    }
     out.put(controls);
     out.put(appends);
     out.put(block_list);
@@ -184,23 +189,24 @@ fn decode_head(bytes: &[u8], signed: bool, with_appends: bool) -> Result<EntryHe
     let previous = Hash::from_bytes(cursor.array("previous hash")?);
     let recorded_at = Timestamp::from_nanos(cursor.i64("recorded at")?);
     let events = cursor.u32("event count")?;
-    let append_count = cursor.u32("append count")?;
+    let append_records = cursor.u32("append count")?;
     let block_count = cursor.u32("block count")?;
     let control_count = cursor.u32("control count")?;
-    let witness_position = Position(cursor.u64("witness position")?);
-    let witness_root = Hash::from_bytes(cursor.array("witness root")?);
-    if !signed && (witness_position != Position::ZERO || witness_root != Hash::ZERO) {
-        return Err(Malformed::new("witness without signature"));
-    }
+    let witness = match signed {
+        true => {
+            Some((Position(cursor.u64("witness position")?), Hash::from_bytes(cursor.array("witness root")?)))
+        }
+        false => None,
+    };
     let controls = repeat(control_count, || control::decode(&mut cursor))?;
     let mut appended = 0;
     let mut appends = Vec::new();
     if with_appends {
-        appends = repeat(append_count, || append::decode(&mut cursor))?;
-        appended = appends.iter().map(|item| u64::from(item.events)).sum();
+        appends = repeat(append_records, || append::decode(&mut cursor))?;
+        appended = appends.iter().map(AppendRecord::all_events).fold(0, u64::saturating_add);
     } else {
-        for _ in 0..append_count {
-            appended += u64::from(append::skip(&mut cursor)?);
+        for _ in 0..append_records {
+            appended = append::skip(&mut cursor)?.saturating_add(appended);
         }
     }
     let blocks = repeat(block_count, || block::decode(&mut cursor))?;
@@ -209,7 +215,6 @@ fn decode_head(bytes: &[u8], signed: bool, with_appends: bool) -> Result<EntryHe
     if counted != u64::from(events) || appended != counted {
         return Err(Malformed::new("event count"));
     }
-    let witness = signed.then_some((witness_position, witness_root));
     let slot = Slot { term, node, index };
     Ok(EntryHead { slot, incarnation, previous, recorded_at, events, witness, controls, appends, blocks })
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   0  [8]  "NetDbCfg"
-//!   8  u16  format version   10  u16 reserved, 0   12  u32 copy, 0 or 1
+//!   8  u16  format version   10  u16 features, 0   12  u32 copy, 0 or 1
 //!  16  u8   flags: 1 keeps so many events, 2 so many bytes, 4 for so long, 8 for one channel
 //!  17  u8   compression: 0 none, 2 lz4, 4 zstd
 //!  18  u48  reserved, 0
@@ -13,8 +13,8 @@
 
 use std::time::Duration;
 
-use super::superblock::{checked_copy, decode_either, finish_copy, finish_zeros, foreign_version};
-use super::{FORMAT_VERSION, Malformed, Put};
+use super::superblock::{checked_copy, decode_either, finish_copy, finish_zeros, foreign};
+use super::{FORMAT_VERSION, Foreign, Malformed, Put};
 use crate::{Compression, LogConfig, Retention};
 
 /// Bytes of one copy.
@@ -92,9 +92,9 @@ fn decode_copy(bytes: &[u8], copy: u32) -> Result<LogConfig, Malformed> {
     Ok(LogConfig { retention, compression, one_channel: flags & FLAG_ONE_CHANNEL != 0 })
 }
 
-/// Returns the format version of a configuration that is whole, but of another version than ours.
-pub(crate) fn other_version(bytes: &[u8]) -> Option<u16> {
-    foreign_version(bytes, COPY_BYTES, &MAGIC)
+/// Returns what a configuration that is whole says of its format, if we do not know it.
+pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Foreign> {
+    foreign(bytes, COPY_BYTES, &MAGIC)
 }
 
 /// Decodes the first good copy and tells how many are good.
@@ -151,8 +151,9 @@ mod tests {
         for (place, value) in [(10, 1), (16, 16), (17, 1), (20, 1), (24, 1), (47, 1), (48, 1), (507, 1)] {
             assert!(decode_copy(&sealed(place, value), 0).is_err(), "{place}");
         }
-        assert_eq!(other_version(&sealed(8, 9)), Some(9));
-        assert_eq!(other_version(&sealed(8, 0)), None);
+        assert_eq!(foreign_format(&sealed(8, 9)), Some(Foreign::Version(9)));
+        assert_eq!(foreign_format(&sealed(10, 3)), Some(Foreign::Features(3)));
+        assert_eq!(foreign_format(&sealed(16, 0)), None);
         for length in 0..COPY_BYTES {
             assert!(decode_copy(&sealed(16, 0)[..length], 0).is_err(), "{length}");
         }

@@ -8,7 +8,7 @@ use base::{
 };
 use bytes::Bytes;
 
-use super::append::{RangeInBlock, Repeat, Repeatable};
+use super::append::{AppendRecord, RangeInBlock, Repeat, Repeatable};
 use super::block::BlockItem;
 use super::control::{ArrivedRecord, Control, HoleRecord, IncarnationRecord, LogPlace, MovedRecord};
 use super::entry::HeadFields;
@@ -210,8 +210,9 @@ fn entry_body(index: u64, previous: Hash, signed: bool) -> Vec<u8> {
     let mut control_bytes = Vec::new();
     controls()[..3].iter().for_each(|record| control::encode(&mut control_bytes, record));
     let mut appends = Vec::new();
-    append::encode(&mut appends, 2, repeatables()[1].as_ref());
-    append::encode(&mut appends, 1, None);
+    let repeatable = repeatables().remove(1);
+    append::encode(&mut appends, &AppendRecord { appends: 1, events: 1, repeatable });
+    append::encode(&mut appends, &AppendRecord { appends: 2, events: 1, repeatable: None });
     let mut block_list = Vec::new();
     list.iter().for_each(|item| block::encode(&mut block_list, item));
     let fields = HeadFields {
@@ -220,7 +221,7 @@ fn entry_body(index: u64, previous: Hash, signed: bool) -> Vec<u8> {
         previous,
         recorded_at: Timestamp::from_nanos(77),
         events: 3,
-        appends: 2,
+        append_records: 2,
         blocks: 2,
         controls: 3,
         witness: signed.then_some((Position(index), Hash::of(b"root"))),
@@ -293,8 +294,15 @@ fn parts_of_entries() {
             })
         },
     );
-    let records: Vec<_> =
-        repeatables().iter().map(|record| encode(&|out| append::encode(out, 2, record.as_ref()))).collect();
+    let records: Vec<_> = repeatables()
+        .into_iter()
+        .map(|repeatable| AppendRecord {
+            appends: if repeatable.is_some() { 1 } else { 7 },
+            events: 2,
+            repeatable,
+        })
+        .map(|record| encode(&|out| append::encode(out, &record)))
+        .collect();
     torment("append record", &records, |_| {}, |bytes| take(bytes, &|cursor| append::decode(cursor).is_ok()));
     let blocks: Vec<_> = items(5).iter().map(|item| encode(&|out| block::encode(out, item))).collect();
     torment("block item", &blocks, |_| {}, |bytes| take(bytes, &|cursor| block::decode(cursor).is_ok()));

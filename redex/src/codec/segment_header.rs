@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   0  [8]  "NetDbSeg"
-//!   8  u16  format version   10  u16 reserved, 0   12  u32 copy, 0 or 1
+//!   8  u16  format version   10  u16 features, 0   12  u32 copy, 0 or 1
 //!  16  [16] log id
 //!  32  [32] origin
 //!  64  u64  segment number
@@ -16,7 +16,7 @@
 
 use base::{Index, LogId, OriginId, Timestamp};
 
-use super::{FORMAT_VERSION, Malformed, Put};
+use super::{FORMAT_VERSION, Foreign, Malformed, Put};
 
 /// Bytes of one copy.
 pub(crate) const COPY_BYTES: usize = 512;
@@ -98,9 +98,9 @@ fn decode_truncation(cursor: &mut super::Cursor<'_>) -> Result<Option<Truncation
     Ok((fields != [u64::MAX; 3]).then_some(Truncation { segment, offset, index: Index(index) }))
 }
 
-/// Returns the format version of a head that is whole, but of another version than ours.
-pub(crate) fn other_version(bytes: &[u8]) -> Option<u16> {
-    super::superblock::foreign_version(bytes, COPY_BYTES, &MAGIC)
+/// Returns what a head that is whole says of its format, if we do not know it.
+pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Foreign> {
+    super::superblock::foreign(bytes, COPY_BYTES, &MAGIC)
 }
 
 /// Decodes the first good copy and tells how many are good.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   0  [8]  "NetDbLog"
-//!   8  u16  format version   10  u16 reserved, 0   12  u32 copy, 0 or 1
+//!   8  u16  format version   10  u16 features, 0   12  u32 copy, 0 or 1
 //!  16  [16] log id
 //!  32  [32] origin
 //!  64  i64  created at
@@ -14,7 +14,7 @@
 
 use base::{LogId, OriginId, Timestamp};
 
-use super::{Cursor, FORMAT_VERSION, Malformed, Put};
+use super::{Cursor, FORMAT_VERSION, Foreign, Malformed, Put};
 
 /// Bytes of one copy.
 const COPY_BYTES: usize = 512;
@@ -94,9 +94,9 @@ fn decode_copy(bytes: &[u8], copy: u32) -> Result<Superblock, Malformed> {
     Ok(Superblock { log, origin, created_at, name, kind })
 }
 
-/// Returns the format version of a superblock that is whole, but of another version than ours.
-pub(crate) fn other_version(bytes: &[u8]) -> Option<u16> {
-    foreign_version(bytes, COPY_BYTES, &MAGIC)
+/// Returns what a superblock that is whole says of its format, if we do not know it.
+pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Foreign> {
+    foreign(bytes, COPY_BYTES, &MAGIC)
 }
 
 /// Tells whether the bytes are the good copy of a number.
@@ -135,19 +135,23 @@ pub(crate) fn checked_copy<'a>(
     if cursor.u16("format version")? != FORMAT_VERSION {
         return Err(Malformed::new("format version"));
     }
-    if cursor.u16("reserved bits")? != 0 {
-        return Err(Malformed::new("reserved bits"));
+    if cursor.u16("features")? != 0 {
+        return Err(Malformed::new("features"));
     }
     Ok(cursor)
 }
 
-/// Returns the format version of the copies in a head that are whole, but of another version than ours.
-pub(crate) fn foreign_version(head: &[u8], copy_bytes: usize, magic: &[u8; 8]) -> Option<u16> {
+/// Returns what the copies in a head that are whole say of their format, if we do not know it.
+pub(crate) fn foreign(head: &[u8], copy_bytes: usize, magic: &[u8; 8]) -> Option<Foreign> {
     head.chunks_exact(copy_bytes).take(2).find_map(|copy| {
         let (content, crc) = copy.split_at(copy_bytes - 4);
         let mut cursor = Cursor::new(content);
         let whole = crc == crc32fast::hash(content).to_le_bytes() && cursor.array::<8>("magic") == Ok(*magic);
-        cursor.u16("format version").ok().filter(|version| whole && *version != FORMAT_VERSION)
+        match (cursor.u16("format version"), cursor.u16("features")) {
+            (Ok(version), _) if whole && version != FORMAT_VERSION => Some(Foreign::Version(version)),
+            (Ok(_), Ok(features)) if whole && features != 0 => Some(Foreign::Features(features)),
+            _ => None,
+        }
     })
 }
 

@@ -22,6 +22,7 @@ use crate::codec::control::HoleRecord;
 use crate::codec::segment_header::SegmentHeader;
 use crate::codec::state::Beginning;
 use crate::codec::superblock::{self, LogKind, Superblock};
+use crate::codec::{FORMAT_VERSION, Foreign};
 use crate::error::{Corruption, OpenError};
 use crate::follower::visible_state;
 use crate::index::SegmentIndex;
@@ -186,8 +187,8 @@ pub(crate) fn read_superblock(disk: &dyn Disk, dir: &Path) -> Result<(Superblock
     let file = disk.open(&path, OpenMode::Read).map_err(OpenError::io(&path))?;
     let bytes = base::read_to_end(&*file, 2 * superblock::SUPERBLOCK_BYTES).map_err(OpenError::io(&path))?;
     superblock::decode(&bytes).map_err(|malformed| {
-        if let Some(version) = superblock::other_version(&bytes) {
-            return other_version(&path, version);
+        if let Some(found) = superblock::foreign_format(&bytes) {
+            return unknown_format(&path, found);
         }
         OpenError::Corrupt(Corruption {
             file: path,
@@ -198,14 +199,10 @@ pub(crate) fn read_superblock(disk: &dyn Disk, dir: &Path) -> Result<(Superblock
     })
 }
 
-/// A file of another format version is refused as it is: nobody knows what it would lose by a repair.
-pub(crate) fn other_version(path: &Path, version: u16) -> OpenError {
-    OpenError::Corrupt(Corruption {
-        file: path.to_owned(),
-        offset: 8,
-        expected: format!("format version {}", crate::codec::FORMAT_VERSION),
-        found: format!("format version {version}"),
-    })
+/// A file of another format is refused as it is: nobody knows what it would lose by a repair.
+pub(crate) fn unknown_format(path: &Path, found: Foreign) -> OpenError {
+    let known = Foreign::Version(FORMAT_VERSION).to_string();
+    OpenError::Format { path: path.to_owned(), found: found.to_string(), known }
 }
 
 fn check_origin(site: &Site, superblock: &Superblock) -> Result<(), OpenError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::{Index, OpenMode, Position, Seq};
 
-use super::open::{RecoveryReport, other_version};
+use super::open::{RecoveryReport, unknown_format};
 use super::quarantine::{Repairs, put};
 use crate::appender::state_frames;
 use crate::chain::Chain;
@@ -123,8 +123,8 @@ fn repair_header(
         created_at: superblock.created_at,
         truncation: None,
     };
-    if let Some(version) = segment_header::other_version(&loaded.bytes) {
-        return Err(other_version(&segment.path, version));
+    if let Some(found) = segment_header::foreign_format(&loaded.bytes) {
+        return Err(unknown_format(&segment.path, found));
     }
     let is_named =
         |found: &SegmentHeader| (found.number, found.first_index) == (segment.number, segment.first_index);

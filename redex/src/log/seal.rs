@@ -35,7 +35,7 @@ impl<'a> Contents<'a> {
         let blocks = items(hasher, &open.blocks);
         blocks.iter().for_each(|item| block::encode(&mut block_list, item));
         let body_bytes = entry::body_bytes_max(
-            control_bytes.len() + open.append_bytes.len() + block_list.len(),
+            control_bytes.len() + open.appends.bytes.len() + block_list.len(),
             blocks.iter().map(|item| item.bytes).sum(),
         );
         let erasable = blocks.iter().any(|item| item.erasable);
@@ -57,7 +57,7 @@ impl<'a> Contents<'a> {
             previous: chain.last_hash,
             recorded_at: self.open.recorded_at,
             events: self.open.events,
-            appends: self.open.appends,
+            append_records: self.open.appends.count,
             blocks: count(self.blocks.len()),
             controls: count(self.controls.len()),
             witness: signed.then(|| (chain.root.position(), chain.root.hash(hasher))),
@@ -73,7 +73,7 @@ impl<'a> Contents<'a> {
         fields: &HeadFields,
     ) -> Hash {
         let begin = body.len();
-        entry::encode_head(body, fields, &self.control_bytes, &self.open.append_bytes, &self.block_list);
+        entry::encode_head(body, fields, &self.control_bytes, &self.open.appends.bytes, &self.block_list);
         let hash = hasher.entry(&body[begin..]);
         body.put_u32(crc32fast::hash(&body[begin..]));
         if fields.witness.is_some() {

@@ -6,7 +6,7 @@ use base::{ChannelName, Hash, Index, Position, Random, Seq, Timestamp};
 use rustc_hash::FxHashMap;
 
 use super::placed::Admission;
-use crate::codec::append::{self, RangeInBlock, Repeat, Repeatable};
+use crate::codec::append::{RangeInBlock, Records, Repeat, Repeatable};
 use crate::codec::control::{Control, RedactionRecord, TrimRecord};
 use crate::codec::erasable::SALT_BYTES;
 use crate::codec::{Put, event};
@@ -34,8 +34,7 @@ pub(crate) struct OpenEntry {
     pub index: Index,
     pub recorded_at: Timestamp,
     pub controls: Vec<Control>,
-    pub appends: u32,
-    pub append_bytes: Vec<u8>,
+    pub appends: Records,
     pub repeatables: Vec<Repeatable>,
     pub blocks: Vec<OpenBlock>,
     pub events: u32,
@@ -65,8 +64,7 @@ impl OpenEntry {
             index,
             recorded_at,
             controls: Vec::new(),
-            appends: 0,
-            append_bytes: Vec::new(),
+            appends: Records::default(),
             repeatables: Vec::new(),
             blocks: Vec::new(),
             events: 0,
@@ -79,7 +77,7 @@ impl OpenEntry {
 
     /// Tells whether the entry exists only to carry a signature.
     pub(crate) fn is_empty(&self) -> bool {
-        self.appends == 0 && self.controls.is_empty()
+        self.appends.count == 0 && self.controls.is_empty()
     }
 
     /// Returns the block that the next event of a channel goes to.
@@ -521,7 +519,6 @@ impl Stage {
             }
         }
         let at = ranges.at(entry);
-        entry.appends += 1;
         let repeat = match request.idempotency {
             Idempotency::None => None,
             Idempotency::Key(key) => Some(Repeat::Key(key.into())),
@@ -531,7 +528,7 @@ impl Stage {
             state.remember(&repeat, digest, at.clone());
             Repeatable { repeat, digest, ranges: ranges.into_blocks() }
         });
-        append::encode(&mut entry.append_bytes, size.events, repeatable.as_ref());
+        entry.appends.add(size.events, repeatable.as_ref());
         entry.repeatables.extend(repeatable);
         at
     }

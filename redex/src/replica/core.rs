@@ -239,7 +239,7 @@ impl Core {
             previous: chain.last_hash,
             recorded_at: self.end.state.last_recorded_at,
             events: 0,
-            appends: 0,
+            append_records: 0,
             blocks: 0,
             controls: 1,
             witness: None,

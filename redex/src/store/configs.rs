@@ -7,7 +7,7 @@ use base::{Disk, OpenMode};
 use crate::LogConfig;
 use crate::codec::log_config::{self, LOG_CONFIG_BYTES};
 use crate::error::{Corruption, OpenError};
-use crate::log::other_version;
+use crate::log::unknown_format;
 
 /// Returns the file's path.
 pub(crate) fn config_path(log_dir: &Path) -> PathBuf {
@@ -22,8 +22,8 @@ pub(crate) fn read_config(disk: &dyn Disk, log_dir: &Path) -> Result<Option<(Log
     }
     let file = disk.open(&path, OpenMode::Read).map_err(OpenError::io(&path))?;
     let bytes = base::read_to_end(&*file, 2 * LOG_CONFIG_BYTES).map_err(OpenError::io(&path))?;
-    let read = log_config::decode(&bytes).map_err(|malformed| match log_config::other_version(&bytes) {
-        Some(version) => other_version(&path, version),
+    let read = log_config::decode(&bytes).map_err(|malformed| match log_config::foreign_format(&bytes) {
+        Some(found) => unknown_format(&path, found),
         None => OpenError::Corrupt(Corruption {
             file: path,
             offset: 0,

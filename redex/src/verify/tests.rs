@@ -192,9 +192,7 @@ impl Entry {
         let head = &self.head;
         let [mut controls, mut appends, mut list] = [Vec::new(), Vec::new(), Vec::new()];
         head.controls.iter().for_each(|item| control::encode(&mut controls, item));
-        head.appends
-            .iter()
-            .for_each(|item| append::encode(&mut appends, item.events, item.repeatable.as_ref()));
+        head.appends.iter().for_each(|item| append::encode(&mut appends, item));
         head.blocks.iter().for_each(|item| block::encode(&mut list, item));
         let count = |length: usize| u32::try_from(length).unwrap();
         let fields = entry::HeadFields {
@@ -203,7 +201,7 @@ impl Entry {
             previous: head.previous,
             recorded_at: head.recorded_at,
             events: head.events,
-            appends: count(head.appends.len()),
+            append_records: count(head.appends.len()),
             blocks: count(head.blocks.len()),
             controls: count(head.controls.len()),
             witness: head.witness,

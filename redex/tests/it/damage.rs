@@ -273,23 +273,28 @@ fn both_copies_of_a_header_or_a_state_frame_are_made_anew() {
 }
 
 #[test]
-fn a_file_of_another_format_version_is_refused_and_left_as_it_is() {
+fn a_file_of_another_format_is_refused_and_left_as_it_is() {
     let closed = Closed::new(options(), |_, store| drop(append(store.main(), "a", "1")));
     let mut paths = closed.files(".seg");
     paths.extend(closed.files("superblock"));
-    for (path, _) in paths {
+    let versions = [(8, "format version 7"), (10, "format features 0x0007")];
+    for ((path, _), (place, named)) in paths.iter().flat_map(|path| versions.map(|version| (path, version))) {
         let world = closed.world();
-        let mut bytes = world.disk.read(&path).unwrap();
+        let mut bytes = world.disk.read(path).unwrap();
         for copy in bytes[..1_024].chunks_mut(512) {
-            copy[8..10].copy_from_slice(&7u16.to_le_bytes());
+            copy[place..place + 2].copy_from_slice(&7u16.to_le_bytes());
             let crc = crc32fast::hash(&copy[..508]);
             copy[508..].copy_from_slice(&crc.to_le_bytes());
         }
-        world.disk.write(&path, &bytes);
+        world.disk.write(path, &bytes);
         let error = Store::open(Path::new(DIR), &world.doors, &closed.options).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("format version 0") && text.contains("format version 7"), "{text}");
-        assert_eq!(world.disk.read(&path).unwrap(), bytes);
+        assert!(text.contains("format version 1") && text.contains(named), "{text}");
+        assert!(matches!(error, redex::OpenError::Format { .. }), "{error:?}");
+        assert_eq!(world.disk.read(path).unwrap(), bytes);
+        let verified = redex::verify_all(Path::new(DIR), &world.doors, &redex::VerifyOptions::default());
+        let text = format!("{verified:?}");
+        assert!(text.contains("format version 1") && text.contains(named), "{text}");
     }
 }
 

@@ -1,48 +1,164 @@
-//! Bytes of format 0 that were written once and are read since.
+//! Directories of format 1 that were written once and are read for ever.
 //!
-//! `NETDB_GOLDEN=write cargo test -p netdb-redex golden` writes them anew, which is a change of the format.
+//! What stands in `testdata/format-1` is never written again: [`FROZEN`] is the hash of all of it. A new scenario is
+//! written by `NETDB_GOLDEN=write cargo test -p netdb-redex --test it golden`, which leaves files alone that are there.
+//! Today's software must read each directory, and, where no compressor has a say, write the same bytes.
 
 #![allow(clippy::disallowed_methods, reason = "golden files are part of the tree, not of a log")]
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use base::{CrashImage, Disk, SimulatedDisk};
+use base::{
+    CrashImage, Disk, Identity, Index, NodeId, Position, SeededRandom, Seq, SimulatedDisk, Slot, Term,
+};
 use redex::{
-    Ack, AppendRequest, ChannelConfig, ChannelEvents, Compression, EventInput, Idempotency, LogConfig,
-    Placement, Retention, Selection, Store,
+    Ack, AppendRequest, ChannelConfig, ChannelEvents, Completion, Compression, EntryContent, EventInput,
+    Idempotency, LogConfig, LogName, Placement, ReadError, ReplicaEntry, ReplicaIdentity, ReplicaLog,
+    Retention, Selection, Store, Vote,
 };
 
-use crate::support::{DIR, World, append, channel, options};
+use crate::support::{DIR, World, all, append, channel, options};
 
-const FILES: [&str; 4] = [
-    "identity",
-    "logs/main/superblock",
-    "logs/main/0000000000-00000000000000000000.seg",
-    "logs/main/0000000000-00000000000000000000.idx",
+/// The BLAKE3 hash of the names and bytes of all golden files. It changes only when a scenario is added.
+const FROZEN: &str = "11819d28e8a2574b8b42f90e646e0ffa52d1a393615cc4bace7c26e9d0c17dfa";
+
+/// A directory that was written once.
+struct Scenario {
+    name: &'static str,
+    write: fn() -> World,
+    check: fn(&World),
+    /// Whether the bytes depend on nothing but the format.
+    exact: bool,
+}
+
+const SCENARIOS: [Scenario; 9] = [
+    Scenario { name: "main", write: something_of_everything, check: check_everything, exact: true },
+    Scenario { name: "redaction-due", write: redaction_due, check: check_redaction, exact: true },
+    Scenario { name: "two-logs", write: two_logs, check: check_two_logs, exact: true },
+    Scenario { name: "keyed", write: keyed, check: check_keyed, exact: true },
+    Scenario { name: "replica", write: replica, check: check_replica, exact: true },
+    Scenario { name: "hole", write: hole, check: check_hole, exact: true },
+    Scenario { name: "adopted", write: adopted, check: check_adopted, exact: true },
+    Scenario { name: "trimmed", write: trimmed, check: check_trimmed, exact: true },
+    Scenario { name: "compressed", write: compressed, check: check_compressed, exact: false },
 ];
 
-/// Files of a log that stopped in the middle of a redaction.
-const ERASABLE: [&str; 3] =
-    ["logs/main/superblock", "logs/main/0000000000-00000000000000000000.seg", "logs/main/redaction.due"];
+fn folder(scenario: &Scenario) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/format-1").join(scenario.name)
+}
 
-/// Files of a node with two logs, between which a channel moved.
-const TWO_LOGS: [&str; 6] = [
-    "logs/main/superblock",
-    "logs/main/0000000000-00000000000000000000.seg",
-    "logs/audit/superblock",
-    "logs/audit/config",
-    "logs/audit/0000000000-00000000000000000000.seg",
-    "logs/audit/0000000001-00000000000000000003.seg",
-];
+/// Returns the files below a folder, by their names from there.
+fn golden(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(at) = folders.pop() {
+        for entry in std::fs::read_dir(&at).unwrap_or_else(|error| panic!("{}: {error}", at.display())) {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    let bytes = std::fs::read(&path).unwrap();
+                    files.push((path.strip_prefix(folder).unwrap().to_owned(), bytes));
+                }
+            }
+        }
+    }
+    files.sort();
+    files
+}
 
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/format-0").join(name.replace('/', "_"))
+/// Returns the files that a scenario leaves, but for those that are written anew at each opening.
+fn left(world: &World) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = world.disk.files().into_iter().map(|(path, _)| path);
+    let kept = files.filter(|path| !path.ends_with("lock") && !path.ends_with("visible"));
+    let mut files: Vec<_> = kept
+        .map(|path| (path.strip_prefix(DIR).unwrap().to_owned(), world.disk.read(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+fn read_back(scenario: &Scenario) -> World {
+    let disk = SimulatedDisk::new();
+    for (name, bytes) in golden(&folder(scenario)) {
+        let path = Path::new(DIR).join(name);
+        disk.create_directories(path.parent().unwrap()).unwrap();
+        disk.write(path, &bytes);
+    }
+    World::on(disk, 2)
+}
+
+fn verified(world: &World) -> Vec<redex::VerifyReport> {
+    redex::verify_all(Path::new(DIR), &world.doors, &redex::VerifyOptions::default()).unwrap()
+}
+
+#[test]
+fn what_is_written_is_what_was_written_byte_for_byte() {
+    for scenario in SCENARIOS.iter().filter(|scenario| scenario.exact) {
+        let names =
+            |files: &[(PathBuf, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let (known, written) = (golden(&folder(scenario)), left(&(scenario.write)()));
+        assert_eq!(names(&known), names(&written), "{}", scenario.name);
+        for ((name, known), (_, written)) in known.iter().zip(&written) {
+            let differs = known.iter().zip(written).position(|(known, byte)| known != byte);
+            assert_eq!(
+                (differs, known.len()),
+                (None, written.len()),
+                "{}: {}",
+                scenario.name,
+                name.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn directories_of_format_1_are_read() {
+    for scenario in &SCENARIOS {
+        let world = read_back(scenario);
+        for report in verified(&world) {
+            let faults: Vec<_> = report.faults.iter().map(|fault| fault.found.as_str()).collect();
+            let expected: &[&str] = match scenario.name {
+                "hole" => &["a record of entries that were lost to corruption"],
+                _ => &[],
+            };
+            assert_eq!(faults, expected, "{}: {}", scenario.name, report.name);
+        }
+        (scenario.check)(&world);
+    }
+}
+
+#[test]
+fn golden_files_stay_as_they_are() {
+    if std::env::var_os("NETDB_GOLDEN").is_some_and(|value| value == "write") {
+        for scenario in SCENARIOS.iter().filter(|scenario| !folder(scenario).exists()) {
+            for (name, bytes) in left(&(scenario.write)()) {
+                let path = folder(scenario).join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            }
+        }
+    }
+    let mut hasher = blake3::Hasher::new();
+    for (name, bytes) in SCENARIOS.iter().flat_map(|scenario| {
+        golden(&folder(scenario))
+            .into_iter()
+            .map(|(name, bytes)| (Path::new(scenario.name).join(name), bytes))
+    }) {
+        hasher.update(name.to_str().unwrap().as_bytes()).update(&[0]);
+        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
+    }
+    assert_eq!(
+        hasher.finalize().to_hex().as_str(),
+        FROZEN,
+        "format 1 is frozen: its files are not written again; a format that is written otherwise is another one"
+    );
 }
 
 /// Writes a log with something of everything: channels, headers, a key, a producer, a body of zeros, two
 /// incarnations, a sealed segment.
-fn written() -> World {
+fn something_of_everything() -> World {
     let world = World::new();
     let mut small = options();
     small.segment_bytes = 16 << 10;
@@ -80,7 +196,7 @@ fn written() -> World {
 }
 
 /// Writes a log with an erasable channel, and stops where a redaction of it is due and not carried out yet.
-fn redacted() -> World {
+fn redaction_due() -> World {
     let world = World::new();
     let store = world.open();
     let people = channel("people");
@@ -104,7 +220,7 @@ fn redacted() -> World {
     let (_, snapshot) = due.lock().unwrap().take().unwrap();
     let left = World::on(snapshot.image(&CrashImage::All), 3);
     // Without what was filled ahead.
-    let path = Path::new(DIR).join(ERASABLE[1]);
+    let path = Path::new(DIR).join("logs/main/0000000000-00000000000000000000.seg");
     let mut bytes = left.disk.read(&path).unwrap();
     bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1);
     left.disk.write(&path, &bytes);
@@ -112,7 +228,7 @@ fn redacted() -> World {
 }
 
 /// Writes a node with two logs: a channel left one, came to the other, and that one's second segment tells so.
-fn written_over_two_logs() -> World {
+fn two_logs() -> World {
     let world = World::new();
     let mut small = options();
     small.segment_bytes = 16 << 10;
@@ -139,56 +255,18 @@ fn put(store: &Store, payload: &[u8]) -> u64 {
     ticket.wait(Ack::Durable).into_result().unwrap().at.first_seq().unwrap().0
 }
 
-fn check_bytes(world: &World, folder: &str, files: &[&str]) {
-    for name in files {
-        let bytes = world.disk.read(Path::new(DIR).join(name)).unwrap();
-        let path = golden(&format!("{folder}{name}"));
-        if std::env::var_os("NETDB_GOLDEN").is_some_and(|value| value == "write") {
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, &bytes).unwrap();
-        }
-        let known = std::fs::read(&path).unwrap();
-        let differs = known.iter().zip(&bytes).position(|(known, byte)| known != byte);
-        assert_eq!((differs, known.len()), (None, bytes.len()), "{name}");
-    }
-}
-
-fn read_back(folder: &str, files: &[&str]) -> World {
-    let disk = SimulatedDisk::new();
-    disk.create_directories(&Path::new(DIR).join("logs/main")).unwrap();
-    for name in files {
-        disk.write(Path::new(DIR).join(name), &std::fs::read(golden(&format!("{folder}{name}"))).unwrap());
-    }
-    World::on(disk, 2)
-}
-
-#[test]
-fn the_bytes_of_format_0_do_not_change_by_accident() {
-    check_bytes(&written(), "", &FILES);
-    check_bytes(&written_over_two_logs(), "two/", &TWO_LOGS);
-    check_bytes(&redacted(), "erasable/", &ERASABLE);
-}
-
-#[test]
-fn two_logs_of_format_0_are_read() {
-    let world = read_back("two/", &TWO_LOGS);
-    world.disk.write(Path::new(DIR).join("identity"), &std::fs::read(golden("identity")).unwrap());
-    let reports = redex::verify_all(Path::new(DIR), &world.doors, &redex::VerifyOptions::default()).unwrap();
-    assert!(reports.iter().all(|report| report.faults.is_empty()), "{reports:?}");
+fn check_two_logs(world: &World) {
     let store = world.open();
     assert_eq!(store.log_of(&channel("orders")).reader().name(), "audit");
-    let config = store.config(&redex::LogName::new("audit").unwrap()).unwrap();
+    let config = store.config(&LogName::new("audit").unwrap()).unwrap();
     assert_eq!((config.compression, config.retention.bytes), (Compression::Lz4, Some(1 << 30)));
     assert_eq!(put(&store, b"{}"), 3);
     let events = store.reader().view().read(&Selection::channel(&channel("orders"))).unwrap();
     assert_eq!(events.map(|event| event.unwrap().seq.0).collect::<Vec<_>>(), [0, 1, 2, 3]);
 }
 
-#[test]
-fn files_of_format_0_are_read() {
-    let world = read_back("", &FILES);
-    let report = world.verify();
-    assert_eq!((report.faults, report.events), (vec![], 8));
+fn check_everything(world: &World) {
+    assert_eq!(world.verify().events, 8);
     let store = world.open();
     let view = store.main().reader().view();
     let kinds: Vec<_> = view.read(&Selection::default()).unwrap().map(|event| event.unwrap().kind).collect();
@@ -199,15 +277,226 @@ fn files_of_format_0_are_read() {
     assert_eq!(store.main().producer("import").map(|producer| producer.number), Some(7));
 }
 
-#[test]
-fn a_redaction_of_format_0_that_is_due_is_finished() {
-    let world = read_back("erasable/", &ERASABLE);
-    world.disk.write(Path::new(DIR).join("identity"), &std::fs::read(golden("identity")).unwrap());
+fn check_redaction(world: &World) {
     let report = world.verify();
-    assert_eq!((report.faults, report.events, report.redacted), (vec![], 3, 2));
+    assert_eq!((report.events, report.redacted), (3, 2));
     let store = world.open();
     assert_eq!(store.recovery().finished_redactions, 1);
     let read = store.main().reader().view().read(&Selection::default()).unwrap();
     let keys: Vec<_> = read.map(|event| event.unwrap().key).collect();
     assert_eq!(keys, [None, Some("Bob".to_owned()), None]);
+}
+
+/// Writes a keyed log whose newest segment's state frames hold keys.
+fn keyed() -> World {
+    let world = World::new();
+    let mut small = options();
+    small.segment_bytes = 16 << 10;
+    let store = world.open_with(&small);
+    let name = LogName::new("settings").unwrap();
+    let log = store.create_keyed_log(&name).unwrap();
+    let of = channel("settings");
+    store.create_channel(&of, &ChannelConfig::default(), &Placement::Log(name)).unwrap();
+    let put = |key: &str, payload: &[u8]| {
+        let event = EventInput::new("set", payload).with_key(key);
+        log.append(&of, &[event]).unwrap().wait(Ack::Durable).into_result().unwrap();
+    };
+    put("colour", b"red");
+    put("size", b"9");
+    put("weight", b"3");
+    put("weight", b"");
+    for number in 0..12_u8 {
+        put("filling", &[number; 5_000]);
+    }
+    put("colour", b"blue");
+    for _ in 0..4 {
+        world.clock.advance(std::time::Duration::from_millis(200));
+        log.flush_step();
+    }
+    store.close().unwrap();
+    world
+}
+
+fn check_keyed(world: &World) {
+    let store = world.open();
+    let log = store.log_of(&channel("settings"));
+    assert!(log.reader().view().begins() > Position::ZERO);
+    let keyed = log.reader().view().keyed().unwrap();
+    let of = channel("settings");
+    let payload = |key: &str| keyed.get(&of, key).map(|event| event.payload.to_vec());
+    assert_eq!(payload("colour"), Some(b"blue".to_vec()));
+    assert_eq!((payload("size"), payload("filling")), (Some(b"9".to_vec()), Some(vec![11; 5_000])));
+}
+
+/// The key of the leaders of the replicated log.
+fn leader() -> Arc<Identity> {
+    let disk = base::MemoryDisk::new();
+    Arc::new(Identity::create(&disk, Path::new("identity"), &SeededRandom::new(7)).unwrap())
+}
+
+fn open_replica(world: &World) -> ReplicaLog {
+    let mut small = options();
+    small.segment_bytes = 16 << 10;
+    let log = base::LogId::from_bytes([7; 16]);
+    let identity = ReplicaIdentity { log, origin: leader().origin(), name: "main".to_owned() };
+    ReplicaLog::open(Path::new(DIR), &identity, &world.doors, &small).unwrap()
+}
+
+fn slot(term: u64, index: u64) -> Slot {
+    Slot { term: Term(term), node: NodeId(1), index: Index(index) }
+}
+
+/// Writes a replicated log: entries of consensus and of two leaderships, some of them cut off, votes, a marker.
+fn replica() -> World {
+    let world = World::new();
+    let log = open_replica(&world);
+    let consensus = |term, index, bytes: &'static [u8]| ReplicaEntry {
+        slot: slot(term, index),
+        content: EntryContent::Consensus(bytes.into()),
+    };
+    let append = |entries: &[ReplicaEntry]| log.append(entries, Completion::ignored()).unwrap();
+    let propose = |term, payloads: &[&str]| {
+        let mut proposer = log.proposer(Term(term), NodeId(1), leader());
+        for payload in payloads {
+            let events = [EventInput::new("order.placed", payload.as_bytes())];
+            let of = channel("orders");
+            let parts = [ChannelEvents { channel: &of, events: &events }];
+            proposer.submit(&AppendRequest { parts: &parts, ..AppendRequest::default() }).unwrap();
+            append(&proposer.seal());
+        }
+    };
+    log.save_vote(Vote { term: Term(1), node: NodeId(1), committed: true }).unwrap();
+    append(&[consensus(1, 0, b"members")]);
+    propose(1, &["one", "two", "lost", "lost, too"]);
+    log.truncate_after(Some(Index(2))).unwrap();
+    log.save_vote(Vote { term: Term(3), node: NodeId(1), committed: false }).unwrap();
+    append(&[consensus(3, 3, b"")]);
+    propose(3, &["three"]);
+    log.save_committed(Some(slot(3, 4))).unwrap();
+    log.close().unwrap();
+    drop(log);
+    world
+}
+
+fn check_replica(world: &World) {
+    let log = open_replica(world);
+    assert_eq!(log.vote(), Some(Vote { term: Term(3), node: NodeId(1), committed: false }));
+    assert_eq!((log.committed(), log.state().last), (Some(slot(3, 4)), Some(slot(3, 4))));
+    let entries = log.entries(Index::ZERO..Index(u64::MAX), u64::MAX).unwrap();
+    let slots: Vec<_> = entries.iter().map(|entry| (entry.slot.term.0, entry.slot.index.0)).collect();
+    assert_eq!(slots, [(1, 0), (1, 1), (1, 2), (3, 3), (3, 4)]);
+    assert!(matches!(&entries[0].content, EntryContent::Consensus(bytes) if bytes == "members"));
+    let events = log.reader().view().read(&Selection::channel(&channel("orders"))).unwrap();
+    let payloads: Vec<_> = events.map(|event| event.unwrap().payload).collect();
+    assert_eq!(payloads, ["one", "two", "three"]);
+}
+
+/// Writes a log that lost an entry in its middle, and went on.
+fn hole() -> World {
+    let world = World::new();
+    let store = world.open();
+    for payload in ["one", "two", "three"] {
+        append(store.main(), "orders", payload);
+    }
+    store.close().unwrap();
+    drop(store);
+    let path = Path::new(DIR).join("logs/main/0000000000-00000000000000000000.seg");
+    let at = world.disk.read(&path).unwrap().windows(3).position(|part| part == b"two").unwrap();
+    world.disk.flip_bit(&path, 8 * at as u64);
+    let store = world.open();
+    append(store.main(), "orders", "four");
+    store.close().unwrap();
+    world
+}
+
+fn check_hole(world: &World) {
+    let store = world.open();
+    assert_eq!(append(store.main(), "orders", "five").at.first_seq(), Some(Seq(4)));
+    let view = store.main().reader().view();
+    let orders = Selection::channel(&channel("orders"));
+    let lost = view.read(&orders).unwrap().find_map(Result::err);
+    assert!(matches!(lost, Some(ReadError::Hole { first: Index(1), last: Index(1) })), "{lost:?}");
+    let kept = Selection { skip_holes: true, ..orders };
+    let payloads: Vec<_> = view.read(&kept).unwrap().map(|event| event.unwrap().payload).collect();
+    assert_eq!(payloads, ["one", "three", "four", "five"]);
+}
+
+/// Writes a log whose entries nobody had signed when it ended, and that went on.
+fn adopted() -> World {
+    let world = World::new();
+    let store = world.open();
+    let write = |payload: &[u8]| {
+        let event = EventInput::new("order.placed", payload);
+        store.main().append(&channel("orders"), &[event]).unwrap().wait(Ack::Written).into_result().unwrap();
+    };
+    append(store.main(), "orders", "one");
+    write(b"two");
+    write(b"three");
+    let world = World::on(world.disk.snapshot().image(&CrashImage::All), 3);
+    let store = world.open();
+    append(store.main(), "orders", "four");
+    store.close().unwrap();
+    world
+}
+
+fn check_adopted(world: &World) {
+    let report = world.verify();
+    let adopted: Vec<_> = report.incarnations.iter().map(|incarnation| incarnation.adopted).collect();
+    assert_eq!((adopted, report.unsigned), (vec![2, 0], 0));
+    assert_eq!(all(world.open().main(), "orders"), ["one", "two", "three", "four"]);
+}
+
+/// Writes a log that gave up its beginning.
+fn trimmed() -> World {
+    let world = World::new();
+    let mut keeping = options();
+    keeping.segment_bytes = 16 << 10;
+    keeping.retention = Retention::of_bytes(40 << 10);
+    let store = world.open_with(&keeping);
+    append(store.main(), "rare", "early");
+    for number in 0..10 {
+        append(store.main(), "often", &format!("{number}{}", "x".repeat(8_000)));
+        world.clock.advance(std::time::Duration::from_millis(200));
+        store.main().flush_step();
+    }
+    store.close().unwrap();
+    world
+}
+
+fn check_trimmed(world: &World) {
+    let store = world.open();
+    let view = store.main().reader().view();
+    assert!(view.begins() > Position::ZERO);
+    assert_eq!(all(store.main(), "rare"), Vec::<String>::new());
+    let info = view.channel(&channel("often")).unwrap().unwrap();
+    assert!(info.first_seq > Seq::ZERO && info.next_seq == Seq(10), "{info:?}");
+    let seqs: Vec<_> = all(store.main(), "often").iter().map(|payload| payload[..1].to_owned()).collect();
+    assert_eq!(seqs.last().map(String::as_str), Some("9"));
+    assert_eq!(seqs.len() as u64, 10 - info.first_seq.0);
+}
+
+/// Writes two logs with compressed entries.
+fn compressed() -> World {
+    let world = World::new();
+    let store = world.open();
+    for (name, compression) in [("quick", Compression::Lz4), ("small", Compression::Zstd)] {
+        let log = LogName::new(name).unwrap();
+        store.create_log(&log, &LogConfig::default().compressed(compression)).unwrap();
+        let of = channel(name);
+        store.create_channel(&of, &ChannelConfig::default(), &Placement::Log(log)).unwrap();
+        let event = EventInput::new("filled", &[b'x'; 5_000]);
+        store.append(&of, &[event]).unwrap().wait(Ack::Durable).into_result().unwrap();
+    }
+    store.close().unwrap();
+    world
+}
+
+fn check_compressed(world: &World) {
+    for (name, bytes) in world.disk.files() {
+        assert!(bytes < 4_500, "{} has {bytes} bytes", name.display());
+    }
+    let store = world.open();
+    for name in ["quick", "small"] {
+        assert_eq!(all(&store.log_of(&channel(name)), name), ["x".repeat(5_000)]);
+    }
 }

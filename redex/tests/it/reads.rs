@@ -354,9 +354,9 @@ fn a_directory_of_another_format_version_is_refused_naming_both() {
     }
     world.disk.write(&path, &bytes);
     let error = Store::open(DIR.as_ref(), &world.doors, &options()).unwrap_err().to_string();
-    assert!(error.contains("format version 0") && error.contains("format version 7"), "{error}");
+    assert!(error.contains("format version 1") && error.contains("format version 7"), "{error}");
     let error = redex::StoreReader::open(DIR.as_ref(), &world.doors, &options()).unwrap_err().to_string();
-    assert!(error.contains("format version 0") && error.contains("format version 7"), "{error}");
+    assert!(error.contains("format version 1") && error.contains("format version 7"), "{error}");
     assert_eq!(world.disk.read(&path), Some(bytes));
 }
 
