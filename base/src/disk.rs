@@ -149,8 +149,24 @@ pub fn read_exact_at(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io:
 ///
 /// The first error of the file.
 pub fn read_to_end(file: &dyn DiskFile, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_to_end_into(file, &mut bytes, bytes_max)?;
+    Ok(bytes)
+}
+
+/// Reads a file from its beginning, at most `bytes_max` bytes of it, in place of what `bytes` holds: memory that was
+/// used before need not be cleared again.
+///
+/// # Errors
+///
+/// The first error of the file; what `bytes` holds then is of no use.
+pub fn read_to_end_into(file: &dyn DiskFile, bytes: &mut Vec<u8>, bytes_max: usize) -> io::Result<()> {
     let length = usize::try_from(file.length()?).unwrap_or(usize::MAX).min(bytes_max);
-    let mut bytes = vec![0; length];
+    match bytes.capacity() {
+        // All at once, as zeros that the system has ready.
+        0 => *bytes = vec![0; length],
+        _ => bytes.resize(length, 0),
+    }
     let mut filled = 0;
     while filled < length {
         match file.read_at(&mut bytes[filled..], filled as u64) {
@@ -161,7 +177,7 @@ pub fn read_to_end(file: &dyn DiskFile, bytes_max: usize) -> io::Result<Vec<u8>>
         }
     }
     bytes.truncate(filled);
-    Ok(bytes)
+    Ok(())
 }
 
 /// Creates a small file as a whole or not at all: temporary file, sync, rename, sync of the directory.

@@ -16,6 +16,7 @@ use crate::{
 
 mod committer;
 mod flusher;
+mod gathering;
 mod open;
 mod placed;
 mod progress;
@@ -41,6 +42,7 @@ pub use ticket::{Acknowledged, Ticket};
 use crate::appender::Stopped;
 use committer::Committer;
 pub(crate) use flusher::{Flush, Flusher};
+use gathering::Gathering;
 use progress::{Need, Progress};
 use retention::{Holds, RetentionDue};
 use stage::Shut;
@@ -82,8 +84,7 @@ pub(crate) struct Shared {
     flusher: Flusher,
     /// When bytes that nobody waits for must be synced: nanoseconds of the monotonic clock, 0 for never.
     deadline: AtomicU64,
-    /// Until when others keep the processors busy, as far as is known: nanoseconds of the monotonic clock.
-    busy_until: AtomicU64,
+    gathering: Gathering,
     retention: Mutex<Retention>,
     retention_due: RetentionDue,
     holds: Arc<Holds>,
@@ -388,32 +389,11 @@ impl Shared {
         })
     }
 
-    /// Lets those stage their next appends who were just woken, so that one signature and one sync do for more of
-    /// them: who commits gives its processor away as long as that brings something. Where others keep the processor,
-    /// which have nothing to do with the log, that is left alone for a while.
+    /// Lets those stage their next appends who were just woken.
     fn gather(&self) {
-        let clock = &self.doors.clock;
-        let begun = clock.monotonic();
-        let is_busy = begun < Duration::from_nanos(self.busy_until.load(Ordering::Relaxed));
-        if is_busy || self.progress.lock().crowd == 0 {
-            return;
-        }
-        let mut before = begun;
-        let mut staged = self.stage().bytes;
-        for _ in 0..GATHERING_YIELDS_MAX {
-            std::thread::yield_now();
-            let now = clock.monotonic();
-            if now.saturating_sub(before) > YIELD_TIME_MAX {
-                let until = now.saturating_add(GATHERING_PAUSE).as_nanos();
-                self.busy_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
-                return;
-            }
-            before = now;
-            let gathered = self.stage().bytes;
-            if gathered == staged {
-                return;
-            }
-            staged = gathered;
+        if self.progress.lock().crowd > 0 {
+            let staged = || self.stage().bytes;
+            self.gathering.gather(&*self.doors.clock, staged, std::thread::yield_now);
         }
     }
 
@@ -653,12 +633,6 @@ impl Drop for Closer {
     }
 }
 
-/// How often who commits gives its processor away before a round, at most.
-const GATHERING_YIELDS_MAX: usize = 16;
-/// A processor that is away for longer was taken by others than those who append.
-const YIELD_TIME_MAX: Duration = Duration::from_millis(1);
-/// For how long it is not given away then.
-const GATHERING_PAUSE: Duration = Duration::from_millis(100);
 /// Rounds that one thread commits at a time while others wait for the next.
 const ROUNDS_LED_MAX: usize = 4;
 

@@ -23,11 +23,11 @@ use crate::error::OpenError;
 use crate::frames::{Frame, SegmentBytes, Step, Verdict, testimony};
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
-use crate::redaction;
 use crate::replay::{apply_entry, apply_hole, decode_hole_frame, entries_max, read_state, standing_of};
 use crate::state::LogState;
 use crate::survey::Survey;
 
+mod ahead;
 mod all;
 mod ends;
 mod files;
@@ -35,6 +35,7 @@ mod redactions;
 
 pub use all::verify_all;
 
+use ahead::{Source, Wanted};
 use ends::Truncations;
 use redactions::Redactions;
 
@@ -175,15 +176,18 @@ fn verify_log(dir: &Path, name: &str, doors: &Doors, options: &VerifyOptions) ->
     found.sort_unstable();
     let truncations = Truncations::read(disk, &log_dir, &found);
     found.retain(|(number, first_index)| !truncations.is_gone(*number, *first_index));
-    for (place, (number, first_index)) in found.iter().enumerate() {
-        let path = log_dir.join(segment_header::file_name(*number, *first_index));
-        let last = place + 1 == found.len();
-        verifier.ends_at = truncations.end_of(*number);
-        verifier.segment(&path, *number, *first_index, last)?;
-        if verifier.stopped {
-            break;
-        }
-    }
+    let wanted = found.iter().enumerate().map(|(place, (number, first_index))| Wanted {
+        path: log_dir.join(segment_header::file_name(*number, *first_index)),
+        number: *number,
+        first_index: *first_index,
+        ends_at: truncations.end_of(*number),
+        last: place + 1 == found.len(),
+    });
+    let source = Source { disk, log_dir: &log_dir, log: verifier.report.log };
+    source.each(&wanted.collect::<Vec<_>>(), |segment, bytes| {
+        verifier.segment(segment, bytes)?;
+        Ok(!verifier.stopped)
+    })?;
     Ok(verifier.finish())
 }
 
@@ -297,21 +301,14 @@ impl<'a> Verifier<'a> {
         self.report.faults.push(fault);
     }
 
-    fn segment(&mut self, path: &Path, number: u64, first_index: Index, last: bool) -> Result<(), OpenError> {
-        let file = self.disk.open(path, OpenMode::Read).map_err(OpenError::io(path))?;
-        let mut bytes = base::read_to_end(&*file, usize::MAX).map_err(OpenError::io(path))?;
-        if let Some(found) = segment_header::foreign_format(&bytes) {
+    fn segment(&mut self, wanted: &Wanted, bytes: &[u8]) -> Result<(), OpenError> {
+        let Wanted { ref path, number, first_index, ends_at, last } = *wanted;
+        if let Some(found) = segment_header::foreign_format(bytes) {
             return Err(crate::log::unknown_format(path, found));
         }
-        if let Some(end) = self.ends_at.and_then(|end| usize::try_from(end).ok()) {
-            bytes.truncate(end);
-        }
+        self.ends_at = ends_at;
         let log = self.report.log;
-        if let Some(redo) = redaction::due(self.disk, &self.log_dir, log) {
-            // It may be halfway through, and opening would finish it.
-            redo.patch(number, 0, &mut bytes);
-        }
-        let segment = SegmentBytes { log, segment: number, begin: 0, bytes: &bytes };
+        let segment = SegmentBytes { log, segment: number, begin: 0, bytes };
         self.report.segments += 1;
         self.report.bytes += bytes.len() as u64;
         self.index = SegmentIndex::default();

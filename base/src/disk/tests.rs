@@ -48,6 +48,7 @@ conformance! {
     bytes_are_read_where_they_were_written
     a_write_behind_the_end_leaves_zeros_between
     reads_stop_at_the_end_of_the_file
+    a_whole_file_is_read_in_place_of_what_was_read_before
     an_empty_write_leaves_the_length_alone
     cut_bytes_do_not_come_back
     a_length_costs_no_bytes
@@ -155,6 +156,19 @@ fn a_write_behind_the_end_leaves_zeros_between(disk: &dyn Disk, root: &Path) {
     expected.resize(70_000, 0);
     expected.push(b'z');
     assert_eq!(content(disk, &root.join("file")), expected);
+}
+
+fn a_whole_file_is_read_in_place_of_what_was_read_before(disk: &dyn Disk, dir: &Path) {
+    let mut bytes = Vec::new();
+    for content in [&b"a long content"[..], b"short", b"", b"longer again"] {
+        let file = disk.open(&dir.join("file"), OpenMode::OpenOrCreate).unwrap();
+        file.set_length(0).unwrap();
+        write_all_at(&*file, content, 0).unwrap();
+        read_to_end_into(&*file, &mut bytes, usize::MAX).unwrap();
+        assert_eq!(bytes, content);
+        read_to_end_into(&*file, &mut bytes, 3).unwrap();
+        assert_eq!(bytes, content[..content.len().min(3)]);
+    }
 }
 
 fn reads_stop_at_the_end_of_the_file(disk: &dyn Disk, root: &Path) {

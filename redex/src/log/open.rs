@@ -9,6 +9,7 @@ use base::{Disk, DiskLock, Doors, Identity, IncarnationId, Index, LogId, OpenMod
 
 use super::committer::{Committer, Incarnation, News};
 use super::flusher::Flusher;
+use super::gathering::Gathering;
 use super::placed::Admission;
 use super::progress::Progress;
 use super::recovery::{Ending, recover};
@@ -352,7 +353,7 @@ fn assemble(
         flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::<Shared>::clone(log)),
         deadline: AtomicU64::new(0),
         retention: Mutex::new(options.retention.clone()),
-        busy_until: AtomicU64::new(0),
+        gathering: Gathering::default(),
         retention_due: RetentionDue::default(),
         holds: Arc::default(),
         keyed,
