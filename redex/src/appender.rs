@@ -19,7 +19,6 @@ use crate::codec::superblock::Superblock;
 use crate::codec::{Put, state};
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
-use crate::index::points::IndexSource;
 use crate::keyed::KeyedChange;
 use crate::replay::{repeatables_of, standing_of};
 use crate::segments::{Segment, Segments};
@@ -229,7 +228,7 @@ impl Appender {
         self.limit_segment(writer.tail());
         self.writer = writer;
         self.index = Arc::new(RwLock::new(SegmentIndex::default()));
-        segment.set_index(IndexSource::Memory(Arc::clone(&self.index)));
+        segment.set_index(Arc::clone(&self.index));
         self.segments.insert(segment);
         self.sealed = false;
     }

@@ -14,7 +14,6 @@ use crate::damage::replay_over_damage;
 use crate::error::{Corruption, ReadError};
 use crate::frames::SegmentBytes;
 use crate::index::SegmentIndex;
-use crate::index::points::IndexSource;
 use crate::reader::VisibleState;
 use crate::redaction;
 use crate::replay::{End, LoadedSegment, Replay};
@@ -180,7 +179,7 @@ impl Follower {
 
     fn enter(&mut self, segment: Arc<Segment>, state: LogState, chain: Chain, offset: u64) {
         let index = Arc::new(RwLock::new(SegmentIndex::default()));
-        segment.set_index(IndexSource::Memory(Arc::clone(&index)));
+        segment.set_index(Arc::clone(&index));
         let (sealed, damaged) = (false, false);
         self.place = Some(Place { segment, state, chain, offset, index, sealed, damaged });
     }

@@ -28,13 +28,17 @@ use crate::state::LogState;
 /// Bytes of a segment that mostly hold its state frames.
 const STATE_BYTES_FIRST: u64 = 256 << 10;
 
+/// The index of a segment in memory.
+pub(crate) type SharedIndex = Arc<RwLock<SegmentIndex>>;
+
 /// One segment file.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub number: u64,
     pub first_index: Index,
     pub path: PathBuf,
-    index: Mutex<Option<IndexSource>>,
+    /// Its index, where that is in memory: while it is the newest one, or when its file does not read.
+    index: Mutex<Option<SharedIndex>>,
     /// Where the last frame that may be read ends; unset while the segment is not known as a whole.
     pub sealed: OnceLock<Sealed>,
 }
@@ -52,8 +56,8 @@ impl Segment {
         Self { number, first_index, path, index, sealed: OnceLock::new() }
     }
 
-    pub(crate) fn set_index(&self, source: IndexSource) {
-        *self.index() = Some(source);
+    pub(crate) fn set_index(&self, index: SharedIndex) {
+        *self.index() = Some(index);
     }
 
     /// Lets go of the index in memory; the next use reads the file.
@@ -61,7 +65,7 @@ impl Segment {
         *self.index() = None;
     }
 
-    fn index(&self) -> MutexGuard<'_, Option<IndexSource>> {
+    fn index(&self) -> MutexGuard<'_, Option<SharedIndex>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -254,19 +258,16 @@ impl Segments {
     /// Returns the index of a segment: the one in memory, its file, or one rebuilt from the segment.
     pub(crate) fn index(&self, segment: &Segment) -> Result<IndexSource, ReadError> {
         let mut slot = segment.index();
-        if let Some(source) = &*slot {
-            return Ok(source.clone());
+        if let Some(index) = &*slot {
+            return Ok(IndexSource::Memory(Arc::clone(index)));
         }
-        let source = match self.open_index(segment) {
-            Some(file) => IndexSource::File(Arc::new(file)),
-            None => {
-                let index = self.rebuild_index(segment)?;
-                tracing::info!(segment = segment.number, "index rebuilt in memory");
-                IndexSource::Memory(Arc::new(RwLock::new(index)))
-            }
-        };
-        *slot = Some(source.clone());
-        Ok(source)
+        if let Some(file) = self.cache.index_file(segment.number, || self.open_index(segment)) {
+            return Ok(IndexSource::File(file));
+        }
+        let index = Arc::new(RwLock::new(self.rebuild_index(segment)?));
+        tracing::info!(segment = segment.number, "index rebuilt in memory");
+        *slot = Some(Arc::clone(&index));
+        Ok(IndexSource::Memory(index))
     }
 
     /// Returns the numbers of a channel in a segment; `None` when the segment has no event of it.
@@ -336,9 +337,9 @@ impl Segments {
     /// Replaces an index file that turned out damaged by an index that is rebuilt from the segment.
     pub(crate) fn distrust_index(&self, segment: &Segment) -> Result<IndexSource, ReadError> {
         tracing::warn!(segment = segment.number, "index file damaged, rebuilt in memory");
-        let rebuilt = IndexSource::Memory(Arc::new(RwLock::new(self.rebuild_index(segment)?)));
-        segment.set_index(rebuilt.clone());
-        Ok(rebuilt)
+        let rebuilt = Arc::new(RwLock::new(self.rebuild_index(segment)?));
+        segment.set_index(Arc::clone(&rebuilt));
+        Ok(IndexSource::Memory(rebuilt))
     }
 
     /// Reads a whole segment for its index. Entries that were lost are noted where they stood.

@@ -236,6 +236,15 @@ impl Directory {
         self.lists.get(place)
     }
 
+    /// Returns the bytes of memory that it takes.
+    pub(crate) fn weight(&self) -> usize {
+        let list = |list: &ListDirectory| {
+            let name = list.channel.as_ref().map_or(0, |name| name.as_str().len() + 16);
+            size_of::<ListDirectory>() + name + list.fences.len() * size_of::<Point>()
+        };
+        self.lists.iter().map(list).sum()
+    }
+
     /// Returns where in the file a block of a list stands.
     pub(crate) fn block_offset(&self, list: &ListDirectory, block: usize) -> u64 {
         (self.blocks_at + (list.first_point / POINTS_PER_BLOCK + block) * BLOCK_BYTES) as u64

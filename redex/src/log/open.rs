@@ -27,7 +27,6 @@ use crate::codec::{FORMAT_VERSION, Foreign};
 use crate::error::{Corruption, OpenError};
 use crate::follower::visible_state;
 use crate::index::SegmentIndex;
-use crate::index::points::IndexSource;
 use crate::reader::{LogReader, Published};
 use crate::redaction;
 use crate::replay::Replay;
@@ -267,7 +266,7 @@ fn begin_writing(
         }
     };
     let index = Arc::new(RwLock::new(index));
-    segment.set_index(IndexSource::Memory(Arc::clone(&index)));
+    segment.set_index(Arc::clone(&index));
     let synced = state.position();
     let mut end = Appender {
         doors: doors.clone(),

@@ -12,7 +12,6 @@ use super::core::Core;
 use crate::appender::Stopped;
 use crate::codec::control::HoleRecord;
 use crate::codec::segment_header::Truncation;
-use crate::index::points::IndexSource;
 use crate::segments::{Sealed, Segment};
 
 impl Core {
@@ -47,7 +46,7 @@ impl Core {
         if stays {
             let ended = Arc::new(Segment::new(&self.end.segments.dir, cut_off.number, cut_off.first_index));
             ended.sealed.get_or_init(|| Sealed { next_index: from });
-            ended.set_index(IndexSource::Memory(Arc::new(std::sync::RwLock::new(replay.index))));
+            ended.set_index(Arc::new(std::sync::RwLock::new(replay.index)));
             self.end.segments.insert(Arc::clone(&ended));
             self.remove(&gone, Some((&ended, truncation.offset)))?;
         } else {
