@@ -6,7 +6,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use base::{ChannelName, Seq};
+use base::{ChannelName, Index, Seq};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::state::{ChannelState, LogState};
@@ -53,6 +53,13 @@ impl VisibleChannels {
 
     pub(crate) fn get(&self, name: &ChannelName) -> Option<ChannelState> {
         self.names[part_of(name)].get(name).map(|slot| self.at(*slot))
+    }
+
+    /// Returns the index of the entry that created a channel.
+    pub(crate) fn created_index(&self, name: &ChannelName) -> Option<Index> {
+        let slot = *self.names[part_of(name)].get(name)?;
+        let About(channel) = &self.chunks[slot / CHUNK_CHANNELS].about[slot % CHUNK_CHANNELS];
+        Some(channel.created_index)
     }
 
     /// Returns all channels, sorted by name.
@@ -118,7 +125,7 @@ fn part_of(name: &ChannelName) -> usize {
 mod tests {
     use std::collections::BTreeMap;
 
-    use base::{Index, Timestamp};
+    use base::Timestamp;
 
     use super::*;
     use crate::ChannelConfig;
@@ -166,6 +173,10 @@ mod tests {
             assert_eq!(all.by_name(), twin.values().cloned().collect::<Vec<_>>());
             assert!(twin.iter().all(|(name, channel)| all.get(name).as_ref() == Some(channel)));
             assert_eq!(all.get(&channel(999).name), None);
+            assert_eq!(all.created_index(&channel(999).name), None);
+            let created =
+                |(name, channel): (&_, &ChannelState)| all.created_index(name) == Some(channel.created_index);
+            assert!(twin.iter().all(created));
         }
     }
 }

@@ -151,8 +151,8 @@ impl Lookup {
         place: Option<(usize, usize)>,
         seq: u64,
     ) -> Result<Option<Found>, ReadError> {
-        let Some((known, page)) = place else { return self.search(seq) };
         self.untold = 0;
+        let Some((known, page)) = place else { return self.search(seq) };
         self.hold(known, page, seq);
         match self.held(known, page, seq) {
             Some(found) => Ok(self.visible(known, page, found)),

@@ -545,8 +545,7 @@ impl LogView {
 
     /// Tells whether the log has a channel, or had it.
     pub(crate) fn has(&self, name: &ChannelName) -> bool {
-        let known = self.visible.channels.get(name);
-        known.is_some_and(|channel| self.position.includes(channel.created_index))
+        self.visible.channels.created_index(name).is_some_and(|index| self.position.includes(index))
     }
 
     /// Returns the view at an earlier position.

@@ -88,8 +88,8 @@ impl Scope {
         let born = match &selection.channels {
             Channels::All => Some(0),
             Channels::Names(names) => {
-                let known = names.iter().filter_map(|name| visible.channels.get(name));
-                known.map(|channel| channel.created_index.0).min()
+                let created = names.iter().filter_map(|name| visible.channels.created_index(name));
+                created.map(|index| index.0).min()
             }
         };
         let channel = selection.only_channel().and_then(|name| visible.channels.get(name));
