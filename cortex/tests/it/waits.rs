@@ -368,6 +368,7 @@ fn subscribers_get_each_change_once_with_the_state_that_has_it() {
 
 #[test]
 fn who_subscribes_while_a_fold_moves_misses_no_change_and_gets_none_twice() {
+    const WRITERS: i64 = 3;
     const WRITES: i64 = 2_000;
     let doors = base::Doors::memory();
     let store = redex::Store::open("/node".as_ref(), &doors, &redex::LogOptions::default()).unwrap();
@@ -375,16 +376,19 @@ fn who_subscribes_while_a_fold_moves_misses_no_change_and_gets_none_twice() {
     let writer = std::sync::Arc::new(store.main().clone());
     let sum = runner.add(crate::counter::Sum, ErrorPolicy::Stop, Some(writer)).unwrap();
     runner.start();
-    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let writing = std::sync::atomic::AtomicI64::new(WRITERS);
     // Changes are kept for those who watch; with one who always does, every subscriber finds some.
     let (_, _always) = sum.subscribe().unwrap();
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..WRITES {
-                crate::counter::write(&sum, "number", "1").applied().unwrap();
-            }
-            is_over.store(true, std::sync::atomic::Ordering::SeqCst);
-        });
+        // Several, so that one of them always waits for a look at the fold, and gets it as soon as it can.
+        for _ in 0..WRITERS {
+            scope.spawn(|| {
+                for _ in 0..WRITES {
+                    crate::counter::write(&sum, "number", "1").applied().unwrap();
+                }
+                writing.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+            });
+        }
         scope.spawn(|| {
             let mut over = false;
             for round in 0.. {
@@ -395,7 +399,7 @@ fn who_subscribes_while_a_fold_moves_misses_no_change_and_gets_none_twice() {
                 (0..round % 97).for_each(|_| std::thread::yield_now());
                 let (snapshot, mut subscription) = sum.subscribe().unwrap();
                 loop {
-                    over = is_over.load(std::sync::atomic::Ordering::SeqCst);
+                    over = writing.load(std::sync::atomic::Ordering::SeqCst) == 0;
                     match subscription.try_next().unwrap() {
                         Some(news) => {
                             let changes: i64 = news.changes.unwrap().iter().sum();
@@ -409,7 +413,7 @@ fn who_subscribes_while_a_fold_moves_misses_no_change_and_gets_none_twice() {
             }
         });
     });
-    assert_eq!(sum.snapshot().unwrap().state, WRITES);
+    assert_eq!(sum.snapshot().unwrap().state, WRITERS * WRITES);
 }
 
 #[test]
