@@ -95,8 +95,21 @@ byte_id! {
     IncarnationId, 16, "an incarnation id"
 }
 byte_id! {
+    /// Names one cluster: 16 random bytes.
+    ClusterId, 16, "a cluster id"
+}
+byte_id! {
     /// Names who signs a log: the BLAKE3 hash of the first public key.
     OriginId, 32, "an origin id"
+}
+
+impl ClusterId {
+    /// Draws a new id.
+    pub fn random(random: &dyn Random) -> Self {
+        let mut bytes = [0; Self::BYTES];
+        random.fill(&mut bytes);
+        Self(bytes)
+    }
 }
 
 impl LogId {

@@ -30,7 +30,7 @@ pub use doors::Doors;
 pub use error::{Classify, ErrorKind};
 pub use hash::Hash;
 pub use identity::{Identity, IdentityError, PublicKey, Signature};
-pub use ids::{IncarnationId, Index, LogId, NodeId, OriginId, Position, Seq, Slot, Term};
+pub use ids::{ClusterId, IncarnationId, Index, LogId, NodeId, OriginId, Position, Seq, Slot, Term};
 pub use limits::{CHANNEL_NAME_BYTES_MAX, IDENTITY_BYTES};
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use time::{Timestamp, TimestampError};

@@ -23,11 +23,13 @@ const LEVELS: [(&str, u8); 12] = [
 const SIDEWAYS: [(&str, &str); 1] = [("meshdb", "cortex")];
 
 /// Dependencies (by the beginning of their names) and the folders that may speak of them.
-const CONFINED: [(&str, &[&str]); 4] = [
+const CONFINED: [(&str, &[&str]); 6] = [
     ("arrow", &["meshdb/", "server/"]),
     ("datafusion", &["meshdb/", "server/"]),
     ("openraft", &["replication/src/raft/"]),
+    ("quinn", &["net/"]),
     ("rocksdb", &["cortex/rocks/"]),
+    ("rustls", &["net/"]),
 ];
 
 /// These files hold the words as samples.

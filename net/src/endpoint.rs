@@ -1,0 +1,352 @@
+//! Where connections are made and taken.
+
+use std::fmt;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use base::{ClusterId, Identity, NodeId, PublicKey};
+use quinn::{EndpointConfig, TransportConfig, VarInt};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
+
+use crate::error::{BindError, ConnectError};
+use crate::greeting::{Answer, GREETING_BYTES, Hello, REASON_BYTES_MAX};
+use crate::{Connection, Protocol, Refusal, RefusalCode, tls};
+
+/// Why a connection ends: nobody needs it any more.
+pub(crate) const DONE: VarInt = VarInt::from_u32(0);
+/// Why a connection ends: its other side is not let in, or not any more.
+const NOT_LET_IN: VarInt = VarInt::from_u32(1);
+
+/// Connections whose greeting is under way at once, before strangers have to show that their address is theirs.
+const GREETINGS_TRUSTED_MAX: usize = 16;
+/// Connections whose greeting is under way at once, before further ones are turned away.
+const GREETINGS_MAX: usize = 128;
+/// How long a connection of which nothing is heard is kept.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How often something is said on an idle connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Streams that the other side may have open at once.
+const STREAMS_MAX: u32 = 256;
+/// Bytes of a stream, and of all streams of a connection, that are kept until they are read.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Bytes that strangers may send before their connection is looked at, each and together.
+const STRANGER_BYTES_MAX: u64 = 64 << 10;
+const STRANGERS_BYTES_MAX: u64 = 8 << 20;
+
+/// What somebody who connects says and shows of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Asks {
+    /// The key; that it has the private half was shown.
+    pub key: PublicKey,
+    /// The node that it says to be.
+    pub node: NodeId,
+    /// What the connection is for.
+    pub protocol: Protocol,
+}
+
+/// Who is let in. Asked at each greeting, and again by [`Endpoint::review`].
+pub trait Admission: Send + Sync + fmt::Debug {
+    /// Lets somebody of this cluster in, or says why not.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, which is sent to the other side.
+    fn admit(&self, asks: &Asks) -> Result<(), Refusal>;
+}
+
+/// The settings of an endpoint.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EndpointOptions {
+    /// How long a connection and its greeting may take. Default: 5 s.
+    pub greeted_within: Duration,
+    /// Connections that are taken at most. Default: 1,024.
+    pub connections_max: usize,
+    /// Connections that are taken of one key at most. Default: 16.
+    pub connections_of_key_max: usize,
+    /// The most bytes of a request or an answer that are read. Default: 33 MiB, so that the largest entry fits.
+    pub message_bytes_max: usize,
+}
+
+impl Default for EndpointOptions {
+    fn default() -> Self {
+        Self {
+            greeted_within: Duration::from_secs(5),
+            connections_max: 1_024,
+            connections_of_key_max: 16,
+            message_bytes_max: 33 << 20,
+        }
+    }
+}
+
+/// One side of all connections of a node.
+#[derive(Debug)]
+pub struct Endpoint {
+    inner: quinn::Endpoint,
+    shared: Arc<Shared>,
+    greeted: AsyncMutex<mpsc::Receiver<Connection>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    identity: Arc<Identity>,
+    cluster: ClusterId,
+    node: NodeId,
+    admission: Arc<dyn Admission>,
+    options: EndpointOptions,
+    transport: Arc<TransportConfig>,
+    /// The connections that were taken and let in.
+    taken: Mutex<Vec<Weak<Live>>>,
+}
+
+/// A connection that was let in. Dropping it ends the connection.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub asks: Asks,
+    pub connection: quinn::Connection,
+}
+
+impl Endpoint {
+    /// Opens an endpoint at an address, within a tokio runtime; port 0 takes any port.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`].
+    pub fn bind(
+        address: SocketAddr,
+        identity: Arc<Identity>,
+        (cluster, node): (ClusterId, NodeId),
+        admission: Arc<dyn Admission>,
+        options: EndpointOptions,
+    ) -> Result<Self, BindError> {
+        let refused = |source| BindError::Address { address, source };
+        let crypto = tls::server(&identity).map_err(|error| BindError::Tls { cause: error.to_string() })?;
+        let transport = Arc::new(transport());
+        let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+        config
+            .transport_config(Arc::clone(&transport))
+            .max_incoming(GREETINGS_MAX)
+            .incoming_buffer_size(STRANGER_BYTES_MAX)
+            .incoming_buffer_size_total(STRANGERS_BYTES_MAX);
+        let socket = UdpSocket::bind(address).map_err(refused)?;
+        let inner = quinn::Endpoint::new(
+            EndpointConfig::default(),
+            Some(config),
+            socket,
+            Arc::new(quinn::TokioRuntime),
+        )
+        .map_err(refused)?;
+        let taken = Mutex::default();
+        let shared = Arc::new(Shared { identity, cluster, node, admission, options, transport, taken });
+        let (let_in, greeted) = mpsc::channel(GREETINGS_MAX);
+        tokio::spawn(take_all(inner.clone(), Arc::clone(&shared), let_in));
+        Ok(Self { inner, shared, greeted: AsyncMutex::new(greeted) })
+    }
+
+    /// Returns the address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn local_address(&self) -> std::io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    /// Connects to a peer, and greets it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`].
+    pub async fn connect(
+        &self,
+        peer: PublicKey,
+        address: SocketAddr,
+        protocol: Protocol,
+    ) -> Result<Connection, ConnectError> {
+        let within = self.shared.options.greeted_within;
+        let greeted = tokio::time::timeout(within, self.greet(peer, address, protocol)).await;
+        greeted.unwrap_or(Err(ConnectError::Timeout { address, within }))
+    }
+
+    /// Waits for the next connection that was let in; `None` when the endpoint is closed.
+    pub async fn accept(&self) -> Option<Connection> {
+        self.greeted.lock().await.recv().await
+    }
+
+    /// Asks again who is let in, and ends the connections of those who are not any more.
+    pub fn review(&self) {
+        for live in self.shared.taken().iter().filter_map(Weak::upgrade) {
+            if let Err(refusal) = self.shared.admission.admit(&live.asks) {
+                tracing::info!(peer = %live.asks.key, reason = refusal.reason, "connection ended");
+                live.connection.close(NOT_LET_IN, refusal.reason.as_bytes());
+            }
+        }
+    }
+
+    /// Ends all connections, and takes no further ones.
+    pub fn close(&self) {
+        self.inner.close(DONE, b"");
+    }
+
+    async fn greet(
+        &self,
+        peer: PublicKey,
+        address: SocketAddr,
+        protocol: Protocol,
+    ) -> Result<Connection, ConnectError> {
+        let failed = |cause: String| ConnectError::Handshake { address, cause };
+        let crypto = tls::client(&self.shared.identity, peer, protocol);
+        let mut config =
+            quinn::ClientConfig::new(Arc::new(crypto.map_err(|error| failed(error.to_string()))?));
+        config.transport_config(Arc::clone(&self.shared.transport));
+        let connecting = self.inner.connect_with(config, address, "netdb").map_err(|error| match error {
+            quinn::ConnectError::EndpointStopping => ConnectError::Closed,
+            error => failed(error.to_string()),
+        })?;
+        let connection = connecting.await.map_err(|error| failed(error.to_string()))?;
+        let hello = Hello { cluster: self.shared.cluster, node: self.shared.node };
+        let answer = say_hello(&connection, hello).await.map_err(failed)?;
+        let answer = answer.ok_or(ConnectError::Answer { address })?;
+        if let Some(refusal) = answer.refusal {
+            connection.close(DONE, b"");
+            return Err(ConnectError::Refused { address, refusal });
+        }
+        if answer.cluster != self.shared.cluster {
+            connection.close(NOT_LET_IN, b"another cluster");
+            return Err(ConnectError::Elsewhere { address, node: answer.node, cluster: answer.cluster });
+        }
+        let asks = Asks { key: peer, node: answer.node, protocol };
+        Ok(Connection::new(Arc::new(Live { asks, connection }), self.shared.options.message_bytes_max))
+    }
+}
+
+/// Says hello; returns the answer, `None` if it does not read, and what failed otherwise.
+async fn say_hello(connection: &quinn::Connection, hello: Hello) -> Result<Option<Answer>, String> {
+    let (mut send, mut receive) = connection.open_bi().await.map_err(|error| error.to_string())?;
+    // A side that does not let us in may end the stream before it has read all of it.
+    let said = send.write_all(&hello.encode()).await;
+    let _ = send.finish();
+    match receive.read_to_end(GREETING_BYTES + REASON_BYTES_MAX).await {
+        Ok(bytes) => Ok(Answer::decode(&bytes)),
+        Err(quinn::ReadToEndError::TooLong) => Ok(None),
+        Err(quinn::ReadToEndError::Read(error)) => {
+            Err(said.map_or_else(|earlier| earlier.to_string(), |()| error.to_string()))
+        }
+    }
+}
+
+fn transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(IDLE_MAX.try_into().expect("30 s are a valid time")))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_concurrent_bidi_streams(STREAMS_MAX.into())
+        .max_concurrent_uni_streams(STREAMS_MAX.into())
+        .stream_receive_window(STREAM_WINDOW_BYTES.into())
+        .receive_window(CONNECTION_WINDOW_BYTES.into());
+    transport
+}
+
+/// Takes connections until the endpoint is closed; each is greeted beside the others.
+async fn take_all(endpoint: quinn::Endpoint, shared: Arc<Shared>, let_in: mpsc::Sender<Connection>) {
+    let places = Arc::new(Semaphore::new(GREETINGS_MAX));
+    while let Some(incoming) = endpoint.accept().await {
+        let under_way = GREETINGS_MAX - places.available_permits();
+        if under_way >= GREETINGS_TRUSTED_MAX && incoming.may_retry() && !incoming.remote_address_validated()
+        {
+            // Whoever lies about its address never sees the answer.
+            let _ = incoming.retry();
+            continue;
+        }
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            incoming.refuse();
+            continue;
+        };
+        let (shared, let_in) = (Arc::clone(&shared), let_in.clone());
+        tokio::spawn(async move {
+            let address = incoming.remote_address();
+            let within = shared.options.greeted_within;
+            match tokio::time::timeout(within, shared.take(incoming)).await {
+                // Whoever listened is gone when this fails.
+                Ok(Some(connection)) => drop(let_in.send(connection).await),
+                Ok(None) => {}
+                Err(_) => tracing::info!(%address, "a connection was not greeted in time"),
+            }
+            drop(place);
+        });
+    }
+}
+
+impl Shared {
+    fn taken(&self) -> MutexGuard<'_, Vec<Weak<Live>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one connection: lets it in, or says why not.
+    async fn take(&self, incoming: quinn::Incoming) -> Option<Connection> {
+        let address = incoming.remote_address();
+        let connection = match incoming.accept() {
+            Ok(connecting) => connecting.await,
+            Err(error) => Err(error),
+        };
+        let connection =
+            connection.inspect_err(|error| tracing::debug!(%address, %error, "no handshake")).ok()?;
+        let (key, protocol) = (tls::peer_key(&connection)?, tls::protocol(&connection)?);
+        let (mut send, mut receive) = connection.accept_bi().await.ok()?;
+        let mut hello = [0; GREETING_BYTES];
+        receive.read_exact(&mut hello).await.ok()?;
+        let admitted = Hello::decode(&hello).and_then(|hello| self.admit(hello, key, protocol, &connection));
+        let refusal = admitted.as_ref().err().cloned();
+        let answer = Answer { cluster: self.cluster, node: self.node, refusal };
+        send.write_all(&answer.encode()).await.ok()?;
+        send.finish().ok()?;
+        match admitted {
+            Ok(live) => Some(Connection::new(live, self.options.message_bytes_max)),
+            Err(refusal) => {
+                tracing::info!(%address, %key, reason = refusal.reason, "not let in");
+                // The reason is to arrive before the connection ends.
+                let _ = send.stopped().await;
+                connection.close(NOT_LET_IN, b"");
+                None
+            }
+        }
+    }
+
+    fn admit(
+        &self,
+        hello: Hello,
+        key: PublicKey,
+        protocol: Protocol,
+        connection: &quinn::Connection,
+    ) -> Result<Arc<Live>, Refusal> {
+        if hello.cluster != self.cluster {
+            let reason = format!("this node belongs to cluster {}, not {}", self.cluster, hello.cluster);
+            return Err(Refusal::new(RefusalCode::Cluster, reason));
+        }
+        let asks = Asks { key, node: hello.node, protocol };
+        // Held while it is asked: a review sees this connection, or it is asked about behind what the review is for.
+        let mut taken = self.taken();
+        self.admission.admit(&asks)?;
+        taken.retain(|live| live.upgrade().is_some_and(|live| live.connection.close_reason().is_none()));
+        let of_key = taken.iter().filter_map(Weak::upgrade).filter(|live| live.asks.key == key).count();
+        if taken.len() >= self.options.connections_max || of_key >= self.options.connections_of_key_max {
+            let reason = format!("{} connections, {of_key} of them of this key: try later", taken.len());
+            return Err(Refusal::new(RefusalCode::Busy, reason));
+        }
+        let live = Arc::new(Live { asks, connection: connection.clone() });
+        taken.push(Arc::downgrade(&live));
+        Ok(live)
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

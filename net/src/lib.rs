@@ -1,0 +1,22 @@
+//! How nodes meet: QUIC connections between ed25519 keys, greeted before anything else is said.
+//!
+//! ```text
+//! Endpoint --connect--> Connection --request--> bytes
+//!    |                      ^
+//!    +--accept--------------+   both sides know each other's key, node, cluster and protocol by then
+//! ```
+//!
+//! TLS shows that the other side has the private half of a key. Whether that key may say anything is decided by the
+//! greeting, with a reason that is sent back: in TLS 1.3 who connects is done before the other side has looked at its
+//! key, so that "connected" does not mean "let in". `PROTOCOL.md` has the bytes.
+
+mod connection;
+mod endpoint;
+mod error;
+mod greeting;
+mod tls;
+
+pub use connection::{Connection, Request};
+pub use endpoint::{Admission, Asks, Endpoint, EndpointOptions};
+pub use error::{BindError, ConnectError, RequestError};
+pub use greeting::{Protocol, Refusal, RefusalCode};

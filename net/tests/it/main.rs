@@ -1,0 +1,4 @@
+//! Nodes that meet over the machine's own network.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod endpoints;
