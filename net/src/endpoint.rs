@@ -1,17 +1,17 @@
 //! Where connections are made and taken.
 
 use std::fmt;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use base::{ClusterId, Identity, NodeId, PublicKey};
+use base::{ClusterId, Identity, NodeId, PublicKey, Random};
 use quinn::{EndpointConfig, TransportConfig, VarInt};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
 
 use crate::error::{BindError, ConnectError};
 use crate::greeting::{Answer, GREETING_BYTES, Hello, REASON_BYTES_MAX};
-use crate::{Connection, Protocol, Refusal, RefusalCode, tls};
+use crate::{Connection, Protocol, Refusal, RefusalCode, Socket, tls};
 
 /// Why a connection ends: nobody needs it any more.
 pub(crate) const DONE: VarInt = VarInt::from_u32(0);
@@ -110,19 +110,20 @@ pub(crate) struct Live {
 }
 
 impl Endpoint {
-    /// Opens an endpoint at an address, within a tokio runtime; port 0 takes any port.
+    /// Opens an endpoint on a socket, within a tokio runtime. What the transport draws by chance follows from `random`;
+    /// keys of sessions come from the operating system whatever it is.
     ///
     /// # Errors
     ///
     /// [`BindError`].
-    pub fn bind(
-        address: SocketAddr,
+    pub fn open(
+        socket: Socket,
         identity: Arc<Identity>,
         (cluster, node): (ClusterId, NodeId),
         admission: Arc<dyn Admission>,
         options: EndpointOptions,
+        random: &dyn Random,
     ) -> Result<Self, BindError> {
-        let refused = |source| BindError::Address { address, source };
         let crypto = tls::server(&identity).map_err(|error| BindError::Tls { cause: error.to_string() })?;
         let transport = Arc::new(transport());
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
@@ -131,14 +132,13 @@ impl Endpoint {
             .max_incoming(GREETINGS_MAX)
             .incoming_buffer_size(STRANGER_BYTES_MAX)
             .incoming_buffer_size_total(STRANGERS_BYTES_MAX);
-        let socket = UdpSocket::bind(address).map_err(refused)?;
-        let inner = quinn::Endpoint::new(
-            EndpointConfig::default(),
-            Some(config),
-            socket,
-            Arc::new(quinn::TokioRuntime),
-        )
-        .map_err(refused)?;
+        let mut seed = [0; 32];
+        random.fill(&mut seed);
+        let mut endpoint = EndpointConfig::default();
+        endpoint.rng_seed(Some(seed));
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let inner = quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket.0, runtime)
+            .map_err(|source| BindError::Socket { source })?;
         let taken = Mutex::default();
         let shared = Arc::new(Shared { identity, cluster, node, admission, options, transport, taken });
         let (let_in, greeted) = mpsc::channel(GREETINGS_MAX);

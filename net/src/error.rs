@@ -20,6 +20,12 @@ pub enum BindError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The socket could not be used.
+    #[error("the socket does not work: {source}")]
+    Socket {
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The settings of TLS were refused.
     #[error("TLS does not take the node's key: {cause}")]
     Tls {
@@ -31,7 +37,7 @@ pub enum BindError {
 impl Classify for BindError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Address { source, .. } => Classify::kind(source),
+            Self::Address { source, .. } | Self::Socket { source } => Classify::kind(source),
             Self::Tls { .. } => ErrorKind::Internal,
         }
     }

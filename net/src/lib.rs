@@ -14,9 +14,13 @@ mod connection;
 mod endpoint;
 mod error;
 mod greeting;
+mod simulated;
+mod socket;
 mod tls;
 
 pub use connection::{Connection, Request};
 pub use endpoint::{Admission, Asks, Endpoint, EndpointOptions};
 pub use error::{BindError, ConnectError, RequestError};
 pub use greeting::{Protocol, Refusal, RefusalCode};
+pub use simulated::{NetworkCounts, SimulatedNetwork, Weather};
+pub use socket::Socket;

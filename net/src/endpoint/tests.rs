@@ -23,7 +23,8 @@ fn node() -> Endpoint {
 fn bind(seed: u8, options: EndpointOptions) -> Endpoint {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let place = (ClusterId::from_bytes([9; 16]), NodeId(seed.into()));
-    Endpoint::bind(any, identity(seed), place, Arc::new(Anybody), options).unwrap()
+    let socket = Socket::bind(any).unwrap();
+    Endpoint::open(socket, identity(seed), place, Arc::new(Anybody), options, &base::SystemRandom).unwrap()
 }
 
 /// Connects as TLS wants it, and no further.

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base::{Classify, ClusterId, ErrorKind, Identity, NodeId, PublicKey};
+use base::{Classify, ClusterId, ErrorKind, Identity, NodeId, PublicKey, SystemRandom};
 use net::{
     Admission, Asks, ConnectError, Connection, Endpoint, EndpointOptions, Protocol, Refusal, RefusalCode,
-    RequestError,
+    RequestError, Socket,
 };
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -58,7 +58,9 @@ fn options() -> EndpointOptions {
 fn bind(seed: u8, of: ClusterId, members: &Arc<Members>, options: EndpointOptions) -> Endpoint {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let admission = Arc::clone(members) as Arc<dyn Admission>;
-    Endpoint::bind(any, identity(seed), (of, NodeId(seed.into())), admission, options).unwrap()
+    let socket = Socket::bind(any).unwrap();
+    let place = (of, NodeId(seed.into()));
+    Endpoint::open(socket, identity(seed), place, admission, options, &SystemRandom).unwrap()
 }
 
 /// Nodes 1 and 2 of one cluster.
