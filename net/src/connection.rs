@@ -81,6 +81,11 @@ impl Connection {
         Ok(Request { send, receive, bytes_max: self.message_bytes_max, answered: false })
     }
 
+    /// Tells whether the connection has not ended, as far as is known.
+    pub fn is_open(&self) -> bool {
+        self.live.connection.close_reason().is_none()
+    }
+
     /// Waits until the connection has ended; returns why.
     pub async fn closed(&self) -> String {
         self.live.connection.closed().await.to_string()

@@ -87,6 +87,14 @@ pub enum ConnectError {
         /// The address.
         address: SocketAddr,
     },
+    /// The peer could not be reached a moment ago.
+    #[error("{address} could not be reached just now: ask again in {wait:?}")]
+    NotYet {
+        /// The address.
+        address: SocketAddr,
+        /// When it is tried again.
+        wait: Duration,
+    },
     /// The endpoint was closed.
     #[error("the endpoint is closed: open it again")]
     Closed,
@@ -95,7 +103,7 @@ pub enum ConnectError {
 impl Classify for ConnectError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Handshake { .. } | Self::Timeout { .. } => ErrorKind::Unavailable,
+            Self::Handshake { .. } | Self::Timeout { .. } | Self::NotYet { .. } => ErrorKind::Unavailable,
             Self::Refused { refusal, .. } if refusal.code == RefusalCode::Busy => ErrorKind::Unavailable,
             Self::Refused { .. } => ErrorKind::Denied,
             Self::Elsewhere { .. } => ErrorKind::Conflict,

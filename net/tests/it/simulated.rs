@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use base::{ClusterId, Identity, NodeId, SeededRandom};
 use net::{
-    Admission, Asks, Connection, Endpoint, EndpointOptions, NetworkCounts, Protocol, Refusal, RequestError,
-    SimulatedNetwork, Weather,
+    Admission, Asks, ConnectError, Connection, Endpoint, EndpointOptions, NetworkCounts, Pool, Protocol,
+    Refusal, RequestError, SimulatedNetwork, Weather,
 };
 use tokio::time::Instant;
 
@@ -186,4 +186,50 @@ async fn a_peer_that_is_gone_is_noticed() {
     let after = begun.elapsed();
     assert!(why.contains("timed out") && after <= Duration::from_secs(65), "{why} {after:?}");
     server.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_makes_one_connection_for_all_who_ask_and_a_new_one_when_it_ends() {
+    let network = SimulatedNetwork::new(1, bad_weather());
+    let pool = Pool::new(Arc::new(open(&network, 1)));
+    let other = open(&network, 2);
+    let peer = identity(2).public_key();
+    let ask = || pool.connection(peer, address(2), Protocol::Raft);
+    let (one, two, three) = tokio::join!(ask(), ask(), ask());
+    let taken = other.accept().await.unwrap();
+    for connection in [one.unwrap(), two.unwrap(), three.unwrap()] {
+        assert!(connection.is_open());
+    }
+    // Another protocol has a connection of its own; it is the next one that is taken.
+    let client = pool.connection(peer, address(2), Protocol::Client).await.unwrap();
+    assert_eq!(
+        (client.protocol(), other.accept().await.unwrap().protocol()),
+        (Protocol::Client, Protocol::Client)
+    );
+    taken.close();
+    ask().await.unwrap().closed().await;
+    assert!(ask().await.unwrap().is_open());
+    assert_eq!(other.accept().await.unwrap().protocol(), Protocol::Raft);
+    pool.forget(peer);
+    assert!(ask().await.unwrap().is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_cannot_be_reached_is_left_alone_for_longer_and_longer() {
+    let network = SimulatedNetwork::new(1, Weather::fair());
+    let pool = Pool::new(Arc::new(open(&network, 1)));
+    let ask = || pool.connection(identity(2).public_key(), address(2), Protocol::Raft);
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        let failed = ask().await.unwrap_err();
+        assert!(matches!(failed, ConnectError::Timeout { .. }), "{failed}");
+        let Err(ConnectError::NotYet { wait, .. }) = ask().await else { panic!("it is not left alone") };
+        pauses.push(wait.as_millis());
+        tokio::time::sleep(wait).await;
+    }
+    assert_eq!(pauses, [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+    let other = open(&network, 2);
+    let (connected, _taken) = tokio::join!(ask(), other.accept());
+    assert!(connected.unwrap().is_open());
+    network.unplug(address(2));
 }
