@@ -47,13 +47,13 @@ pub struct Asks {
     pub protocol: Protocol,
 }
 
-/// Who is let in. Asked at each greeting, and again by [`Endpoint::review`].
+/// Who is let in, and who is talked to. Asked at each greeting, by both sides, and again by [`Endpoint::review`].
 pub trait Admission: Send + Sync + fmt::Debug {
-    /// Lets somebody of this cluster in, or says why not.
+    /// Lets somebody of this cluster in, or says why not. Must not call the endpoint.
     ///
     /// # Errors
     ///
-    /// The refusal, which is sent to the other side.
+    /// The refusal, which the other side is told.
     fn admit(&self, asks: &Asks) -> Result<(), Refusal>;
 }
 
@@ -98,8 +98,8 @@ struct Shared {
     admission: Arc<dyn Admission>,
     options: EndpointOptions,
     transport: Arc<TransportConfig>,
-    /// The connections that were taken and let in.
-    taken: Mutex<Vec<Weak<Live>>>,
+    /// The connections that were let in, by us or by the other side.
+    live: Mutex<Vec<Weak<Live>>>,
 }
 
 /// A connection that was let in. Dropping it ends the connection.
@@ -107,6 +107,8 @@ struct Shared {
 pub(crate) struct Live {
     pub asks: Asks,
     pub connection: quinn::Connection,
+    /// Whether the other side has made it.
+    taken: bool,
 }
 
 impl Endpoint {
@@ -139,8 +141,8 @@ impl Endpoint {
         let runtime = Arc::new(quinn::TokioRuntime);
         let inner = quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket.0, runtime)
             .map_err(|source| BindError::Socket { source })?;
-        let taken = Mutex::default();
-        let shared = Arc::new(Shared { identity, cluster, node, admission, options, transport, taken });
+        let live = Mutex::default();
+        let shared = Arc::new(Shared { identity, cluster, node, admission, options, transport, live });
         let (let_in, greeted) = mpsc::channel(GREETINGS_MAX);
         tokio::spawn(take_all(inner.clone(), Arc::clone(&shared), let_in));
         Ok(Self { inner, shared, greeted: AsyncMutex::new(greeted) })
@@ -178,7 +180,7 @@ impl Endpoint {
 
     /// Asks again who is let in, and ends the connections of those who are not any more.
     pub fn review(&self) {
-        for live in self.shared.taken().iter().filter_map(Weak::upgrade) {
+        for live in self.shared.live().iter().filter_map(Weak::upgrade) {
             if let Err(refusal) = self.shared.admission.admit(&live.asks) {
                 tracing::info!(peer = %live.asks.key, reason = refusal.reason, "connection ended");
                 live.connection.close(NOT_LET_IN, refusal.reason.as_bytes());
@@ -219,7 +221,13 @@ impl Endpoint {
             return Err(ConnectError::Elsewhere { address, node: answer.node, cluster: answer.cluster });
         }
         let asks = Asks { key: peer, node: answer.node, protocol };
-        Ok(Connection::new(Arc::new(Live { asks, connection }), self.shared.options.message_bytes_max))
+        match self.shared.admit(asks, &connection, false) {
+            Ok(live) => Ok(Connection::new(live, self.shared.options.message_bytes_max)),
+            Err(refusal) => {
+                connection.close(NOT_LET_IN, refusal.reason.as_bytes());
+                Err(ConnectError::Unwanted { address, refusal })
+            }
+        }
     }
 }
 
@@ -281,8 +289,8 @@ async fn take_all(endpoint: quinn::Endpoint, shared: Arc<Shared>, let_in: mpsc::
 }
 
 impl Shared {
-    fn taken(&self) -> MutexGuard<'_, Vec<Weak<Live>>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn live(&self) -> MutexGuard<'_, Vec<Weak<Live>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes one connection: lets it in, or says why not.
@@ -298,7 +306,10 @@ impl Shared {
         let (mut send, mut receive) = connection.accept_bi().await.ok()?;
         let mut hello = [0; GREETING_BYTES];
         receive.read_exact(&mut hello).await.ok()?;
-        let admitted = Hello::decode(&hello).and_then(|hello| self.admit(hello, key, protocol, &connection));
+        let admitted = Hello::decode(&hello).and_then(|hello| {
+            self.check_cluster(hello)?;
+            self.admit(Asks { key, node: hello.node, protocol }, &connection, true)
+        });
         let refusal = admitted.as_ref().err().cloned();
         let answer = Answer { cluster: self.cluster, node: self.node, refusal };
         send.write_all(&answer.encode()).await.ok()?;
@@ -315,29 +326,30 @@ impl Shared {
         }
     }
 
-    fn admit(
-        &self,
-        hello: Hello,
-        key: PublicKey,
-        protocol: Protocol,
-        connection: &quinn::Connection,
-    ) -> Result<Arc<Live>, Refusal> {
-        if hello.cluster != self.cluster {
-            let reason = format!("this node belongs to cluster {}, not {}", self.cluster, hello.cluster);
-            return Err(Refusal::new(RefusalCode::Cluster, reason));
+    fn check_cluster(&self, hello: Hello) -> Result<(), Refusal> {
+        if hello.cluster == self.cluster {
+            return Ok(());
         }
-        let asks = Asks { key, node: hello.node, protocol };
+        let reason = format!("this node belongs to cluster {}, not {}", self.cluster, hello.cluster);
+        Err(Refusal::new(RefusalCode::Cluster, reason))
+    }
+
+    /// Lets a connection in that the other side has made (`taken`), or this one.
+    fn admit(&self, asks: Asks, connection: &quinn::Connection, taken: bool) -> Result<Arc<Live>, Refusal> {
         // Held while it is asked: a review sees this connection, or it is asked about behind what the review is for.
-        let mut taken = self.taken();
+        let mut all = self.live();
         self.admission.admit(&asks)?;
-        taken.retain(|live| live.upgrade().is_some_and(|live| live.connection.close_reason().is_none()));
-        let of_key = taken.iter().filter_map(Weak::upgrade).filter(|live| live.asks.key == key).count();
-        if taken.len() >= self.options.connections_max || of_key >= self.options.connections_of_key_max {
-            let reason = format!("{} connections, {of_key} of them of this key: try later", taken.len());
+        all.retain(|live| live.upgrade().is_some_and(|live| live.connection.close_reason().is_none()));
+        let taken_of = |of: &dyn Fn(&Live) -> bool| {
+            all.iter().filter_map(Weak::upgrade).filter(|live| live.taken && of(live)).count()
+        };
+        let (count, of_key) = (taken_of(&|_| true), taken_of(&|live| live.asks.key == asks.key));
+        if taken && (count >= self.options.connections_max || of_key >= self.options.connections_of_key_max) {
+            let reason = format!("{count} connections, {of_key} of them of this key: try later");
             return Err(Refusal::new(RefusalCode::Busy, reason));
         }
-        let live = Arc::new(Live { asks, connection: connection.clone() });
-        taken.push(Arc::downgrade(&live));
+        let live = Arc::new(Live { asks, connection: connection.clone(), taken });
+        all.push(Arc::downgrade(&live));
         Ok(live)
     }
 }

@@ -71,6 +71,14 @@ pub enum ConnectError {
         /// Why.
         refusal: Refusal,
     },
+    /// The other side let us in, and this node's own admission does not want it.
+    #[error("{address} is not to be talked to: {}", refusal.reason)]
+    Unwanted {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The other side let us in, and is not who it should be.
     #[error("{address} is node {node} of cluster {cluster}: look at the address")]
     Elsewhere {
@@ -105,7 +113,7 @@ impl Classify for ConnectError {
         match self {
             Self::Handshake { .. } | Self::Timeout { .. } | Self::NotYet { .. } => ErrorKind::Unavailable,
             Self::Refused { refusal, .. } if refusal.code == RefusalCode::Busy => ErrorKind::Unavailable,
-            Self::Refused { .. } => ErrorKind::Denied,
+            Self::Refused { .. } | Self::Unwanted { .. } => ErrorKind::Denied,
             Self::Elsewhere { .. } => ErrorKind::Conflict,
             Self::Answer { .. } => ErrorKind::Invalid,
             Self::Closed => ErrorKind::Closed,

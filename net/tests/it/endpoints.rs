@@ -174,6 +174,20 @@ async fn a_member_that_is_removed_loses_its_connections_and_gets_no_new_ones() {
 }
 
 #[tokio::test]
+async fn a_node_lets_go_of_a_removed_member_that_it_had_connected_to() {
+    let (here, there) = (members(&[1, 2]), members(&[1, 2]));
+    let (one, two) = (bind(1, cluster(9), &here, options()), bind(2, cluster(9), &there, options()));
+    let (made, taken) = tokio::join!(connect(&one, &two, 2), two.accept());
+    let (made, taken) = (made.unwrap(), taken.unwrap());
+    here.remove(identity(2).public_key());
+    one.review();
+    made.closed().await;
+    assert!(taken.closed().await.contains("no member"));
+    let error = connect(&one, &two, 2).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unwanted { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn one_key_takes_only_so_many_connections() {
     let known = members(&[1, 2, 3]);
     let mut few = options();
