@@ -211,7 +211,7 @@ impl Lookup {
     fn place_of(&self, seq: u64) -> Option<(usize, usize)> {
         let known = self.known.partition_point(|known| known.first() <= seq).checked_sub(1)?;
         let met = self.known.get(known).filter(|met| seq < met.end)?;
-        Some((known, page_of(&met.points, met.end, seq)?))
+        Some((known, point_of(&met.points, met.end, seq)?))
     }
 
     /// Makes a page and keeps it. An error may concern another event of the page, so that it is not told.
@@ -276,7 +276,7 @@ impl Lookup {
 
 /// Returns the place of the last point at or below a number, which is below `end`. Points are about as far apart from
 /// each other, so that it stands near where it would if they were so exactly.
-fn page_of(points: &[(u64, u64)], end: u64, seq: u64) -> Option<usize> {
+fn point_of(points: &[(u64, u64)], end: u64, seq: u64) -> Option<usize> {
     let first = points.first()?.0;
     let part = seq.checked_sub(first)? as f64 / (end - first) as f64;
     let guess = ((part * points.len() as f64) as usize).min(points.len() - 1);
@@ -446,7 +446,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_of_a_number_is_found_wherever_points_stand() {
+    fn the_point_of_a_number_is_found_wherever_points_stand() {
         let even: Vec<(u64, u64)> = (0..300).map(|place| (7 + place * 100, 0)).collect();
         let uneven: Vec<(u64, u64)> = (0..300).map(|place| (place * place * place, 0)).collect();
         let together: Vec<(u64, u64)> = (0..40).map(|place| (place, 0)).chain([(1 << 40, 0)]).collect();
@@ -454,9 +454,9 @@ mod tests {
             let around = points.iter().flat_map(|(first, _)| [first.saturating_sub(1), *first, first + 1]);
             for seq in around.chain([0, end - 1]).filter(|seq| *seq < end) {
                 let expected = points.iter().rposition(|(first, _)| *first <= seq);
-                assert_eq!(page_of(&points, end, seq), expected, "{seq} below {end}");
+                assert_eq!(point_of(&points, end, seq), expected, "{seq} below {end}");
             }
         }
-        assert_eq!(page_of(&[], 0, 0), None);
+        assert_eq!(point_of(&[], 0, 0), None);
     }
 }
