@@ -84,8 +84,7 @@ impl Encoded {
 
     pub(crate) fn effects(&self) -> Effects<'_> {
         Effects {
-            index: self.slot.index,
-            term: self.slot.term,
+            slot: self.slot,
             previous: self.previous,
             recorded_at: self.recorded_at,
             controls: &self.controls,

@@ -280,8 +280,7 @@ pub(crate) fn apply_entry(state: &mut LogState, parts: &EntryParts<'_>) -> Resul
         None => Vec::new(),
     };
     state.apply(&Effects {
-        index: head.slot.index,
-        term: head.slot.term,
+        slot: head.slot,
         previous: head.previous,
         recorded_at: head.recorded_at,
         controls: &head.controls,

@@ -224,6 +224,9 @@ impl ReplicaLog {
     /// them; they are durable once `flushed` is told so. A failure tells `flushed`, too, and leaves nothing of the call
     /// in the log.
     ///
+    /// What a [`Proposer`] of this process sealed for another place, or behind another entry, becomes a blank entry:
+    /// consensus has given the place away by then, and gives it to nothing else.
+    ///
     /// # Errors
     ///
     /// Any [`ReplicaError`].
@@ -332,6 +335,14 @@ impl ReplicaLog {
         })?;
         self.shared.core().remove_purged();
         Ok(())
+    }
+
+    /// Returns the two newest entries in which consensus wrote something, such as a membership, the older one first;
+    /// among them may be one that is not committed. They are known however much of the log was purged.
+    pub fn consensus(&self) -> Vec<(Slot, Bytes)> {
+        let core = self.shared.core();
+        let written = core.end.state.consensus.iter();
+        written.map(|entry| (entry.slot, Bytes::copy_from_slice(&entry.bytes))).collect()
     }
 
     /// Returns where the replica stands.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use base::{ChannelName, Hash, IncarnationId, Index, Position, PublicKey, Seq, Term, Timestamp};
+use base::{ChannelName, Hash, IncarnationId, Index, Position, PublicKey, Seq, Slot, Term, Timestamp};
 use rustc_hash::FxBuildHasher;
 
 use crate::codec::Malformed;
@@ -71,6 +71,17 @@ pub(crate) struct IncarnationState {
     pub parent_hash: Hash,
 }
 
+/// What consensus wrote into an entry of its own, such as a membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConsensusState {
+    pub slot: Slot,
+    pub bytes: Box<[u8]>,
+}
+
+/// How many of them are kept: consensus changes its membership only once the change before is committed, so that the
+/// older one is what holds while the newer one may still be cut off.
+pub(crate) const CONSENSUS_KEPT: usize = 2;
+
 /// The part of log state that sequencing depends on. Channels are addressed by slot, their place in the order
 /// of creation.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +101,8 @@ pub(crate) struct LogState {
     key_order: VecDeque<Box<str>>,
     pub incarnations: Vec<IncarnationState>,
     pub holes: Vec<HoleRecord>,
+    /// The two newest entries in which consensus wrote something, the older one first.
+    pub consensus: Vec<ConsensusState>,
     /// How many channels left the log.
     moved: usize,
     /// How many channels have events that can be redacted.
@@ -99,8 +112,7 @@ pub(crate) struct LogState {
 /// What an entry does to log state.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effects<'a> {
-    pub index: Index,
-    pub term: Term,
+    pub slot: Slot,
     pub previous: Hash,
     pub recorded_at: Timestamp,
     pub controls: &'a [Control],
@@ -246,7 +258,7 @@ impl LogState {
         effects: &Effects<'_>,
         touched: &mut Vec<usize>,
     ) -> Result<(), Malformed> {
-        if effects.index != self.next_index {
+        if effects.slot.index != self.next_index {
             return Err(Malformed::new("index"));
         }
         if effects.recorded_at < self.last_recorded_at {
@@ -280,7 +292,7 @@ impl LogState {
             let keyed = Arc::make_mut(keyed);
             effects.keyed.iter().for_each(|change| keyed.apply(change));
         }
-        self.next_index = effects.index.next();
+        self.next_index = effects.slot.index.next();
         self.last_recorded_at = effects.recorded_at;
         Ok(())
     }
@@ -289,8 +301,8 @@ impl LogState {
         match control {
             Control::Incarnation(record) => self.incarnations.push(IncarnationState {
                 record: *record,
-                first_index: effects.index,
-                term: effects.term,
+                first_index: effects.slot.index,
+                term: effects.slot.term,
                 began_at: effects.recorded_at,
                 parent_hash: effects.previous,
             }),
@@ -303,7 +315,7 @@ impl LogState {
                     base: *base,
                     next: *base,
                     created_at: effects.recorded_at,
-                    created_index: effects.index,
+                    created_index: effects.slot.index,
                     config: config.clone(),
                     moved: None,
                     arrived: None,
@@ -315,9 +327,20 @@ impl LogState {
             Control::Hole(_) => {}
             Control::Trim(trim) => self.apply_trim(trim)?,
             Control::Redaction(redaction) => self.apply_redaction(redaction)?,
-            Control::Consensus(_) => {}
+            Control::Consensus(bytes) => self.note_consensus(effects.slot, bytes),
         }
         Ok(())
+    }
+
+    /// Keeps what consensus wrote; a blank entry says nothing.
+    fn note_consensus(&mut self, slot: Slot, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.consensus.len() == CONSENSUS_KEPT {
+            self.consensus.remove(0);
+        }
+        self.consensus.push(ConsensusState { slot, bytes: bytes.into() });
     }
 
     fn apply_moved(&mut self, effects: &Effects<'_>, record: &MovedRecord) -> Result<(), Malformed> {
@@ -329,7 +352,7 @@ impl LogState {
         if channel.next != record.next {
             return Err(Malformed::new("sequence number"));
         }
-        let (index, recorded_at) = (effects.index, effects.recorded_at);
+        let (index, recorded_at) = (effects.slot.index, effects.recorded_at);
         self.leave(slot, MovedState { to: record.to.clone(), index, recorded_at });
         Ok(())
     }
@@ -338,7 +361,7 @@ impl LogState {
         if self.slot(&record.channel).is_some() {
             return Err(Malformed::new("channel"));
         }
-        self.insert_channel(ChannelState::arrived(record, effects.index, effects.recorded_at));
+        self.insert_channel(ChannelState::arrived(record, effects.slot.index, effects.recorded_at));
         Ok(())
     }
 
@@ -432,5 +455,5 @@ fn locate(effects: &Effects<'_>, repeatable: &Repeatable) -> Result<At, Malforme
             Ok(ChannelRange { channel: block.channel.clone(), first: range.first, count })
         })
         .collect::<Result<Vec<_>, Malformed>>()?;
-    Ok(At::many(effects.index, ranges))
+    Ok(At::many(effects.slot.index, ranges))
 }

@@ -368,6 +368,10 @@ impl<'a> Verifier<'a> {
             }
             Ok((Beginning { state, chain, local }, offset, good)) => {
                 self.note_local(&local);
+                // Segments of before what consensus wrote was kept.
+                if state.consensus.is_empty() {
+                    self.state.consensus.clear();
+                }
                 let own = state::encode(&self.state, &self.chain, &local);
                 let theirs = state::encode(&state, &chain, &local);
                 if own != theirs || state.next_index != first_index {

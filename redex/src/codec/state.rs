@@ -1,7 +1,7 @@
 //! The body of a state frame: log state and chain as they were when the segment began.
 //!
 //! ```text
-//! u16 format version, u16 flags: 1 redactions, 2 keyed, u32 bytes of local state, local state
+//! u16 format version, u16 flags: 1 redactions, 2 keyed, 4 consensus, u32 bytes of local state, local state
 //! u64 next index, u64 index of the first entry that is kept, u64 term and u64 node of the last entry, [32] its hash,
 //! i64 last recorded at,
 //! u64 last signed position, [32] hash there, u64 leaves of the log root, its peaks, each [32]
@@ -13,6 +13,7 @@
 //! u32 holes, each: u32 bytes, hole as in control records
 //! with redactions: u64 how many are on record
 //! if keyed: u64 records by channel and key, each: u16 + channel name, u64 seq, u64 index, i64 recorded at, event
+//! with consensus: u8 entries (1 or 2), each: u64 term, u64 node, u64 index, u32 + what consensus wrote
 //! if channels left or came from other logs: u32 that left, each: u16 + name, place of a log as in control records,
 //!     u64 index of the entry that says so, i64 recorded at;
 //!     u32 that came, each: u16 + name, place of a log, u64 position there, u64 first number here
@@ -21,7 +22,9 @@
 
 use std::sync::Arc;
 
-use base::{ChannelName, Hash, IncarnationId, Index, NodeId, Position, PublicKey, Seq, Term, Timestamp};
+use base::{
+    ChannelName, Hash, IncarnationId, Index, NodeId, Position, PublicKey, Seq, Slot, Term, Timestamp,
+};
 
 use super::control::{
     IncarnationRecord, decode_config, decode_hole, decode_name, decode_place as decode_log, encode_config,
@@ -33,11 +36,14 @@ use crate::chain::Chain;
 use crate::codec::append::Repeat;
 use crate::keyed::{KeyedChange, KeyedMap, KeyedRecord};
 use crate::root::LogRoot;
-use crate::state::{ArrivedState, ChannelState, IncarnationState, LogState, MovedState};
+use crate::state::{
+    ArrivedState, CONSENSUS_KEPT, ChannelState, ConsensusState, IncarnationState, LogState, MovedState,
+};
 use crate::{At, ChannelRange};
 
 const FLAG_REDACTIONS: u16 = 1;
 const FLAG_KEYED: u16 = 2;
+const FLAG_CONSENSUS: u16 = 4;
 
 /// What a segment begins with.
 #[derive(Debug, Clone, Default)]
@@ -99,6 +105,9 @@ pub(crate) fn encode(state: &LogState, chain: &Chain, local: &LocalState) -> Vec
     if let Some(keyed) = &state.keyed {
         encode_keyed(&mut out, keyed);
     }
+    if !state.consensus.is_empty() {
+        encode_consensus(&mut out, &state.consensus);
+    }
     encode_moves(&mut out, state);
     out
 }
@@ -131,7 +140,20 @@ fn encode_moves(out: &mut Vec<u8>, state: &LogState) {
 
 fn flags(state: &LogState) -> u16 {
     let redactions = if state.redactions > 0 { FLAG_REDACTIONS } else { 0 };
-    redactions | if state.keyed.is_some() { FLAG_KEYED } else { 0 }
+    let keyed = if state.keyed.is_some() { FLAG_KEYED } else { 0 };
+    let consensus = if state.consensus.is_empty() { 0 } else { FLAG_CONSENSUS };
+    redactions | keyed | consensus
+}
+
+fn encode_consensus(out: &mut Vec<u8>, written: &[ConsensusState]) {
+    out.put_u8(u8::try_from(written.len()).expect("two entries at most are kept"));
+    for entry in written {
+        out.put_u64(entry.slot.term.0);
+        out.put_u64(entry.slot.node.0);
+        out.put_u64(entry.slot.index.0);
+        out.put_length(entry.bytes.len());
+        out.put(&entry.bytes);
+    }
 }
 
 fn encode_keyed(out: &mut Vec<u8>, keyed: &KeyedMap) {
@@ -206,7 +228,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Beginning, Malformed> {
         return Err(Malformed::new("format version"));
     }
     let flags = cursor.u16("state flags")?;
-    if flags & !(FLAG_REDACTIONS | FLAG_KEYED) != 0 {
+    if flags & !(FLAG_REDACTIONS | FLAG_KEYED | FLAG_CONSENSUS) != 0 {
         return Err(Malformed::new("reserved bits"));
     }
     let length = cursor.length("local state")?;
@@ -269,11 +291,36 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Beginning, Malformed> {
     if flags & FLAG_KEYED != 0 {
         state.keyed = Some(Arc::new(decode_keyed(&mut cursor)?));
     }
+    if flags & FLAG_CONSENSUS != 0 {
+        state.consensus = decode_consensus(&mut cursor, state.next_index)?;
+    }
     if cursor.remaining() > 0 {
         decode_moves(&mut cursor, &mut state)?;
     }
     cursor.finish("state length")?;
     Ok(Beginning { state, chain, local })
+}
+
+/// Takes what consensus wrote: in order, below the end, and never nothing.
+fn decode_consensus(cursor: &mut Cursor<'_>, next_index: Index) -> Result<Vec<ConsensusState>, Malformed> {
+    let entries = cursor.u8("entries of consensus")?;
+    if entries == 0 || usize::from(entries) > CONSENSUS_KEPT {
+        return Err(Malformed::new("entries of consensus"));
+    }
+    let mut written: Vec<ConsensusState> = Vec::new();
+    for _ in 0..entries {
+        let term = Term(cursor.u64("term of consensus")?);
+        let node = NodeId(cursor.u64("node of consensus")?);
+        let index = Index(cursor.u64("index of consensus")?);
+        let length = cursor.length("length of consensus")?;
+        let bytes: Box<[u8]> = cursor.take(length, "length of consensus")?.into();
+        let before = written.last().map(|before| before.slot.index);
+        if index >= next_index || bytes.is_empty() || before.is_some_and(|before| before >= index) {
+            return Err(Malformed::new("entry of consensus"));
+        }
+        written.push(ConsensusState { slot: Slot { term, node, index }, bytes });
+    }
+    Ok(written)
 }
 
 fn decode_moves(cursor: &mut Cursor<'_>, state: &mut LogState) -> Result<(), Malformed> {

@@ -197,11 +197,17 @@ impl Core {
             return Err(ReplicaError::Misplaced { slot: entry.slot, expected });
         }
         let misfit = |malformed: Malformed| misfit(entry.slot, &malformed.to_string());
-        let body = match &entry.content {
-            EntryContent::Sealed(sealed) => sealed.bytes.to_vec(),
-            EntryContent::Consensus(bytes) => self.consensus_body(entry.slot, bytes, chain),
+        let mut body = match &entry.content {
+            EntryContent::Sealed(sealed) => sealed.bytes.clone(),
+            EntryContent::Consensus(bytes) => self.consensus_body(entry.slot, bytes, chain).into(),
         };
-        let parts = entry::decode(&body).map_err(misfit)?;
+        let given = body.clone();
+        let mut parts = entry::decode(&given).map_err(misfit)?;
+        let known = matches!(&entry.content, EntryContent::Sealed(sealed) if sealed.known);
+        if known && !is_meant_for(&parts.head, entry.slot, chain) {
+            body = self.consensus_body(entry.slot, &[], chain).into();
+            parts = entry::decode(&body).map_err(misfit)?;
+        }
         let head = &parts.head;
         if head.slot != entry.slot {
             return Err(misfit(Malformed::new("slot")));
@@ -380,6 +386,11 @@ impl Core {
 
 fn misfit(slot: Slot, what: &str) -> ReplicaError {
     ReplicaError::Misfit { slot, what: what.to_owned() }
+}
+
+/// Tells whether an entry was sealed for this place behind what the log holds.
+fn is_meant_for(head: &EntryHead, slot: Slot, chain: &Chain) -> bool {
+    head.slot == slot && head.previous == chain.last_hash
 }
 
 /// Checks what a leader sealed: hashes, witness and signature. Log state has taken the entry already.

@@ -189,6 +189,58 @@ fn entries_that_do_not_follow_are_refused_and_leave_nothing() {
     assert_eq!(faults(&world), []);
 }
 
+/// What consensus wrote, as text.
+fn consensus(log: &ReplicaLog) -> Vec<(Slot, String)> {
+    let written = log.consensus().into_iter();
+    written.map(|(slot, bytes)| (slot, String::from_utf8(bytes.to_vec()).unwrap())).collect()
+}
+
+fn members(term: u64, index: u64, text: &'static str) -> ReplicaEntry {
+    ReplicaEntry { content: EntryContent::Consensus(text.into()), ..blank(term, index) }
+}
+
+#[test]
+fn what_consensus_wrote_last_is_known_after_truncation_purge_and_reopening() {
+    let world = World::new();
+    let log = open(&world.doors);
+    append(&log, &[members(1, 0, "a"), blank(1, 1), members(1, 2, "ab"), members(1, 3, "abc")]);
+    let at = |index, text: &str| (slot(1, index), text.to_owned());
+    assert_eq!(consensus(&log), [at(2, "ab"), at(3, "abc")]);
+    log.truncate_after(Some(Index(2))).unwrap();
+    assert_eq!(consensus(&log), [at(0, "a"), at(2, "ab")]);
+    append(&log, &[blank(1, 3)]);
+    log.purge(slot(1, 3)).unwrap();
+    assert_eq!(consensus(&log), [at(0, "a"), at(2, "ab")]);
+    log.close().unwrap();
+    drop(log);
+    assert_eq!(consensus(&open(&world.doors)), [at(0, "a"), at(2, "ab")]);
+}
+
+#[test]
+fn what_was_proposed_for_a_place_that_was_given_away_becomes_a_blank_entry() {
+    let world = World::new();
+    let log = open(&world.doors);
+    append(&log, &[blank(1, 0)]);
+    let mut proposer = log.proposer(Term(1), NodeId(1), leader(1));
+    let entries: Vec<_> = (1..4).map(|n| sealed(&mut proposer, "orders", &format!("{n}"))).collect();
+    append(&log, &entries[..1]);
+    // The second was refused: the third comes into its place, and behind a membership into its own, but unlinked.
+    let at = |index, entry: &ReplicaEntry| ReplicaEntry { slot: slot(1, index), ..entry.clone() };
+    append(&log, &[at(2, &entries[2])]);
+    append(&log, &[at(3, &entries[2])]);
+    log.flush_step();
+    log.save_committed(Some(slot(1, 3))).unwrap();
+    let all = all(&log);
+    assert_eq!(all[2..], [blank(1, 2), blank(1, 3)]);
+    let seen = payloads(&log.reader().view(), &Selection::channel(&channel("orders")));
+    assert_eq!(seen, ["1"]);
+    // Who begins anew behind them goes on.
+    let mut proposer = log.proposer(Term(1), NodeId(1), leader(1));
+    append(&log, &[sealed(&mut proposer, "orders", "4")]);
+    log.close().unwrap();
+    assert_eq!(faults(&world), []);
+}
+
 #[test]
 fn completions_are_told_in_order_once_their_entries_are_durable() {
     let world = World::new();
