@@ -18,6 +18,7 @@ mod random;
 #[cfg(test)]
 mod temporary;
 mod time;
+pub mod wire;
 
 pub use channel::{ChannelName, ChannelNameError};
 pub use clock::{Clock, ManualClock, Signal, SystemClock};

@@ -20,11 +20,10 @@ pub(crate) mod state;
 pub(crate) mod superblock;
 pub(crate) mod visible;
 
-mod cursor;
 #[cfg(test)]
 mod robustness;
 
-pub(crate) use cursor::{Cursor, Malformed, Put};
+pub(crate) use base::wire::{Cursor, Malformed, Put};
 
 /// The version of every structure in this directory; any other is refused by name.
 pub(crate) const FORMAT_VERSION: u16 = 1;

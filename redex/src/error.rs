@@ -128,9 +128,11 @@ impl Classify for Rejection {
             | Self::Elsewhere { .. }
             | Self::StaleProducer { .. } => ErrorKind::Conflict,
             Self::Unplaced { .. } => ErrorKind::NotFound,
-            Self::ClockLeap { .. } | Self::KeysFull { .. } | Self::DiskFull | Self::WriteFailed { .. } => {
-                ErrorKind::Unavailable
-            }
+            Self::ClockLeap { .. }
+            | Self::KeysFull { .. }
+            | Self::DiskFull
+            | Self::WriteFailed { .. }
+            | Self::Unavailable { .. } => ErrorKind::Unavailable,
         }
     }
 }

@@ -18,6 +18,7 @@ mod config;
 mod damage;
 mod error;
 mod event;
+pub mod exchange;
 mod follower;
 mod frames;
 #[cfg(feature = "fuzzing")]

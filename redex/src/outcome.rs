@@ -259,6 +259,12 @@ pub enum Rejection {
     /// The disk is full.
     #[error("the disk is full: free some space and append again")]
     DiskFull,
+    /// Nobody who could have put it in order was reached in time.
+    #[error("nobody put it in order ({cause}); append again")]
+    Unavailable {
+        /// What was in the way.
+        cause: String,
+    },
     /// Writing failed; the bytes were taken back.
     #[error("writing the log failed: {cause}; append again")]
     WriteFailed {

@@ -199,7 +199,7 @@ fn encode_channel(out: &mut Vec<u8>, channel: &ChannelState) {
     encode_config(out, &channel.config);
 }
 
-fn encode_place(out: &mut Vec<u8>, at: &At) {
+pub(crate) fn encode_place(out: &mut Vec<u8>, at: &At) {
     out.put_u64(at.index.0);
     out.put_u16(u16::try_from(at.ranges().len()).expect("an entry has far fewer blocks"));
     for range in at.ranges() {
@@ -372,7 +372,7 @@ fn decode_channel(cursor: &mut Cursor<'_>) -> Result<ChannelState, Malformed> {
     })
 }
 
-fn decode_place(cursor: &mut Cursor<'_>) -> Result<At, Malformed> {
+pub(crate) fn decode_place(cursor: &mut Cursor<'_>) -> Result<At, Malformed> {
     let index = Index(cursor.u64("place index")?);
     let ranges = (0..cursor.u16("place ranges")?)
         .map(|_| {
