@@ -1,9 +1,20 @@
 //! Consensus over logs.
 //!
-//! So far this is the part that a cluster stands on: the store that openraft writes its log, its vote and its marks to,
-//! over [`redex::ReplicaLog`]. Groups, transport and requests follow. Everything that names openraft lives in `raft`.
+//! A [`Group`] is a replicated log on one node: it takes requests from anybody and has them decided by whoever leads, on
+//! this node or another one, which it reaches over a [`Link`]. The log that openraft replicates is the redex log itself
+//! ([`redex::ReplicaLog`]). Everything that names openraft lives in `raft`.
 //!
 //! Source: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (2014); openraft's storage
 //! contract.
 
+mod group;
+mod groups;
+mod link;
+mod message;
 pub mod raft;
+mod sequencer;
+
+pub use group::Group;
+pub use groups::{Groups, Unanswered};
+pub use link::{Answer, Link, LinkError};
+pub use raft::{ConsensusError, Member, Role, Standing, Timing};

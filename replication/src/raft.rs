@@ -1,14 +1,20 @@
 //! What openraft is given: types, configuration and the log store; the only place that names it.
 
 mod config;
+mod consensus;
 mod guard;
+mod machine;
 mod membership;
+mod network;
+mod rpc;
 mod store;
 #[cfg(test)]
 mod tests;
 mod types;
 
 pub use config::{TimeoutError, Timing, config};
+pub(crate) use consensus::{Consensus, Leadership, Proposed, Proposing, StandingWatch, proposed};
+pub use consensus::{ConsensusError, Role, Standing};
 pub use guard::{Applied, check_applied};
 pub use membership::{MembershipError, decode_membership, encode_membership};
 pub use store::LogStore;

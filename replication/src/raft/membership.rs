@@ -1,7 +1,7 @@
 //! What openraft itself writes into a log, in bytes of our own: a blank entry is empty, a membership is
 //!
 //! ```text
-//!   u16 version 0, u16 configurations (1, or 2 while it changes), each: u32 voters, each u64
+//!   u16 version 1, u16 configurations (1, or 2 while it changes), each: u32 voters, each u64
 //!   u32 nodes, each: u64 id, u16 + address
 //! ```
 //!
@@ -9,47 +9,41 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base::wire::{Cursor, Malformed, Put};
 use openraft::Membership;
 
 use super::Member;
 
-const VERSION: u16 = 0;
+const VERSION: u16 = 1;
 /// Far more than a group has.
 const NODES_MAX: u32 = 10_000;
 const CONFIGURATIONS_MAX: u16 = 16;
+/// Far more than the name of a host and a port have.
+const ADDRESS_BYTES_MAX: usize = 1_024;
 
 /// Why the bytes of a membership were not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a membership with a wrong {what}: look at the log of the leader that wrote it")]
-pub struct MembershipError {
-    /// What is wrong.
-    pub what: &'static str,
-}
+#[error("a membership with a wrong {0}: look at the log of the leader that wrote it")]
+pub struct MembershipError(#[from] Malformed);
 
 /// Encodes a membership.
 pub fn encode_membership(membership: &Membership<u64, Member>) -> Vec<u8> {
     let mut out = Vec::new();
-    out.extend(VERSION.to_le_bytes());
+    out.put_u16(VERSION);
     let configurations = membership.get_joint_config();
     let count = u16::try_from(configurations.len()).expect("a membership has one or two configurations");
-    out.extend(count.to_le_bytes());
+    out.put_u16(count);
     for voters in configurations {
-        put_count(&mut out, voters.len());
-        voters.iter().for_each(|voter| out.extend(voter.to_le_bytes()));
+        out.put_length(voters.len());
+        voters.iter().for_each(|voter| out.put_u64(*voter));
     }
     let nodes: BTreeMap<_, _> = membership.nodes().collect();
-    put_count(&mut out, nodes.len());
+    out.put_length(nodes.len());
     for (id, node) in nodes {
-        out.extend(id.to_le_bytes());
-        let address = &node.address.as_bytes()[..node.address.len().min(usize::from(u16::MAX))];
-        out.extend(u16::try_from(address.len()).unwrap_or(u16::MAX).to_le_bytes());
-        out.extend(address);
+        out.put_u64(*id);
+        out.put_text16(&node.address[..node.address.floor_char_boundary(ADDRESS_BYTES_MAX)]);
     }
     out
-}
-
-fn put_count(out: &mut Vec<u8>, count: usize) {
-    out.extend(u32::try_from(count).expect("a group has few nodes").to_le_bytes());
 }
 
 /// Decodes a membership; every length is checked before it is used.
@@ -58,48 +52,39 @@ fn put_count(out: &mut Vec<u8>, count: usize) {
 ///
 /// [`MembershipError`] for anything but one that was encoded.
 pub fn decode_membership(bytes: &[u8]) -> Result<Membership<u64, Member>, MembershipError> {
-    let mut rest = bytes;
-    if u16::from_le_bytes(take(&mut rest, "version")?) != VERSION {
-        return Err(MembershipError { what: "version" });
+    Ok(decode(Cursor::new(bytes)).and_then(|membership| match encode_membership(&membership) == bytes {
+        // One encoding each: no order or repetition but ours.
+        true => Ok(membership),
+        false => Err(Malformed::new("encoding")),
+    })?)
+}
+
+fn decode(mut cursor: Cursor<'_>) -> Result<Membership<u64, Member>, Malformed> {
+    if cursor.u16("version")? != VERSION {
+        return Err(Malformed::new("version"));
     }
-    let count = u16::from_le_bytes(take(&mut rest, "count")?);
+    let count = cursor.u16("count")?;
     if count > CONFIGURATIONS_MAX {
-        return Err(MembershipError { what: "count" });
+        return Err(Malformed::new("count"));
     }
     let mut configurations = Vec::new();
     for _ in 0..count {
-        let voters = (0..take_count(&mut rest)?)
-            .map(|_| Ok(u64::from_le_bytes(take(&mut rest, "voter")?)))
-            .collect::<Result<BTreeSet<_>, _>>()?;
+        let voters =
+            (0..take_count(&mut cursor)?).map(|_| cursor.u64("voter")).collect::<Result<BTreeSet<_>, _>>()?;
         configurations.push(voters);
     }
     let mut nodes = BTreeMap::new();
-    for _ in 0..take_count(&mut rest)? {
-        let id = u64::from_le_bytes(take(&mut rest, "node")?);
-        let length = usize::from(u16::from_le_bytes(take(&mut rest, "address")?));
-        let (address, behind) = rest.split_at_checked(length).ok_or(MembershipError { what: "address" })?;
-        rest = behind;
-        let address = String::from_utf8(address.to_vec()).map_err(|_| MembershipError { what: "address" })?;
-        nodes.insert(id, Member { address });
+    for _ in 0..take_count(&mut cursor)? {
+        let id = cursor.u64("node")?;
+        nodes.insert(id, Member { address: cursor.text16("address")?.to_owned() });
     }
-    let membership =
-        Membership::new(configurations, nodes).map_err(|_| MembershipError { what: "configuration" })?;
-    // One encoding each: no order, repetition or rest but ours.
-    match encode_membership(&membership) == bytes {
-        true => Ok(membership),
-        false => Err(MembershipError { what: "encoding" }),
-    }
+    cursor.finish("length")?;
+    Membership::new(configurations, nodes).map_err(|_| Malformed::new("configuration"))
 }
 
-fn take<const N: usize>(rest: &mut &[u8], what: &'static str) -> Result<[u8; N], MembershipError> {
-    let (taken, behind) = rest.split_first_chunk().ok_or(MembershipError { what })?;
-    *rest = behind;
-    Ok(*taken)
-}
-
-fn take_count(rest: &mut &[u8]) -> Result<u32, MembershipError> {
-    let count = u32::from_le_bytes(take(rest, "count")?);
-    if count > NODES_MAX { Err(MembershipError { what: "count" }) } else { Ok(count) }
+fn take_count(cursor: &mut Cursor<'_>) -> Result<u32, Malformed> {
+    let count = cursor.u32("count")?;
+    if count > NODES_MAX { Err(Malformed::new("count")) } else { Ok(count) }
 }
 
 #[cfg(test)]

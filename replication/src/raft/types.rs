@@ -4,6 +4,7 @@ use std::fmt;
 
 use base::{Index, NodeId, Slot, Term};
 use bytes::Bytes;
+use openraft::entry::EntryPayload;
 use openraft::type_config::alias::{LogIdOf, VoteOf};
 
 openraft::declare_raft_types!(
@@ -41,11 +42,13 @@ impl fmt::Display for Proposal {
     }
 }
 
-/// What became of a proposal.
+/// That an entry is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
     /// The entry's place.
     pub index: Index,
+    /// Whether it holds what was proposed; else it is blank, since it was sealed for another place.
+    pub as_proposed: bool,
 }
 
 /// A member of a group, as the others find it.
@@ -65,4 +68,12 @@ pub fn slot_of(log_id: &LogId) -> Slot {
 pub fn log_id_of(slot: &Slot) -> LogId {
     let leader = LeaderId { term: slot.term.0, node_id: slot.node.0 };
     LogId::new(leader, slot.index.0)
+}
+
+/// Returns the bytes of what an entry carries, but for its place.
+pub(super) fn payload_bytes(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(proposal) => proposal.0.bytes().len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
 }

@@ -57,7 +57,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             }
             drop(applied);
             if let Some(responder) = responder {
-                responder.send(Committed { index: slot_of(&entry.log_id).index });
+                responder.send(Committed { index: slot_of(&entry.log_id).index, as_proposed: true });
             }
         }
         Ok(())

@@ -1,0 +1,432 @@
+//! A replicated log on one node: requests from anybody, to whoever leads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::wire::{Cursor, Put};
+use base::{Identity, LogId, NodeId, Position, Slot};
+use bytes::Bytes;
+use redex::exchange::{Request, decode_outcome, decode_request, encode_outcome, encode_request};
+use redex::{AppendError, AppendRequest, EntryContent, LogReader, Outcome, Rejection, ReplicaLog};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::link::{Link, LinkError};
+use crate::message::{self, Subject};
+use crate::raft::{Consensus, ConsensusError, Member, Standing, StandingWatch, Timing};
+use crate::sequencer::{Deciding, Decision, Paused, Sequencer};
+
+/// How long somebody whom nobody answered waits before asking again, at first; twice as long each time.
+const ASK_AGAIN_MIN: Duration = Duration::from_millis(1);
+/// How long at most.
+const ASK_AGAIN_MAX: Duration = Duration::from_millis(50);
+
+/// A replicated log on one node. Cloning shares it.
+#[derive(Clone)]
+pub struct Group {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: LogId,
+    me: NodeId,
+    log: ReplicaLog,
+    link: Arc<dyn Link>,
+    consensus: Consensus,
+    sequencer: Arc<Sequencer>,
+}
+
+impl std::fmt::Debug for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group")
+            .field("id", &self.inner.id)
+            .field("me", &self.inner.me)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What somebody who asks has seen of the group, and waits for to change.
+struct Seen {
+    standing: StandingWatch,
+    ready: watch::Receiver<bool>,
+    /// How long the last pause was.
+    pause: Duration,
+}
+
+impl Seen {
+    /// Waits for what a leader makes of a request that can be asked again, as long as nobody else is known to lead.
+    async fn until_another_leads(&mut self, leader: NodeId, tried: impl Future<Output = Tried>) -> Tried {
+        let another = async {
+            while self.standing.standing().leader.is_none_or(|now| now == leader) {
+                if self.standing.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        };
+        tokio::select! {
+            tried = tried => tried,
+            () = another => Tried::Lost(format!("node {leader} leads no more")),
+        }
+    }
+}
+
+/// What one try to have a request decided came to.
+enum Tried {
+    Decided(Outcome),
+    /// Surely nothing came of it.
+    Again(String),
+    /// Something may have come of it.
+    Lost(String),
+}
+
+impl Group {
+    /// Takes part in a group with a replica; entries that this node puts in order are signed with its key.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsensusError::Times`], [`ConsensusError::Stopped`] where the replica's state does not allow it.
+    pub async fn start(
+        log: ReplicaLog,
+        me: NodeId,
+        identity: Arc<Identity>,
+        link: Arc<dyn Link>,
+        timing: &Timing,
+    ) -> Result<Self, ConsensusError> {
+        let consensus = Consensus::start(&log, me, Arc::clone(&link), timing).await?;
+        let sequencer = Sequencer::start(log.clone(), consensus.clone(), identity);
+        let id = log.reader().id();
+        Ok(Self { inner: Arc::new(Inner { id, me, log, link, consensus, sequencer }) })
+    }
+
+    /// Begins a group that has no members yet; called on one of them.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsensusError::AlreadyBegun`], [`ConsensusError::Stopped`].
+    pub async fn begin(&self, members: &BTreeMap<NodeId, Member>) -> Result<(), ConsensusError> {
+        self.inner.consensus.begin(members).await
+    }
+
+    /// Returns the log's id, which is the group's.
+    pub fn id(&self) -> LogId {
+        self.inner.id
+    }
+
+    /// Returns how the group stands, as this node sees it.
+    pub fn standing(&self) -> Standing {
+        self.inner.consensus.standing()
+    }
+
+    /// Returns the replica.
+    pub fn replica(&self) -> &ReplicaLog {
+        &self.inner.log
+    }
+
+    /// Returns the reading side: what is committed, as far as this node knows.
+    pub fn reader(&self) -> &LogReader {
+        self.inner.log.reader()
+    }
+
+    /// Has an append decided by whoever leads, waiting for a leader where there is none.
+    ///
+    /// *Durability*: `Outcome::Appended`, `AlreadyAppended` and what `Rejected` relied on are committed. A request that can
+    /// be repeated, by key or producer, is asked again until it is decided or the time is over; one that cannot be is
+    /// `Unknown` once nobody knows what became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::TooLarge`], [`AppendError::Empty`].
+    pub async fn append(
+        &self,
+        request: &AppendRequest<'_>,
+        within: Duration,
+    ) -> Result<Outcome, AppendError> {
+        self.request(&Request::Append(request), within).await
+    }
+
+    /// Has a request decided by whoever leads; see [`append`](Self::append).
+    ///
+    /// # Errors
+    ///
+    /// As [`Request::check`].
+    pub async fn request(&self, request: &Request<'_>, within: Duration) -> Result<Outcome, AppendError> {
+        request.check()?;
+        let deadline = Instant::now() + within;
+        let mut encoded = None;
+        let (mut lost, mut seen) = (None, self.look());
+        loop {
+            let tried = match seen.standing.standing().leader {
+                Some(leader) if leader == self.inner.me => self.decide_here(request, deadline).await?,
+                Some(leader) => {
+                    let body = match &encoded {
+                        Some(body) => body,
+                        None => encoded.insert(Bytes::from(encode_request(request)?)),
+                    };
+                    let forwarded = self.forward(leader, body, deadline);
+                    match request.is_repeatable() {
+                        true => seen.until_another_leads(leader, forwarded).await,
+                        false => forwarded.await,
+                    }
+                }
+                None => Tried::Again("no leader is known".to_owned()),
+            };
+            let cause = match tried {
+                Tried::Decided(outcome) => return Ok(outcome),
+                Tried::Again(cause) => cause,
+                Tried::Lost(cause) => lost.insert(cause).clone(),
+            };
+            if lost.is_none() || request.is_repeatable() {
+                self.wait_for_change(&mut seen, deadline).await;
+                if Instant::now() < deadline {
+                    continue;
+                }
+            }
+            return Ok(match lost {
+                Some(cause) => Outcome::Unknown { cause },
+                None => {
+                    let position = self.reader().visible();
+                    Outcome::Rejected { reason: Rejection::Unavailable { cause }, position }
+                }
+            });
+        }
+    }
+
+    /// Waits until asking again may help: something changed, or some time went by.
+    async fn wait_for_change(&self, seen: &mut Seen, deadline: Instant) {
+        seen.pause = (seen.pause * 2).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX);
+        tokio::select! {
+            _ = seen.standing.changed() => {}
+            _ = seen.ready.changed() => {}
+            () = tokio::time::sleep_until(deadline.min(Instant::now() + seen.pause)) => {}
+        }
+    }
+
+    fn look(&self) -> Seen {
+        let mut ready = self.inner.sequencer.ready();
+        ready.mark_unchanged();
+        Seen { standing: self.inner.consensus.watch(), ready, pause: Duration::ZERO }
+    }
+
+    async fn decide_here(&self, request: &Request<'_>, deadline: Instant) -> Result<Tried, AppendError> {
+        let Some(deciding) = self.inner.sequencer.submit(request)? else {
+            return Ok(Tried::Again("this node does not put the log in order now".to_owned()));
+        };
+        Ok(self.decided(deciding, deadline).await)
+    }
+
+    /// Waits for a decision of this node's sequencer.
+    async fn decided(&self, deciding: Deciding, deadline: Instant) -> Tried {
+        match tokio::time::timeout_at(deadline, deciding).await {
+            Ok(Ok(Decision::Decided(outcome))) => Tried::Decided(outcome),
+            Ok(Ok(Decision::Again)) => Tried::Again("its leadership ended".to_owned()),
+            Ok(Ok(Decision::Undecided(slot, outcome))) => self.resolve(slot, outcome, deadline).await,
+            Ok(Err(_)) => Tried::Lost(format!("the group stopped on node {}", self.inner.me)),
+            Err(_) => Tried::Lost("no majority took it in time".to_owned()),
+        }
+    }
+
+    /// Waits until the group has decided what stands at a slot's place.
+    async fn resolve(&self, slot: Slot, outcome: Outcome, deadline: Instant) -> Tried {
+        let log = &self.inner.log;
+        let at = Position(slot.index.0);
+        if tokio::time::timeout_at(deadline, log.reader().beyond(at)).await.is_err() {
+            return Tried::Lost("its leadership ended, and no other one decided in time".to_owned());
+        }
+        match log.entries(slot.index..slot.index.next(), u64::MAX) {
+            Ok(found) => match found.first() {
+                Some(entry) if entry.slot == slot && matches!(entry.content, EntryContent::Sealed(_)) => {
+                    Tried::Decided(outcome)
+                }
+                Some(_) => Tried::Again("another entry stands in its place".to_owned()),
+                None => Tried::Lost("its place was given up".to_owned()),
+            },
+            Err(error) => Tried::Lost(error.to_string()),
+        }
+    }
+
+    /// Asks another node for a decision.
+    async fn forward(&self, leader: NodeId, request: &Bytes, deadline: Instant) -> Tried {
+        let within = deadline.saturating_duration_since(Instant::now());
+        let mut body = message::begin(Subject::Request, self.inner.id);
+        body.put_u32(millis(within));
+        body.put(request);
+        let answer = match self.inner.link.request(leader, body.into(), within).await {
+            Ok(answer) => answer,
+            Err(error @ LinkError::Unreachable { .. }) => return Tried::Again(error.to_string()),
+            Err(error) => return Tried::Lost(error.to_string()),
+        };
+        match answer.split_first() {
+            Some((&DECIDED, outcome)) => match decode_outcome(outcome) {
+                Ok(outcome) => Tried::Decided(outcome),
+                Err(error) => Tried::Lost(error.to_string()),
+            },
+            Some((&AGAIN, cause)) => Tried::Again(String::from_utf8_lossy(cause).into_owned()),
+            Some((&LOST, cause)) => Tried::Lost(String::from_utf8_lossy(cause).into_owned()),
+            _ => Tried::Lost(format!("node {leader} gave an answer that is none")),
+        }
+    }
+
+    /// Returns the position that a linearizable read must see, once this node's readers see it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsensusError::NotLeading`] when no leader confirmed within the time that it leads.
+    pub async fn read_position(&self, within: Duration) -> Result<Position, ConsensusError> {
+        let deadline = Instant::now() + within;
+        let mut seen = self.look();
+        loop {
+            let leader = seen.standing.standing().leader;
+            let asked = match leader {
+                Some(leader) if leader == self.inner.me => {
+                    tokio::time::timeout_at(deadline, self.inner.consensus.read_position()).await.ok()
+                }
+                Some(leader) => Some(self.ask_read_position(leader, deadline).await),
+                None => None,
+            };
+            if let Some(Ok(position)) = asked {
+                let seen = Position(position.0.saturating_sub(1));
+                if tokio::time::timeout_at(deadline, self.reader().beyond(seen)).await.is_ok() {
+                    return Ok(position);
+                }
+            }
+            if let Some(Err(stopped @ ConsensusError::Stopped { .. })) = asked {
+                return Err(stopped);
+            }
+            if Instant::now() >= deadline {
+                return Err(ConsensusError::NotLeading { leader });
+            }
+            self.wait_for_change(&mut seen, deadline).await;
+        }
+    }
+
+    async fn ask_read_position(&self, leader: NodeId, deadline: Instant) -> Result<Position, ConsensusError> {
+        let within = deadline.saturating_duration_since(Instant::now());
+        let mut body = message::begin(Subject::ReadPosition, self.inner.id);
+        body.put_u32(millis(within));
+        let unknown = ConsensusError::NotLeading { leader: None };
+        let answer =
+            self.inner.link.request(leader, body.into(), within).await.map_err(|_| unknown.clone())?;
+        match answer.split_first() {
+            Some((&DECIDED, position)) => {
+                Cursor::new(position).u64("position").map(Position).map_err(|_| unknown)
+            }
+            _ => Err(unknown),
+        }
+    }
+
+    /// Answers what another node sent for this group.
+    ///
+    /// # Errors
+    ///
+    /// The cause, where there is nothing to answer.
+    pub(crate) async fn handle(&self, from: NodeId, subject: Subject, body: Bytes) -> Result<Bytes, String> {
+        match subject {
+            Subject::Consensus => self.inner.consensus.handle(from, body).await,
+            Subject::Request => {
+                let (deadline, request) = take_deadline(&body)?;
+                let answer = match self.decide_for_another(&request, deadline).await? {
+                    Tried::Decided(outcome) => [&[DECIDED][..], &encode_outcome(&outcome)].concat(),
+                    Tried::Again(cause) => [&[AGAIN], cause.as_bytes()].concat(),
+                    Tried::Lost(cause) => [&[LOST], cause.as_bytes()].concat(),
+                };
+                Ok(answer.into())
+            }
+            Subject::ReadPosition => {
+                let (deadline, _) = take_deadline(&body)?;
+                let asked = tokio::time::timeout_at(deadline, self.inner.consensus.read_position()).await;
+                let position =
+                    asked.map_err(|_| "no majority answered in time")?.map_err(|error| error.to_string())?;
+                let mut answer = vec![DECIDED];
+                answer.put_u64(position.0);
+                Ok(answer.into())
+            }
+        }
+    }
+
+    async fn decide_for_another(&self, request: &[u8], deadline: Instant) -> Result<Tried, String> {
+        let submitted = decode_request(request, |request| self.inner.sequencer.submit(request));
+        let submitted = submitted.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let Some(deciding) = submitted else {
+            return Ok(Tried::Again(format!("node {} does not put the log in order now", self.inner.me)));
+        };
+        Ok(self.decided(deciding, deadline).await)
+    }
+
+    /// Makes nodes learners, which get the log and have no vote; on the leader only. Returns when that is committed.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsensusError::NotLeading`], [`ConsensusError::Membership`], [`ConsensusError::Stopped`].
+    pub async fn add_learners(&self, learners: &BTreeMap<NodeId, Member>) -> Result<(), ConsensusError> {
+        let _paused = self.pause().await?;
+        self.inner.consensus.add_learners(learners).await
+    }
+
+    /// Makes exactly these members voters, by way of a joint membership; on the leader only. Members that are not named
+    /// leave the group. Returns when that is committed.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_learners`](Self::add_learners).
+    pub async fn set_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), ConsensusError> {
+        let _paused = self.pause().await?;
+        self.inner.consensus.set_voters(voters).await
+    }
+
+    async fn pause(&self) -> Result<Paused, ConsensusError> {
+        let paused = self.inner.sequencer.pause().await;
+        paused.ok_or_else(|| ConsensusError::NotLeading { leader: self.standing().leader })
+    }
+
+    /// Hands the leadership over to a member, and waits until that leads.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsensusError::NotLeading`] where this node does not lead, or the member did not take over in time.
+    pub async fn transfer(&self, to: NodeId, within: Duration) -> Result<(), ConsensusError> {
+        let mut watch = self.inner.consensus.watch();
+        if watch.leadership().is_none() {
+            return Err(ConsensusError::NotLeading { leader: self.standing().leader });
+        }
+        // Nothing is proposed meanwhile, since consensus would refuse it.
+        let _paused = self.pause().await?;
+        self.inner.consensus.transfer(to).await?;
+        let leads = async {
+            while watch.standing().leader != Some(to) {
+                watch.changed().await.ok()?;
+            }
+            Some(())
+        };
+        match tokio::time::timeout(within, leads).await {
+            Ok(Some(())) => Ok(()),
+            _ => Err(ConsensusError::NotLeading { leader: self.standing().leader }),
+        }
+    }
+
+    /// Stops taking part, and closes the replica.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReplicaLog::close`].
+    pub async fn stop(&self) -> Result<(), redex::ReplicaError> {
+        self.inner.consensus.stop().await;
+        self.inner.log.close()
+    }
+}
+
+const DECIDED: u8 = 0;
+const AGAIN: u8 = 1;
+const LOST: u8 = 2;
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// Takes the time off that an answer may take.
+fn take_deadline(body: &Bytes) -> Result<(Instant, Bytes), String> {
+    let mut cursor = Cursor::new(body);
+    let within = cursor.u32("time").map_err(|malformed| format!("a message with a wrong {malformed}"))?;
+    Ok((Instant::now() + Duration::from_millis(within.into()), body.slice(4..)))
+}

@@ -1,0 +1,41 @@
+//! The envelope of what nodes ask each other: what it is, and which group it is for.
+//!
+//! ```text
+//! u8 what, [16] log id, the rest by what it is
+//! ```
+
+use base::LogId;
+use base::wire::{Cursor, Malformed, Put};
+use bytes::Bytes;
+
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Something of consensus, between members.
+    Consensus = 1,
+    /// A request to the sequencer: u32 milliseconds that it may take, then the request.
+    Request = 2,
+    /// A question for the position that a linearizable read needs: u32 milliseconds that it may take.
+    ReadPosition = 3,
+}
+
+/// Begins a message.
+pub(crate) fn begin(subject: Subject, log: LogId) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    out.put_u8(subject as u8);
+    out.put(log.as_bytes());
+    out
+}
+
+/// Opens a message.
+pub(crate) fn open(bytes: &Bytes) -> Result<(Subject, LogId, Bytes), Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    let subject = match cursor.u8("subject")? {
+        1 => Subject::Consensus,
+        2 => Subject::Request,
+        3 => Subject::ReadPosition,
+        _ => return Err(Malformed::new("subject")),
+    };
+    let log = LogId::from_bytes(cursor.array("log id")?);
+    Ok((subject, log, bytes.slice(bytes.len() - cursor.remaining()..)))
+}

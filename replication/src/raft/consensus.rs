@@ -1,0 +1,346 @@
+//! One group on one node, as the rest of the crate sees it: without a type of openraft's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use base::{Index, LogId, NodeId, Position, Slot, Term};
+use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft::impls::ProgressResponder;
+use openraft::metrics::RaftServerMetrics;
+use openraft::raft::ClientWriteResult;
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{ChangeMembers, Raft, ReadPolicy, ServerState};
+use redex::{EntryContent, ReplicaEntry, ReplicaLog};
+use tokio::sync::{oneshot, watch};
+
+use super::machine::Machine;
+use super::network::Network;
+use super::rpc::{Rpc, encode_appended, encode_transferred, encode_voted};
+use super::{LeaderId, LogStore, Member, Proposal, TimeoutError, Timing, TypeConfig, config};
+use crate::link::Link;
+
+/// What a node is in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Puts the log in order.
+    Leader,
+    /// Holds the log, and votes.
+    Replica,
+    /// Holds the log, and stands for election.
+    Candidate,
+    /// Holds the log without a vote.
+    Learner,
+    /// Takes no part: stopped, or failed.
+    Idle,
+}
+
+impl Role {
+    /// Returns the name used in output and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Replica => "replica",
+            Self::Candidate => "candidate",
+            Self::Learner => "learner",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a group stands, as one of its nodes sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// What this node is.
+    pub role: Role,
+    /// The term.
+    pub term: Term,
+    /// Who leads, as far as is known.
+    pub leader: Option<NodeId>,
+    /// Who votes; while membership changes, before or after.
+    pub voters: BTreeSet<NodeId>,
+    /// All members, with where they listen.
+    pub members: BTreeMap<NodeId, Member>,
+}
+
+/// A leadership of this node: what is proposed under another one is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leadership {
+    pub term: Term,
+    pub node: NodeId,
+}
+
+/// What became of a proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proposed {
+    /// It is committed.
+    Committed,
+    /// It is surely not in the log, and never will be.
+    Refused,
+    /// It may become committed under another leader.
+    Undecided,
+}
+
+/// Why consensus failed to start, or to do something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsensusError {
+    /// The group's times do not fit together.
+    #[error(transparent)]
+    Times(#[from] TimeoutError),
+    /// This node does not lead the group.
+    #[error("this node does not lead the group{}: ask the leader", leads(.leader))]
+    NotLeading {
+        /// Who does, as far as is known.
+        leader: Option<NodeId>,
+    },
+    /// The group was begun before.
+    #[error("the group has members already: change its membership")]
+    AlreadyBegun,
+    /// Membership cannot be changed like that now.
+    #[error("membership cannot be changed: {cause}")]
+    Membership {
+        /// Why not.
+        cause: String,
+    },
+    /// The group stopped on this node.
+    #[error("the group stopped on this node: {cause}; reopen it")]
+    Stopped {
+        /// Why.
+        cause: String,
+    },
+}
+
+fn leads(leader: &Option<NodeId>) -> String {
+    leader.map_or_else(String::new, |leader| format!(", node {leader} does"))
+}
+
+impl base::Classify for ConsensusError {
+    fn kind(&self) -> base::ErrorKind {
+        match self {
+            Self::Times(_) => base::ErrorKind::Invalid,
+            Self::AlreadyBegun | Self::Membership { .. } => base::ErrorKind::Conflict,
+            Self::NotLeading { .. } | Self::Stopped { .. } => base::ErrorKind::Unavailable,
+        }
+    }
+}
+
+/// A proposal whose fate is told once.
+pub(crate) type Proposing = oneshot::Receiver<ClientWriteResult<TypeConfig>>;
+
+/// Turns what openraft tells of a proposal into what is known of it. Told by a receiver that was dropped, nothing is.
+pub(crate) fn proposed(told: Result<ClientWriteResult<TypeConfig>, oneshot::error::RecvError>) -> Proposed {
+    match told {
+        Ok(Ok(written)) if written.data.as_proposed => Proposed::Committed,
+        // Another entry stands in its place, or it was refused before it got one.
+        Ok(Ok(_) | Err(ClientWriteError::ForwardToLeader(_))) => Proposed::Refused,
+        Ok(Err(_)) | Err(_) => Proposed::Undecided,
+    }
+}
+
+/// One group on one node. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct Consensus {
+    raft: Raft<TypeConfig, Machine>,
+    me: NodeId,
+    applied: watch::Receiver<Option<Slot>>,
+}
+
+impl fmt::Debug for Consensus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consensus").field("me", &self.me).finish_non_exhaustive()
+    }
+}
+
+impl Consensus {
+    /// Takes part in a group with what its replica holds.
+    pub(crate) async fn start(
+        log: &ReplicaLog,
+        me: NodeId,
+        link: Arc<dyn Link>,
+        timing: &Timing,
+    ) -> Result<Self, ConsensusError> {
+        let group: LogId = log.reader().id();
+        let config = config(&format!("{group}"), timing)?;
+        let machine = Machine::new(log).map_err(|cause| stopped(&cause))?;
+        let applied = machine.applied();
+        let network = Network { group, link, request: timing.request };
+        let store = LogStore::new(log.clone());
+        let raft = Raft::new(me.0, config, network, store, machine).await.map_err(|cause| stopped(&cause))?;
+        Ok(Self { raft, me, applied })
+    }
+
+    /// Begins a group that has no members yet.
+    pub(crate) async fn begin(&self, members: &BTreeMap<NodeId, Member>) -> Result<(), ConsensusError> {
+        let members: BTreeMap<_, _> = members.iter().map(|(id, member)| (id.0, member.clone())).collect();
+        match self.raft.initialize(members).await {
+            Ok(()) => Ok(()),
+            Err(RaftError::APIError(_)) => Err(ConsensusError::AlreadyBegun),
+            Err(RaftError::Fatal(fatal)) => Err(stopped(&fatal)),
+        }
+    }
+
+    /// Tells how the group stands.
+    pub(crate) fn standing(&self) -> Standing {
+        standing_of(&self.raft.server_metrics().borrow_watched())
+    }
+
+    /// Follows how the group stands.
+    pub(crate) fn watch(&self) -> StandingWatch {
+        StandingWatch { metrics: self.raft.server_metrics(), me: self.me }
+    }
+
+    /// Follows the last slot that is known here to be committed.
+    pub(crate) fn applied(&self) -> watch::Receiver<Option<Slot>> {
+        self.applied.clone()
+    }
+
+    /// Proposes an entry under a leadership. Proposals of one caller keep their order.
+    pub(crate) async fn propose(&self, leadership: Leadership, entry: ReplicaEntry) -> Proposing {
+        let (responder, proposing) = ProgressResponder::complete_only();
+        let EntryContent::Sealed(sealed) = entry.content else {
+            unreachable!("only what was sealed is proposed: consensus writes its own entries itself")
+        };
+        let leader = LeaderId { term: leadership.term.0, node_id: leadership.node.0 };
+        // Whoever cannot send drops the responder, which is told like everything that is not known.
+        let _ = self.raft.write(Proposal(sealed)).with_leader(leader).responder(responder).await;
+        proposing
+    }
+
+    /// Returns the position that a linearizable read must have seen, asking a majority whether this node still leads.
+    pub(crate) async fn read_position(&self) -> Result<Position, ConsensusError> {
+        match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+            Ok((read, _)) => Ok(Index(read.index()).position_after()),
+            Err(RaftError::APIError(_)) => Err(ConsensusError::NotLeading { leader: self.standing().leader }),
+            Err(RaftError::Fatal(fatal)) => Err(stopped(&fatal)),
+        }
+    }
+
+    /// Answers a request of another member.
+    ///
+    /// # Errors
+    ///
+    /// The cause, where there is no answer: the bytes are no request, come from somebody else than they say, or the group
+    /// stopped here.
+    pub(crate) async fn handle(&self, from: NodeId, body: Bytes) -> Result<Bytes, String> {
+        let rpc = Rpc::decode(&body).map_err(|malformed| format!("a request with a wrong {malformed}"))?;
+        if rpc.sender() != from.0 {
+            return Err(format!("a request of node {} that came from node {from}", rpc.sender()));
+        }
+        let failed = |cause: &dyn fmt::Display| cause.to_string();
+        let answer = match rpc {
+            Rpc::Append(append) => {
+                encode_appended(&self.raft.append_entries(append).await.map_err(|fatal| failed(&fatal))?)
+            }
+            Rpc::Vote(vote) => encode_voted(&self.raft.vote(vote).await.map_err(|fatal| failed(&fatal))?),
+            Rpc::PreVote(vote) => {
+                encode_voted(&self.raft.pre_vote(vote).await.map_err(|fatal| failed(&fatal))?)
+            }
+            Rpc::Transfer(transfer) => encode_transferred(
+                &self.raft.handle_transfer_leader(transfer).await.map_err(|fatal| failed(&fatal))?,
+            ),
+        };
+        Ok(answer.into())
+    }
+
+    /// Makes nodes learners: they get the log and have no vote. Returns when that is committed.
+    pub(crate) async fn add_learners(
+        &self,
+        learners: &BTreeMap<NodeId, Member>,
+    ) -> Result<(), ConsensusError> {
+        let nodes = learners.iter().map(|(id, member)| (id.0, member.clone())).collect();
+        self.change(ChangeMembers::AddNodes(nodes), true).await
+    }
+
+    /// Makes exactly these members voters, by way of a joint membership; who is no voter any more leaves the group.
+    /// Returns when that is committed.
+    pub(crate) async fn set_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), ConsensusError> {
+        let voters = voters.iter().map(|id| id.0).collect();
+        self.change(ChangeMembers::ReplaceAllVoters(voters), false).await
+    }
+
+    async fn change(&self, change: ChangeMembers<u64, Member>, retain: bool) -> Result<(), ConsensusError> {
+        match self.raft.change_membership(change, retain).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
+                Err(ConsensusError::NotLeading { leader: self.standing().leader })
+            }
+            Err(RaftError::APIError(error)) => Err(ConsensusError::Membership { cause: error.to_string() }),
+            Err(RaftError::Fatal(fatal)) => Err(stopped(&fatal)),
+        }
+    }
+
+    /// Asks a member to take the leadership over; returns before it has.
+    pub(crate) async fn transfer(&self, to: NodeId) -> Result<(), ConsensusError> {
+        self.raft.trigger().transfer_leader(to.0).await.map_err(|fatal| stopped(&fatal))
+    }
+
+    /// Stops taking part; what was proposed and not decided stays undecided.
+    pub(crate) async fn stop(&self) {
+        if let Err(panicked) = self.raft.shutdown().await {
+            tracing::error!(%panicked, "consensus ended by a panic");
+        }
+    }
+}
+
+fn stopped(cause: &dyn fmt::Display) -> ConsensusError {
+    ConsensusError::Stopped { cause: cause.to_string() }
+}
+
+fn standing_of(metrics: &RaftServerMetrics<TypeConfig>) -> Standing {
+    let membership = metrics.membership_config.membership();
+    let voters: BTreeSet<_> = membership.voter_ids().map(NodeId).collect();
+    let role = match metrics.state {
+        ServerState::Leader => Role::Leader,
+        ServerState::Follower => Role::Replica,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Learner => Role::Learner,
+        ServerState::Shutdown => Role::Idle,
+    };
+    Standing {
+        role,
+        term: Term(metrics.vote.leader_id.term),
+        leader: metrics.current_leader.map(NodeId),
+        voters,
+        members: membership.nodes().map(|(id, member)| (NodeId(*id), member.clone())).collect(),
+    }
+}
+
+/// Follows how a group stands.
+pub(crate) struct StandingWatch {
+    metrics: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
+    me: NodeId,
+}
+
+impl StandingWatch {
+    /// Returns how the group stands; what changes from now on is told.
+    pub(crate) fn standing(&mut self) -> Standing {
+        standing_of(&self.metrics.borrow_and_update())
+    }
+
+    /// Returns the leadership that this node has; what changes from now on is told.
+    pub(crate) fn leadership(&mut self) -> Option<Leadership> {
+        let metrics = self.metrics.borrow_and_update();
+        let leads = metrics.state == ServerState::Leader && metrics.vote.committed;
+        let own = metrics.vote.leader_id.node_id == self.me.0;
+        (leads && own).then(|| Leadership { term: Term(metrics.vote.leader_id.term), node: self.me })
+    }
+
+    /// Waits until something changed since it was last looked at.
+    ///
+    /// # Errors
+    ///
+    /// When the group stopped here.
+    pub(crate) async fn changed(&mut self) -> Result<(), io::Error> {
+        self.metrics.changed().await.map_err(|_| io::ErrorKind::NotConnected.into())
+    }
+}

@@ -1,0 +1,126 @@
+//! How openraft reaches other members: our bytes over a link.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::wire::Malformed;
+use base::{LogId, NodeId};
+use bytes::Bytes;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::type_config::alias::SnapshotOf;
+
+use super::machine::Manifest;
+use super::rpc::{Rpc, decode_appended, decode_transferred, decode_voted};
+use super::{Member, RaftVote, TypeConfig};
+use crate::link::{Link, LinkError};
+use crate::message::{self, Subject};
+
+/// How long entries may take beside the time that their bytes need: far longer than a vote, since a follower's disk may
+/// be slow for a moment, and sending the same entries again would not make it quicker.
+const APPEND_WITHIN: Duration = Duration::from_secs(1);
+/// Bytes a second below which a follower is taken for lost.
+const BYTES_A_SECOND_MIN: u32 = 4 << 20;
+
+/// Makes the ways to the other members of one group.
+#[derive(Debug, Clone)]
+pub(super) struct Network {
+    pub(super) group: LogId,
+    pub(super) link: Arc<dyn Link>,
+    pub(super) request: Duration,
+}
+
+/// The way to one member.
+#[derive(Debug)]
+pub(super) struct Way {
+    network: Network,
+    target: NodeId,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Way;
+
+    async fn new_client(&mut self, target: u64, _: &Member) -> Way {
+        Way { network: self.clone(), target: NodeId(target) }
+    }
+}
+
+impl Way {
+    async fn ask(&self, rpc: &Rpc, within: Duration) -> Result<Bytes, RPCError<TypeConfig>> {
+        let Network { group, link, .. } = &self.network;
+        let mut body = message::begin(Subject::Consensus, *group);
+        rpc.encode(&mut body);
+        link.request(self.target, body.into(), within).await.map_err(|error| match &error {
+            LinkError::Unreachable { .. } => RPCError::Unreachable(Unreachable::new(&error)),
+            LinkError::Lost { .. } => RPCError::Network(NetworkError::new(&error)),
+        })
+    }
+}
+
+fn wrong(malformed: Malformed) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(&malformed))
+}
+
+impl RaftNetworkV2<TypeConfig> for Way {
+    type SnapshotData = Manifest;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        _: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let is_heartbeat = rpc.entries.is_empty();
+        let bytes: usize = rpc.entries.iter().map(super::types::payload_bytes).sum();
+        let within = match is_heartbeat {
+            true => self.network.request,
+            false => {
+                APPEND_WITHIN + Duration::from_secs(1).mul_f64(bytes as f64 / f64::from(BYTES_A_SECOND_MIN))
+            }
+        };
+        let answer = self.ask(&Rpc::Append(rpc), within).await?;
+        decode_appended(&answer).map_err(wrong)
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let answer = self.ask(&Rpc::Vote(rpc), self.network.request).await?;
+        decode_voted(&answer).map_err(wrong)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let answer = self.ask(&Rpc::PreVote(rpc), self.network.request).await?;
+        decode_voted(&answer).map_err(wrong)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        _: RaftVote,
+        _: SnapshotOf<TypeConfig, Manifest>,
+        _: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let cause = std::io::Error::new(std::io::ErrorKind::Unsupported, "the log is the data");
+        Err(StreamingError::Unreachable(Unreachable::new(&cause)))
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        rpc: TransferLeaderRequest<TypeConfig>,
+        _: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let answer = self.ask(&Rpc::Transfer(rpc), self.network.request).await?;
+        decode_transferred(&answer).map_err(wrong)
+    }
+}

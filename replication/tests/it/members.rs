@@ -1,0 +1,74 @@
+//! Membership that changes while the group works.
+
+use std::time::Duration;
+
+use base::{NodeId, SimulatedDisk};
+
+use crate::support::{Cluster, LONG, appended, member, payloads};
+
+#[tokio::test(start_paused = true)]
+async fn a_fourth_node_learns_the_log_and_takes_the_place_of_another() {
+    let mut cluster = Cluster::start(20, 3).await;
+    let leader = cluster.leader().await;
+    for number in 0..20 {
+        appended(&cluster.group(leader), &format!("{number}")).await;
+    }
+    cluster.open(NodeId(4), SimulatedDisk::new()).await;
+    cluster.group(leader).add_learners(&[member(4)].into()).await.unwrap();
+    assert_eq!(cluster.agreed().await.len(), 20);
+    let leaving = [1, 2, 3].map(NodeId).into_iter().find(|id| *id != leader).unwrap();
+    let voters = [1, 2, 3, 4].map(NodeId).into_iter().filter(|id| *id != leaving).collect();
+    cluster.group(leader).set_voters(&voters).await.unwrap();
+    assert_eq!(cluster.group(leader).standing().voters, voters);
+    assert!(!cluster.group(leader).standing().members.contains_key(&leaving));
+    appended(&cluster.group(NodeId(4)), "by the new one").await;
+    cluster.crash(leaving).await;
+    // The new one counts: with the other old one it is the majority.
+    let other = *voters.iter().find(|id| **id != leader && **id != NodeId(4)).unwrap();
+    cluster.crash(leader).await;
+    appended(&cluster.group(other), "without the old leader").await;
+    assert_eq!(cluster.agreed().await.len(), 22);
+}
+
+#[tokio::test(start_paused = true)]
+async fn appends_go_on_while_membership_changes_and_leadership_moves() {
+    let cluster = Cluster::start(21, 3).await;
+    let writer = cluster.group(cluster.follower().await);
+    let appends = tokio::spawn(async move {
+        for number in 0..300 {
+            appended(&writer, &format!("{number}")).await;
+        }
+    });
+    for round in 0..6 {
+        let leader = cluster.leader().await;
+        let next = NodeId(leader.0 % 3 + 1);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        match round % 2 {
+            0 => cluster.group(leader).transfer(next, LONG).await.unwrap(),
+            _ => cluster.group(leader).add_learners(&[member(9)].into()).await.unwrap(),
+        }
+    }
+    appends.await.unwrap();
+    let wanted: Vec<_> = (0..300).map(|number| format!("{number}")).collect();
+    assert_eq!(payloads(&cluster.group(cluster.leader().await)), wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leader_removes_itself_and_the_others_go_on() {
+    let cluster = Cluster::start(22, 3).await;
+    let old = cluster.leader().await;
+    appended(&cluster.group(old), "before").await;
+    let rest = [1, 2, 3].map(NodeId).into_iter().filter(|id| *id != old).collect();
+    cluster.group(old).set_voters(&rest).await.unwrap();
+    let new = cluster.leader_besides(&[old]).await;
+    appended(&cluster.group(new), "after").await;
+    assert_eq!(payloads(&cluster.group(new)), ["before", "after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_leader_changes_membership() {
+    let cluster = Cluster::start(23, 3).await;
+    let follower = cluster.group(cluster.follower().await);
+    assert!(follower.add_learners(&[member(4)].into()).await.is_err());
+    assert!(follower.transfer(NodeId(1), LONG).await.is_err());
+}
