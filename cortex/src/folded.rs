@@ -218,7 +218,9 @@ impl<F: Fold> Folded<F> {
     /// Tells whether the position belongs to another incarnation than the token's.
     fn is_lost(&self, token: &WriteToken) -> bool {
         let own = self.writer.as_ref().map(|writer| writer.incarnation());
-        if own == Some(token.incarnation) || token.position == Position::ZERO {
+        // What was committed, whoever led then, stays.
+        let committed = token.incarnation == base::IncarnationId::NONE;
+        if committed || own == Some(token.incarnation) || token.position == Position::ZERO {
             return false;
         }
         let known = self.runner.reader.view().incarnations();
@@ -374,9 +376,10 @@ pub struct Written<F: Fold> {
 }
 
 impl<F: Fold> Written<F> {
-    /// Returns the token to wait for; `None` for a write that was rejected.
+    /// Returns the token to wait for; `None` for a write that was rejected, or that is decided on elsewhere: that has one
+    /// once it was waited for.
     pub fn token(&self) -> Option<WriteToken> {
-        let at = self.ticket.staged().at()?;
+        let at = self.ticket.staged()?.at()?;
         let log = self.model.runner.reader.id();
         Some(WriteToken { log, incarnation: self.incarnation, position: at.position() })
     }

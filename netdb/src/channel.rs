@@ -1,9 +1,11 @@
 //! One channel of a database.
 
+use std::sync::Arc;
+
 use base::{ChannelName, Seq};
 use redex::{
     Ack, AppendRequest, Appended, ChannelEvents, ChannelHistory, Condition, Encoding, Event, EventInput,
-    Expect, Placement, Selection, Store, TypedChannel,
+    Expect, LogWriter, Placement, Selection, Store, TypedChannel,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -94,8 +96,11 @@ impl Channel {
 
     /// Returns the channel as one of typed values, in the log that it lives in. Once it moves, appending says so
     /// (kind `Conflict`): take it anew then.
-    pub fn typed<T: Serialize + DeserializeOwned>(&self, encoding: Encoding) -> TypedChannel<T> {
-        TypedChannel::new(&self.store.log_of(&self.name), &self.name, encoding)
+    pub fn typed<T>(&self, encoding: Encoding) -> TypedChannel<T, Arc<dyn LogWriter>>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        TypedChannel::new(&self.store.writer_of(&self.name), &self.name, encoding)
     }
 
     /// Returns how the channel stands, and the logs that have parts of it; `None` while nobody has created it.

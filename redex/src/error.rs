@@ -94,6 +94,9 @@ pub enum AppendError {
         /// The failure.
         cause: String,
     },
+    /// What came over a network is no request.
+    #[error(transparent)]
+    Exchange(#[from] crate::exchange::ExchangeError),
     /// The log was closed.
     #[error("the log is closed: open it again")]
     Closed,
@@ -109,7 +112,8 @@ impl Classify for AppendError {
             | Self::Empty { .. }
             | Self::Config { .. }
             | Self::Encode { .. }
-            | Self::SeveralLogs { .. } => ErrorKind::Invalid,
+            | Self::SeveralLogs { .. }
+            | Self::Exchange(_) => ErrorKind::Invalid,
             Self::Rejected { reason, .. } => reason.kind(),
             Self::Unknown { .. } | Self::Poisoned { .. } => ErrorKind::Unavailable,
             Self::Closed => ErrorKind::Closed,

@@ -33,6 +33,7 @@ mod log_name;
 mod log_writer;
 mod lookup;
 mod outcome;
+mod promise;
 mod reader;
 mod redaction;
 mod replay;
@@ -67,6 +68,7 @@ pub use log_name::{LogName, LogNameError};
 pub use log_writer::LogWriter;
 pub use lookup::{HeldEvent, Lookup};
 pub use outcome::{Ack, Appended, At, ChannelRange, Expect, Outcome, Rejection};
+pub use promise::Promise;
 pub use reader::{
     ArrivedFrom, Beyond, ChannelInfo, HoleInfo, IncarnationInfo, LogReader, LogView, MovedTo, SegmentInfo,
 };

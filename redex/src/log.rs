@@ -10,6 +10,7 @@ use crate::error::AppendError;
 use crate::follower::arrivals;
 use crate::reader::{LogReader, Published};
 use crate::request::creation_bytes;
+use crate::state::Remembered;
 use crate::{
     Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, Keyed, LogOptions, Rejection, Retention,
 };
@@ -71,6 +72,12 @@ pub struct ProducerState {
     pub digest: base::Hash,
     /// The index of its entry.
     pub index: Index,
+}
+
+impl ProducerState {
+    pub(crate) fn of(known: &Remembered) -> Self {
+        Self { number: known.number, digest: known.digest, index: known.at.index }
+    }
 }
 
 /// What handles, tickets and the flusher of one log share.
@@ -187,11 +194,7 @@ impl Log {
 
     /// Returns a producer's last append, staged ones included; `None` for an unknown producer.
     pub fn producer(&self, id: &str) -> Option<ProducerState> {
-        self.shared.stage().state.producer(id).map(|known| ProducerState {
-            number: known.number,
-            digest: known.digest,
-            index: known.at.index,
-        })
+        self.shared.stage().state.producer(id).map(ProducerState::of)
     }
 
     /// Makes everything appended so far durable and signed, and returns the position reached.

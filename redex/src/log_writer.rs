@@ -1,9 +1,11 @@
 //! The seam that folds and typed channels stand on.
 
+use std::sync::Arc;
+
 use base::{ChannelName, IncarnationId, Position};
 
 use crate::error::AppendError;
-use crate::{AppendRequest, EventInput, Log, LogReader, Selection, Tail, Ticket};
+use crate::{AppendRequest, EventInput, Log, LogReader, ProducerState, Selection, Tail, Ticket};
 
 /// Something that puts a log in order: a local log, or a replicated one.
 ///
@@ -26,8 +28,12 @@ pub trait LogWriter: Send + Sync + std::fmt::Debug {
     /// As [`Log::append`].
     fn append(&self, channel: &ChannelName, events: &[EventInput<'_>]) -> Result<Ticket, AppendError>;
 
-    /// Returns the incarnation that appends belong to from now on.
+    /// Returns the incarnation that appends belong to from now on; none where what is acknowledged is committed, and so
+    /// outlasts every incarnation.
     fn incarnation(&self) -> IncarnationId;
+
+    /// Returns a producer's last append, as far as this writer knows; `None` for an unknown producer.
+    fn producer(&self, id: &str) -> Option<ProducerState>;
 
     /// Returns the reading side.
     fn reader(&self) -> &LogReader;
@@ -43,6 +49,28 @@ pub trait LogWriter: Send + Sync + std::fmt::Debug {
     }
 }
 
+impl<W: LogWriter + ?Sized> LogWriter for Arc<W> {
+    fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
+        (**self).submit(request)
+    }
+
+    fn append(&self, channel: &ChannelName, events: &[EventInput<'_>]) -> Result<Ticket, AppendError> {
+        (**self).append(channel, events)
+    }
+
+    fn incarnation(&self) -> IncarnationId {
+        (**self).incarnation()
+    }
+
+    fn producer(&self, id: &str) -> Option<ProducerState> {
+        (**self).producer(id)
+    }
+
+    fn reader(&self) -> &LogReader {
+        (**self).reader()
+    }
+}
+
 impl LogWriter for Log {
     fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
         Log::submit(self, request)
@@ -54,6 +82,10 @@ impl LogWriter for Log {
 
     fn incarnation(&self) -> IncarnationId {
         Log::incarnation(self)
+    }
+
+    fn producer(&self, id: &str) -> Option<ProducerState> {
+        Log::producer(self, id)
     }
 
     fn reader(&self) -> &LogReader {

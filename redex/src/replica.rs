@@ -20,7 +20,7 @@ pub use crate::codec::local::Vote;
 use crate::error::{OpenError, ReadError};
 use crate::log::{Flush, Flusher};
 use crate::reader::{LogReader, Published};
-use crate::{LogOptions, RecoveryReport};
+use crate::{LogOptions, ProducerState, RecoveryReport};
 
 mod completion;
 mod core;
@@ -335,6 +335,12 @@ impl ReplicaLog {
         })?;
         self.shared.core().remove_purged();
         Ok(())
+    }
+
+    /// Returns a producer's last append that readers see; `None` for an unknown producer.
+    pub fn producer(&self, id: &str) -> Option<ProducerState> {
+        let core = self.shared.core();
+        core.visible.producer(id).map(ProducerState::of)
     }
 
     /// Returns the two newest entries in which consensus wrote something, such as a membership, the older one first;

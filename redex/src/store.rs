@@ -7,17 +7,21 @@
 //! logs/NAME/        a further log: the same, and config
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use base::{ChannelName, Disk, DiskLock, Doors, Identity, OriginId};
 
 use crate::codec::superblock::LogKind;
 use crate::error::{AppendError, OpenError};
 use crate::log::{self, Admission, Homes, Log, OpenedLog, RecoveryReport, Site};
-use crate::{AppendRequest, ChannelEvents, EventInput, Idempotency, LogConfig, LogName, LogOptions};
+use crate::{
+    AppendRequest, ChannelEvents, EventInput, Idempotency, LogConfig, LogName, LogOptions, LogWriter,
+};
 use crate::{Outcome, ProducerState, Rejection, Retention, Selection, Ticket};
 
+mod attached;
 mod configs;
 mod directory;
 mod logs;
@@ -62,6 +66,8 @@ struct StoreShared {
     /// All logs, `main` first, in the order of their opening; it only grows.
     logs: RwLock<Vec<OpenLog>>,
     homes: Arc<Homes>,
+    /// Logs that others put in order.
+    attached: RwLock<BTreeMap<LogName, Arc<dyn LogWriter>>>,
     shelf: Arc<Shelf>,
     /// Held by whoever makes a log, or places a channel, in which it takes other locks.
     placing: Mutex<Placing>,
@@ -176,6 +182,7 @@ impl Store {
                 recovery: Arc::clone(&all[0].recovery),
                 logs: RwLock::new(all),
                 homes,
+                attached: RwLock::default(),
                 shelf,
                 placing: Mutex::new(Placing { lock: Some(lock) }),
                 retention: OnceLock::from(retention),
@@ -226,6 +233,14 @@ impl Store {
     /// Returns what a log keeps and how it is stored; `None` when there is no log of the name.
     pub fn config(&self, name: &LogName) -> Option<LogConfig> {
         self.find(name).map(|(_, opened)| opened.config)
+    }
+
+    fn attached(&self) -> RwLockReadGuard<'_, BTreeMap<LogName, Arc<dyn LogWriter>>> {
+        self.shared.attached.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attached_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<LogName, Arc<dyn LogWriter>>> {
+        self.shared.attached.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn opened(&self) -> Vec<OpenLog> {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
 use crate::raft::{Consensus, ConsensusError, Member, Standing, StandingWatch, Timing};
-use crate::sequencer::{Deciding, Decision, Paused, Sequencer};
+use crate::sequencer::{Decision, Paused, Sequencer};
 
 /// How long somebody whom nobody answered waits before asking again, at first; twice as long each time.
 const ASK_AGAIN_MIN: Duration = Duration::from_millis(1);
@@ -152,20 +152,24 @@ impl Group {
     ///
     /// As [`Request::check`].
     pub async fn request(&self, request: &Request<'_>, within: Duration) -> Result<Outcome, AppendError> {
-        request.check()?;
+        self.ask_encoded(&Bytes::from(encode_request(request)?), within).await
+    }
+
+    /// Has an encoded request decided by whoever leads; see [`append`](Self::append).
+    ///
+    /// # Errors
+    ///
+    /// As [`Request::check`]; [`AppendError::Exchange`] for bytes that are no request.
+    pub async fn ask_encoded(&self, encoded: &Bytes, within: Duration) -> Result<Outcome, AppendError> {
+        let repeatable = decode_request(encoded, |request| request.is_repeatable())?;
         let deadline = Instant::now() + within;
-        let mut encoded = None;
         let (mut lost, mut seen) = (None, self.look());
         loop {
             let tried = match seen.standing.standing().leader {
-                Some(leader) if leader == self.inner.me => self.decide_here(request, deadline).await?,
+                Some(leader) if leader == self.inner.me => self.decide(encoded, deadline).await?,
                 Some(leader) => {
-                    let body = match &encoded {
-                        Some(body) => body,
-                        None => encoded.insert(Bytes::from(encode_request(request)?)),
-                    };
-                    let forwarded = self.forward(leader, body, deadline);
-                    match request.is_repeatable() {
+                    let forwarded = self.forward(leader, encoded, deadline);
+                    match repeatable {
                         true => seen.until_another_leads(leader, forwarded).await,
                         false => forwarded.await,
                     }
@@ -177,7 +181,7 @@ impl Group {
                 Tried::Again(cause) => cause,
                 Tried::Lost(cause) => lost.insert(cause).clone(),
             };
-            if lost.is_none() || request.is_repeatable() {
+            if lost.is_none() || repeatable {
                 self.wait_for_change(&mut seen, deadline).await;
                 if Instant::now() < deadline {
                     continue;
@@ -209,22 +213,19 @@ impl Group {
         Seen { standing: self.inner.consensus.watch(), ready, pause: Duration::ZERO }
     }
 
-    async fn decide_here(&self, request: &Request<'_>, deadline: Instant) -> Result<Tried, AppendError> {
-        let Some(deciding) = self.inner.sequencer.submit(request)? else {
-            return Ok(Tried::Again("this node does not put the log in order now".to_owned()));
+    /// Has this node's sequencer decide.
+    async fn decide(&self, encoded: &[u8], deadline: Instant) -> Result<Tried, AppendError> {
+        let Inner { me, sequencer, .. } = &*self.inner;
+        let Some(deciding) = decode_request(encoded, |request| sequencer.submit(request))?? else {
+            return Ok(Tried::Again(format!("node {me} does not put the log in order now")));
         };
-        Ok(self.decided(deciding, deadline).await)
-    }
-
-    /// Waits for a decision of this node's sequencer.
-    async fn decided(&self, deciding: Deciding, deadline: Instant) -> Tried {
-        match tokio::time::timeout_at(deadline, deciding).await {
+        Ok(match tokio::time::timeout_at(deadline, deciding).await {
             Ok(Ok(Decision::Decided(outcome))) => Tried::Decided(outcome),
-            Ok(Ok(Decision::Again)) => Tried::Again("its leadership ended".to_owned()),
+            Ok(Ok(Decision::Again)) => Tried::Again(format!("the leadership of node {me} ended")),
             Ok(Ok(Decision::Undecided(slot, outcome))) => self.resolve(slot, outcome, deadline).await,
-            Ok(Err(_)) => Tried::Lost(format!("the group stopped on node {}", self.inner.me)),
+            Ok(Err(_)) => Tried::Lost(format!("the group stopped on node {me}")),
             Err(_) => Tried::Lost("no majority took it in time".to_owned()),
-        }
+        })
     }
 
     /// Waits until the group has decided what stands at a slot's place.
@@ -326,7 +327,7 @@ impl Group {
             Subject::Consensus => self.inner.consensus.handle(from, body).await,
             Subject::Request => {
                 let (deadline, request) = take_deadline(&body)?;
-                let answer = match self.decide_for_another(&request, deadline).await? {
+                let answer = match self.decide(&request, deadline).await.map_err(|error| error.to_string())? {
                     Tried::Decided(outcome) => [&[DECIDED][..], &encode_outcome(&outcome)].concat(),
                     Tried::Again(cause) => [&[AGAIN], cause.as_bytes()].concat(),
                     Tried::Lost(cause) => [&[LOST], cause.as_bytes()].concat(),
@@ -343,15 +344,6 @@ impl Group {
                 Ok(answer.into())
             }
         }
-    }
-
-    async fn decide_for_another(&self, request: &[u8], deadline: Instant) -> Result<Tried, String> {
-        let submitted = decode_request(request, |request| self.inner.sequencer.submit(request));
-        let submitted = submitted.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        let Some(deciding) = submitted else {
-            return Ok(Tried::Again(format!("node {} does not put the log in order now", self.inner.me)));
-        };
-        Ok(self.decided(deciding, deadline).await)
     }
 
     /// Makes nodes learners, which get the log and have no vote; on the leader only. Returns when that is committed.

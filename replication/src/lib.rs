@@ -13,8 +13,10 @@ mod link;
 mod message;
 pub mod raft;
 mod sequencer;
+mod writer;
 
 pub use group::Group;
 pub use groups::{Groups, Unanswered};
 pub use link::{Answer, Link, LinkError};
 pub use raft::{ConsensusError, Member, Role, Standing, Timing};
+pub use writer::GroupWriter;

@@ -54,7 +54,7 @@ impl<'a> Writer<'a> {
     fn outstanding_are_there(&self) -> Vec<Condition> {
         let mut next = BTreeMap::<&ChannelName, Seq>::new();
         for (ticket, _) in &self.outstanding {
-            if let Outcome::Appended { at } = ticket.staged() {
+            if let Some(Outcome::Appended { at }) = ticket.staged() {
                 next.extend(at.ranges().iter().map(|range| (&range.channel, range.first.plus(range.count))));
             }
         }

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 
 use super::Shared;
 use super::progress::{Need, Verdict};
-use crate::{Ack, Outcome};
+use crate::promise::Promised;
+use crate::{Ack, Outcome, Promise};
 
 /// A staged append.
 ///
@@ -15,7 +16,19 @@ use crate::{Ack, Outcome};
 /// ticket.
 #[derive(Debug)]
 #[must_use = "a ticket that is not waited for tells nothing about durability"]
-pub struct Ticket {
+pub struct Ticket(Source);
+
+/// Who tells the outcome.
+#[derive(Debug)]
+enum Source {
+    /// A log of this process, once what was decided is safe.
+    Staged(Staged),
+    /// Somebody else.
+    Promised(Arc<Promised>),
+}
+
+#[derive(Debug)]
+struct Staged {
     shared: Arc<Shared>,
     need: Need,
     outcome: Outcome,
@@ -23,13 +36,22 @@ pub struct Ticket {
 
 impl Ticket {
     pub(super) fn new(shared: Arc<Shared>, need: Need, outcome: Outcome) -> Self {
-        Self { shared, need, outcome }
+        Self(Source::Staged(Staged { shared, need, outcome }))
+    }
+
+    /// Makes a ticket for an append that is decided on elsewhere. What is told is committed, so that all levels are one.
+    pub fn promised() -> (Self, Promise) {
+        let (promise, promised) = Promise::new();
+        (Self(Source::Promised(promised)), promise)
     }
 
     /// Returns what was decided when the append was staged; it holds once the ticket was waited for, unless a
-    /// write failed meanwhile.
-    pub fn staged(&self) -> &Outcome {
-        &self.outcome
+    /// write failed meanwhile. `None` where somebody else decides.
+    pub fn staged(&self) -> Option<&Outcome> {
+        match &self.0 {
+            Source::Staged(staged) => Some(&staged.outcome),
+            Source::Promised(_) => None,
+        }
     }
 
     /// Blocks until the append is as safe as `ack` says; this thread commits for all who wait.
@@ -37,9 +59,10 @@ impl Ticket {
     /// *Durability*: that of the level. `Outcome::Appended` and `AlreadyAppended` hold at this level;
     /// `Rejected` is final, since it completes with the newest staged entry that it relied on.
     pub fn wait(&self, ack: Ack) -> Outcome {
-        self.shared.wait(self.need, ack);
-        let verdict = self.shared.progress.lock().verdict(self.need, ack);
-        settle(verdict.unwrap_or(Verdict::Reached), &self.outcome, self.need)
+        match &self.0 {
+            Source::Staged(staged) => staged.wait(ack),
+            Source::Promised(promised) => promised.wait(),
+        }
     }
 
     /// Returns a future of the outcome at a level; the log's flusher completes it, so that no runtime is
@@ -47,7 +70,27 @@ impl Ticket {
     ///
     /// *Cancel safety*: dropping the future does not take the append back.
     pub fn acknowledged(self, ack: Ack) -> Acknowledged {
-        Acknowledged { ticket: self, ack, waker: None }
+        Acknowledged { source: self.0, ack, waker: None }
+    }
+}
+
+impl Staged {
+    fn wait(&self, ack: Ack) -> Outcome {
+        self.shared.wait(self.need, ack);
+        let verdict = self.shared.progress.lock().verdict(self.need, ack);
+        settle(verdict.unwrap_or(Verdict::Reached), &self.outcome, self.need)
+    }
+
+    fn poll(&self, ack: Ack, noted: &mut Option<u64>, context: &Context<'_>) -> Poll<Outcome> {
+        let mut progress = self.shared.progress.lock();
+        if let Some(verdict) = progress.verdict(self.need, ack) {
+            drop(progress);
+            return Poll::Ready(settle(verdict, &self.outcome, self.need));
+        }
+        *noted = Some(progress.set_waker(*noted, self.need, ack, context.waker()));
+        drop(progress);
+        self.shared.request_flush();
+        Poll::Pending
     }
 }
 
@@ -55,7 +98,7 @@ impl Ticket {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Acknowledged {
-    ticket: Ticket,
+    source: Source,
     ack: Ack,
     waker: Option<u64>,
 }
@@ -65,24 +108,17 @@ impl Future for Acknowledged {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let this = &mut *self;
-        let (need, ack) = (this.ticket.need, this.ack);
-        let shared = Arc::clone(&this.ticket.shared);
-        let mut progress = shared.progress.lock();
-        if let Some(verdict) = progress.verdict(need, ack) {
-            drop(progress);
-            return Poll::Ready(settle(verdict, &this.ticket.outcome, need));
+        match &this.source {
+            Source::Staged(staged) => staged.poll(this.ack, &mut this.waker, context),
+            Source::Promised(promised) => promised.poll(context),
         }
-        this.waker = Some(progress.set_waker(this.waker, need, ack, context.waker()));
-        drop(progress);
-        shared.request_flush();
-        Poll::Pending
     }
 }
 
 impl Drop for Acknowledged {
     fn drop(&mut self) {
-        if let Some(waker) = self.waker {
-            self.ticket.shared.progress.lock().remove_waker(waker);
+        if let (Source::Staged(staged), Some(waker)) = (&self.source, self.waker) {
+            staged.shared.progress.lock().remove_waker(waker);
         }
     }
 }

@@ -352,7 +352,7 @@ impl Store {
         std::iter::once(named("")).chain(numbered).find(free).expect("some number is free")
     }
 
-    fn elsewhere(&self, channel: &ChannelName, log: LogName) -> PlaceError {
+    pub(super) fn elsewhere(&self, channel: &ChannelName, log: LogName) -> PlaceError {
         let reason = Rejection::Elsewhere { channel: channel.clone(), log };
         PlaceError::Append(AppendError::Rejected { reason, position: self.main().reader().visible() })
     }

@@ -6,8 +6,16 @@ use crate::error::RedactError;
 use crate::limits::REDACTION_EVENTS_MAX;
 use crate::log::Home;
 
+/// Where a request goes.
+enum Route {
+    Own(Log),
+    /// A log that others put in order.
+    Attached(Arc<dyn LogWriter>),
+}
+
 impl Store {
-    /// Returns the log that a channel lives in: `main`, unless it was placed elsewhere.
+    /// Returns the log of this node that a channel lives in: `main`, unless it was placed elsewhere. For a channel of an
+    /// attached log that is `main`, too, which refuses it; see [`writer_of`](Self::writer_of).
     pub fn log_of(&self, channel: &ChannelName) -> Log {
         match self.shared.homes.get(channel) {
             None => self.shared.main.clone(),
@@ -53,7 +61,10 @@ impl Store {
 
     fn submit_routed(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
         loop {
-            let log = self.route(request)?;
+            let log = match self.route(request)? {
+                Route::Own(log) => log,
+                Route::Attached(writer) => return writer.submit(request),
+            };
             let earlier = match request.idempotency {
                 Idempotency::None => None,
                 idempotency if log.remembers(idempotency) => None,
@@ -69,16 +80,18 @@ impl Store {
     /// Tells whether an append was refused since a channel was just about to leave, and now has.
     fn left(&self, ticket: &Ticket) -> bool {
         match ticket.staged() {
-            Outcome::Rejected { reason: Rejection::Moved { channel, .. }, .. } => self.finish_move(channel),
+            Some(Outcome::Rejected { reason: Rejection::Moved { channel, .. }, .. }) => {
+                self.finish_move(channel)
+            }
             _ => false,
         }
     }
 
     /// Returns the one log of a request.
-    fn route(&self, request: &AppendRequest<'_>) -> Result<Log, AppendError> {
+    fn route(&self, request: &AppendRequest<'_>) -> Result<Route, AppendError> {
         let parts = request.parts.iter().map(|part| part.channel);
         let mut channels = parts.chain(request.conditions.iter().map(|condition| &condition.channel));
-        let Some(first) = channels.next() else { return Ok(self.shared.main.clone()) };
+        let Some(first) = channels.next() else { return Ok(Route::Own(self.shared.main.clone())) };
         let home = self.shared.homes.get(first);
         for second in channels {
             let other = self.shared.homes.get(second);
@@ -88,7 +101,10 @@ impl Store {
                 return Err(AppendError::SeveralLogs { first, log: name(home), second, other: name(other) });
             }
         }
-        Ok(home.map_or_else(|| self.shared.main.clone(), |home| self.at(home.place)))
+        if let Some(writer) = self.attached_home(first) {
+            return Ok(Route::Attached(writer));
+        }
+        Ok(Route::Own(home.map_or_else(|| self.shared.main.clone(), |home| self.at(home.place))))
     }
 
     /// Returns the log that remembers a request, among those that its channels were in before.
@@ -121,6 +137,9 @@ impl Store {
     /// Returns a producer's last append to the log of a channel, or to one that the channel was in before; staged ones
     /// included. `None` for an unknown producer.
     pub fn producer(&self, channel: &ChannelName, id: &str) -> Option<ProducerState> {
+        if let Some(writer) = self.attached_home(channel) {
+            return writer.producer(id);
+        }
         let log = self.log_of(channel);
         let earlier = self.earlier_logs(&log, channel);
         std::iter::once(&log).chain(&earlier).find_map(|log| log.producer(id))

@@ -1,5 +1,6 @@
 //! Several logs of a node: where channels live, how they move, and what readers see of it.
 
+mod attached;
 mod crash;
 mod model;
 mod placing;

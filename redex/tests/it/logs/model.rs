@@ -80,7 +80,7 @@ impl Run {
         if self.dice.chance(60) {
             ticket.wait(Ack::Durable).into_result().unwrap();
         }
-        assert_eq!(ticket.staged().at().unwrap().first_seq().unwrap().0, known.len() as u64);
+        assert_eq!(ticket.staged().unwrap().at().unwrap().first_seq().unwrap().0, known.len() as u64);
         known.extend(payloads);
         self.twin.homes.entry(name).or_insert_with(|| "main".to_owned());
     }

@@ -1,0 +1,73 @@
+//! Logs of the node that somebody else puts in order: they are read with the others, and written through whoever knows
+//! who does.
+
+use super::*;
+use crate::error::PlaceError;
+use crate::log::Home;
+
+/// The place of a log that is none of the store's own.
+const ATTACHED: usize = usize::MAX;
+
+impl Store {
+    /// Has a log read with the others, and its channels written through it; in place of an earlier one of its name.
+    /// Channels are placed in it by [`place_attached`](Self::place_attached).
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError::ConfigMismatch`] when the node puts a log of the name in order itself.
+    pub fn attach(&self, writer: Arc<dyn LogWriter>) -> Result<(), PlaceError> {
+        let reader = writer.reader().clone();
+        let name = LogName::new(reader.name()).unwrap_or_else(|_| LogName::main());
+        if self.find(&name).is_some() {
+            return Err(PlaceError::ConfigMismatch { log: name });
+        }
+        self.attached_mut().insert(name, writer);
+        self.shared.shelf.add(reader);
+        Ok(())
+    }
+
+    /// Places a channel in an attached log, once and for all: no log of this node takes it from now on. Nothing is
+    /// written; whoever calls this knows from elsewhere that it is so.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError::NoLog`] when none of the name is attached; [`PlaceError::Append`] with [`Rejection::Elsewhere`] when
+    /// the channel lives in another log.
+    pub fn place_attached(&self, channel: &ChannelName, log: &LogName) -> Result<(), PlaceError> {
+        let _placing = self.placing();
+        if !self.attached().contains_key(log) {
+            return Err(PlaceError::NoLog { log: log.clone() });
+        }
+        let (main, homes) = (&self.shared.main, &self.shared.homes);
+        if let Some(home) = homes.get(channel) {
+            return if home.log == *log { Ok(()) } else { Err(self.elsewhere(channel, home.log)) };
+        }
+        let home = Home { place: ATTACHED, log: log.clone() };
+        // While `main` can create nothing of the name.
+        match main.while_absent(channel, || homes.set(channel, Some(home))) {
+            true => Ok(()),
+            false => Err(self.elsewhere(channel, LogName::main())),
+        }
+    }
+
+    /// Returns what a channel is written through: the log that it lives in, whoever puts it in order.
+    pub fn writer_of(&self, channel: &ChannelName) -> Arc<dyn LogWriter> {
+        match self.shared.homes.get(channel) {
+            None => Arc::new(self.shared.main.clone()),
+            Some(home) => self.writer_at(&home),
+        }
+    }
+
+    pub(super) fn writer_at(&self, home: &Home) -> Arc<dyn LogWriter> {
+        match self.attached().get(&home.log) {
+            Some(writer) if home.place == ATTACHED => Arc::clone(writer),
+            _ => Arc::new(self.at(home.place)),
+        }
+    }
+
+    /// Returns the attached log that a channel lives in.
+    pub(super) fn attached_home(&self, channel: &ChannelName) -> Option<Arc<dyn LogWriter>> {
+        let home = self.shared.homes.get(channel)?;
+        (home.place == ATTACHED).then(|| self.writer_at(&home))
+    }
+}
