@@ -107,6 +107,8 @@ fn printable(name: &str) -> String {
     name.escape_debug().to_string()
 }
 
+crate::text::serialized_as_text!(ChannelName);
+
 impl fmt::Display for ChannelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

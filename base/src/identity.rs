@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
 use crate::disk::{Disk, OpenMode, create_atomically, read_exact_at};
+use crate::ids::ParseIdError;
 use crate::{Classify, ErrorKind, IDENTITY_BYTES, OriginId, Random};
 
 /// An ed25519 public key: 32 bytes.
@@ -43,6 +45,16 @@ impl fmt::Display for PublicKey {
         crate::ids::write_hex(&self.0, f)
     }
 }
+
+impl FromStr for PublicKey {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        crate::ids::parse_id("a public key", text).map(Self)
+    }
+}
+
+crate::text::serialized_as_text!(PublicKey);
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

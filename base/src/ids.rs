@@ -3,10 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Hash, PublicKey, Random};
 
 pub(crate) fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// Reads an identifier of `N` bytes.
+pub(crate) fn parse_id<const N: usize>(what: &'static str, text: &str) -> Result<[u8; N], ParseIdError> {
+    parse_hex(text).ok_or_else(|| ParseIdError { what, digits: 2 * N, text: text.to_owned() })
 }
 
 /// Reads `2 * N` hexadecimal digits, of either case.
@@ -72,15 +79,13 @@ macro_rules! byte_id {
             }
         }
 
+        crate::text::serialized_as_text!($name);
+
         impl FromStr for $name {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
-                parse_hex(text).map(Self).ok_or_else(|| ParseIdError {
-                    what: $what,
-                    digits: 2 * $bytes,
-                    text: text.to_owned(),
-                })
+                parse_id($what, text).map(Self)
             }
         }
     };
@@ -143,7 +148,8 @@ impl OriginId {
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+        #[serde(transparent)]
         pub struct $name(pub u64);
 
         impl $name {

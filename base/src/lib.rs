@@ -17,6 +17,7 @@ mod limits;
 mod random;
 #[cfg(test)]
 mod temporary;
+mod text;
 mod time;
 pub mod wire;
 

@@ -114,6 +114,11 @@ impl Group {
         self.inner.id
     }
 
+    /// Returns this node.
+    pub fn node(&self) -> NodeId {
+        self.inner.me
+    }
+
     /// Returns how the group stands, as this node sees it.
     pub fn standing(&self) -> Standing {
         self.inner.consensus.standing()

@@ -7,6 +7,8 @@
 //! Source: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (2014); openraft's storage
 //! contract.
 
+mod config;
+pub mod control;
 mod group;
 mod groups;
 mod link;
@@ -15,6 +17,7 @@ pub mod raft;
 mod sequencer;
 mod writer;
 
+pub use config::{ConfigError, FACTOR_MAX, Placement, ReplicationConfig};
 pub use group::Group;
 pub use groups::{Groups, Unanswered};
 pub use link::{Answer, Link, LinkError};

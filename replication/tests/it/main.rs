@@ -1,6 +1,7 @@
 //! Groups of several nodes in one process, in simulated time, on simulated disks, over a network of memory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod control;
 mod failover;
 mod members;
 mod requests;

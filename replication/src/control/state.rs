@@ -1,0 +1,136 @@
+//! What the control log comes to: a pure function of its events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use base::{ChannelName, LogId, NodeId, OriginId, PublicKey, Seq};
+use redex::LogName;
+
+use super::ControlEvent;
+use crate::ReplicationConfig;
+
+/// A node that is a member, or was one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// Its key.
+    pub key: PublicKey,
+    /// What it calls itself.
+    pub name: String,
+    /// Where it listens for other nodes.
+    pub address: SocketAddr,
+    /// The grant that let it in.
+    pub grant: Option<String>,
+    /// Whether it is no member any more.
+    pub left: bool,
+}
+
+/// A replicated log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRecord {
+    /// Its id.
+    pub id: LogId,
+    /// Who began it.
+    pub origin: OriginId,
+    /// How it is replicated.
+    pub config: ReplicationConfig,
+    /// Who is to hold it.
+    pub replicas: BTreeSet<NodeId>,
+}
+
+/// The cluster, as of some event of the control log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlState {
+    /// The number of the next event.
+    pub next: Seq,
+    /// All nodes that ever were members.
+    pub members: BTreeMap<NodeId, MemberRecord>,
+    /// All replicated logs but the control log itself.
+    pub logs: BTreeMap<LogName, LogRecord>,
+    /// The channels that live in them.
+    pub channels: BTreeMap<ChannelName, LogName>,
+    /// How many events were left out since they did not follow from what was before.
+    pub skipped: u64,
+}
+
+impl ControlState {
+    /// Applies the next event; one that does not follow from the state, or does not read, is counted and left out, on
+    /// every node alike.
+    pub fn apply(&mut self, event: Result<ControlEvent, String>) {
+        self.next = self.next.next();
+        let applied = event.and_then(|event| self.try_apply(event));
+        if let Err(reason) = applied {
+            tracing::warn!(%reason, seq = self.next.0 - 1, "an event of the control log was left out");
+            self.skipped += 1;
+        }
+    }
+
+    fn try_apply(&mut self, event: ControlEvent) -> Result<(), String> {
+        match event {
+            ControlEvent::MemberJoined { node, key, name, address, grant } => {
+                if node < self.next_node() {
+                    return Err(format!("node {node} was a member before"));
+                }
+                self.members.insert(node, MemberRecord { key, name, address, grant, left: false });
+            }
+            ControlEvent::MemberMoved { node, address } => self.active_mut(node)?.address = address,
+            ControlEvent::MemberLeft { node } => self.active_mut(node)?.left = true,
+            ControlEvent::LogCreated { log, id, origin, config, replicas } => {
+                if self.logs.contains_key(&log) {
+                    return Err(format!("log `{log}` exists"));
+                }
+                self.logs.insert(log, LogRecord { id, origin, config, replicas });
+            }
+            ControlEvent::LogMoved { log, replicas } => {
+                let record = self.logs.get_mut(&log).ok_or_else(|| format!("there is no log `{log}`"))?;
+                record.replicas = replicas;
+            }
+            ControlEvent::ChannelPlaced { channel, log } => {
+                if !self.logs.contains_key(&log) {
+                    return Err(format!("there is no log `{log}`"));
+                }
+                if let Some(known) = self.channels.get(&channel).filter(|known| **known != log) {
+                    return Err(format!("channel `{channel}` lives in log `{known}`"));
+                }
+                self.channels.insert(channel, log);
+            }
+        }
+        Ok(())
+    }
+
+    fn active_mut(&mut self, node: NodeId) -> Result<&mut MemberRecord, String> {
+        let member = self.members.get_mut(&node).filter(|member| !member.left);
+        member.ok_or_else(|| format!("node {node} is no member"))
+    }
+
+    /// Returns the number that the next member gets; numbers are never given out twice.
+    pub fn next_node(&self) -> NodeId {
+        self.members.last_key_value().map_or(NodeId(1), |(last, _)| last.next())
+    }
+
+    /// Returns the members that have not left.
+    pub fn active(&self) -> impl Iterator<Item = (NodeId, &MemberRecord)> {
+        self.members.iter().filter(|(_, member)| !member.left).map(|(node, member)| (*node, member))
+    }
+
+    /// Returns a member that has not left.
+    pub fn member(&self, node: NodeId) -> Option<&MemberRecord> {
+        self.members.get(&node).filter(|member| !member.left)
+    }
+
+    /// Returns the active member that has a key.
+    pub fn by_key(&self, key: &PublicKey) -> Option<(NodeId, &MemberRecord)> {
+        self.active().find(|(_, member)| member.key == *key)
+    }
+
+    /// Chooses nodes for a log: those that hold the fewest, all different; those that hold it already stay.
+    pub fn choose(&self, count: usize, keep: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+        let load = |node: NodeId| self.logs.values().filter(|log| log.replicas.contains(&node)).count();
+        let mut chosen: BTreeSet<NodeId> =
+            keep.iter().copied().filter(|node| self.member(*node).is_some()).collect();
+        let mut others: Vec<_> =
+            self.active().map(|(node, _)| node).filter(|node| !chosen.contains(node)).collect();
+        others.sort_by_key(|node| (load(*node), *node));
+        chosen.extend(others.into_iter().take(count.saturating_sub(chosen.len())));
+        chosen
+    }
+}
