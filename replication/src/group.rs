@@ -361,15 +361,24 @@ impl Group {
         self.inner.consensus.add_learners(learners).await
     }
 
-    /// Makes exactly these members voters, by way of a joint membership; on the leader only. Members that are not named
-    /// leave the group. Returns when that is committed.
+    /// Makes exactly these members voters, by way of a joint membership, and keeps further ones without a vote; on the
+    /// leader only. Members that are not named leave the group. Returns when that is committed.
     ///
     /// # Errors
     ///
     /// As [`add_learners`](Self::add_learners).
-    pub async fn set_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), ConsensusError> {
+    pub async fn set_voters(
+        &self,
+        voters: &BTreeSet<NodeId>,
+        learners: &BTreeSet<NodeId>,
+    ) -> Result<(), ConsensusError> {
         let _paused = self.pause().await?;
-        self.inner.consensus.set_voters(voters).await
+        self.inner.consensus.set_voters(voters, learners).await
+    }
+
+    /// Tells up to where each other member is known to hold the log, where this node leads; nothing elsewhere.
+    pub fn progress(&self) -> BTreeMap<NodeId, Position> {
+        self.inner.consensus.progress()
     }
 
     async fn pause(&self) -> Result<Paused, ConsensusError> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use base::{Index, LogId, NodeId, Position, Slot, Term};
+use base::{Index, LogId as GroupId, NodeId, Position, Slot, Term};
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError};
@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use super::machine::Machine;
 use super::network::Network;
 use super::rpc::{Rpc, encode_appended, encode_transferred, encode_voted};
-use super::{LeaderId, LogStore, Member, Proposal, TimeoutError, Timing, TypeConfig, config};
+use super::{LeaderId, LogId, LogStore, Member, Proposal, TimeoutError, Timing, TypeConfig, config};
 use crate::link::Link;
 
 /// What a node is in a group.
@@ -169,7 +169,7 @@ impl Consensus {
         link: Arc<dyn Link>,
         timing: &Timing,
     ) -> Result<Self, ConsensusError> {
-        let group: LogId = log.reader().id();
+        let group: GroupId = log.reader().id();
         let config = config(&format!("{group}"), timing)?;
         let machine = Machine::new(log).map_err(|cause| stopped(&cause))?;
         let applied = machine.applied();
@@ -261,11 +261,35 @@ impl Consensus {
         self.change(ChangeMembers::AddNodes(nodes), true).await
     }
 
-    /// Makes exactly these members voters, by way of a joint membership; who is no voter any more leaves the group.
-    /// Returns when that is committed.
-    pub(crate) async fn set_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), ConsensusError> {
-        let voters = voters.iter().map(|id| id.0).collect();
-        self.change(ChangeMembers::ReplaceAllVoters(voters), false).await
+    /// Makes exactly these members voters, by way of a joint membership, and keeps further ones without a vote; everybody
+    /// else leaves the group. Returns when that is committed.
+    pub(crate) async fn set_voters(
+        &self,
+        voters: &BTreeSet<NodeId>,
+        learners: &BTreeSet<NodeId>,
+    ) -> Result<(), ConsensusError> {
+        let standing = self.standing();
+        if standing.voters != *voters {
+            let demoted = standing.voters.difference(voters).any(|node| learners.contains(node));
+            let voters = voters.iter().map(|id| id.0).collect();
+            self.change(ChangeMembers::ReplaceAllVoters(voters), demoted).await?;
+        }
+        let stays = |node: &NodeId| voters.contains(node) || learners.contains(node);
+        let members = self.standing().members;
+        let gone: BTreeSet<_> = members.keys().filter(|node| !stays(node)).map(|node| node.0).collect();
+        match gone.is_empty() {
+            true => Ok(()),
+            false => self.change(ChangeMembers::RemoveNodes(gone), false).await,
+        }
+    }
+
+    /// Tells up to where each other member is known to hold the log, where this node leads; nothing elsewhere.
+    pub(crate) fn progress(&self) -> BTreeMap<NodeId, Position> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let behind = |slot: &Option<_>| slot.as_ref().map_or(Position::ZERO, position_behind);
+        let replication = metrics.replication.iter().flatten();
+        replication.map(|(node, matched)| (NodeId(*node), behind(matched))).collect()
     }
 
     async fn change(&self, change: ChangeMembers<u64, Member>, retain: bool) -> Result<(), ConsensusError> {
@@ -290,6 +314,10 @@ impl Consensus {
             tracing::error!(%panicked, "consensus ended by a panic");
         }
     }
+}
+
+fn position_behind(log_id: &LogId) -> Position {
+    Index(log_id.index()).position_after()
 }
 
 fn stopped(cause: &dyn fmt::Display) -> ConsensusError {

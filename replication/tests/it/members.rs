@@ -18,7 +18,7 @@ async fn a_fourth_node_learns_the_log_and_takes_the_place_of_another() {
     assert_eq!(cluster.agreed().await.len(), 20);
     let leaving = [1, 2, 3].map(NodeId).into_iter().find(|id| *id != leader).unwrap();
     let voters = [1, 2, 3, 4].map(NodeId).into_iter().filter(|id| *id != leaving).collect();
-    cluster.group(leader).set_voters(&voters).await.unwrap();
+    cluster.group(leader).set_voters(&voters, &[].into()).await.unwrap();
     assert_eq!(cluster.group(leader).standing().voters, voters);
     assert!(!cluster.group(leader).standing().members.contains_key(&leaving));
     appended(&cluster.group(NodeId(4)), "by the new one").await;
@@ -59,7 +59,7 @@ async fn the_leader_removes_itself_and_the_others_go_on() {
     let old = cluster.leader().await;
     appended(&cluster.group(old), "before").await;
     let rest = [1, 2, 3].map(NodeId).into_iter().filter(|id| *id != old).collect();
-    cluster.group(old).set_voters(&rest).await.unwrap();
+    cluster.group(old).set_voters(&rest, &[].into()).await.unwrap();
     let new = cluster.leader_besides(&[old]).await;
     appended(&cluster.group(new), "after").await;
     assert_eq!(payloads(&cluster.group(new)), ["before", "after"]);

@@ -1,0 +1,187 @@
+//! Making a node what the control log says that it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::NodeId;
+use redex::{LogName, ReplicaIdentity, ReplicaLog};
+use replication::control::{ControlState, LogRecord};
+use replication::{Group, GroupWriter, Member, Role, Standing, Timing};
+
+use super::{Inner, REQUEST_WITHIN, place};
+
+/// How often a node looks whether it is what it should be, beside each change of the control log.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Voters of the control log at most; further members hold it without a vote.
+const CONTROL_VOTERS_MAX: usize = 5;
+/// How far behind a new replica may be to get a vote, in entries.
+const BEHIND_MAX: u64 = 256;
+
+/// Follows the control log until the node stops.
+pub(super) async fn run(inner: Arc<Inner>) {
+    let mut states = inner.control.watch();
+    let mut stopped = inner.stopping.subscribe();
+    loop {
+        let state = Arc::clone(&states.borrow_and_update());
+        take_up_members(&inner, &state);
+        take_up_logs(&inner, &state).await;
+        set_members_of_control(&inner, &state).await;
+        for (name, record) in &state.logs {
+            if let Some(group) = inner.groups.get(record.id) {
+                set_members(&group, &state, &record.replicas).await;
+                move_to_pinned_leader(&group, name, record).await;
+            }
+        }
+        tokio::select! {
+            changed = states.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            _ = stopped.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}
+
+/// Lets in who is a member, and nobody else.
+fn take_up_members(inner: &Inner, state: &ControlState) {
+    let members: BTreeMap<_, _> =
+        state.active().map(|(node, member)| (node, (member.key, member.address))).collect();
+    // A node that has just joined knows its peers from who let it in, until it has the control log.
+    if members.is_empty() || inner.book.all() == members {
+        return;
+    }
+    let before = inner.book.all();
+    inner.book.set(members.clone());
+    inner.endpoint.review();
+    for (key, _) in before.iter().filter(|(node, _)| !members.contains_key(node)).map(|(_, known)| known) {
+        inner.pool.forget(*key);
+    }
+    place::write_peers(&*inner.doors.disk, &inner.dir, &members);
+}
+
+/// Opens the replicas that this node is to hold, and places their channels.
+async fn take_up_logs(inner: &Inner, state: &ControlState) {
+    for (name, record) in &state.logs {
+        if record.replicas.contains(&inner.membership.node)
+            && inner.groups.get(record.id).is_none()
+            && let Err(reason) = open(inner, state, name, record).await
+        {
+            tracing::error!(log = name.as_str(), %reason, "a replica cannot be opened");
+        }
+    }
+    for (channel, log) in &state.channels {
+        let here = state.logs.get(log).is_some_and(|record| inner.groups.get(record.id).is_some());
+        if here && let Err(reason) = inner.store.place_attached(channel, log) {
+            tracing::error!(%channel, log = log.as_str(), %reason, "a replicated channel is not reachable here");
+        }
+    }
+}
+
+async fn open(
+    inner: &Inner,
+    state: &ControlState,
+    name: &LogName,
+    record: &LogRecord,
+) -> Result<(), crate::Error> {
+    let identity =
+        ReplicaIdentity { log: record.id, origin: record.origin, name: name.as_str().to_owned() };
+    let log = ReplicaLog::open(&inner.dir, &identity, &inner.doors, &inner.log_options)?;
+    let is_new = log.state().last.is_none();
+    let group = inner.start_group(log, &record.config.timing()).await?;
+    inner.groups.add(group.clone());
+    let writer = GroupWriter::new(group.clone(), inner.runtime.clone(), REQUEST_WITHIN);
+    inner.store.attach(Arc::new(writer))?;
+    tracing::info!(log = name.as_str(), new = is_new, "replica opened");
+    // All would write the same, so that it does no harm when two do.
+    if is_new && record.replicas.first() == Some(&inner.membership.node) {
+        let members = members_of(state, &record.replicas);
+        if let Err(reason) = group.begin(&members).await {
+            tracing::warn!(log = name.as_str(), %reason, "the group was not begun by this node");
+        }
+    }
+    Ok(())
+}
+
+fn members_of(state: &ControlState, nodes: &BTreeSet<NodeId>) -> BTreeMap<NodeId, Member> {
+    let active = state.active().filter(|(node, _)| nodes.contains(node));
+    active.map(|(node, member)| (node, Member { address: member.address.to_string() })).collect()
+}
+
+/// Has every member hold the control log, the first few with a vote.
+async fn set_members_of_control(inner: &Inner, state: &ControlState) {
+    let group = inner.control.group();
+    let standing = group.standing();
+    if standing.role != Role::Leader || state.members.is_empty() {
+        return;
+    }
+    let active: BTreeSet<_> = state.active().map(|(node, _)| node).collect();
+    // Who votes keeps its vote: each change costs two entries.
+    let stay = standing.voters.intersection(&active).copied();
+    let room = CONTROL_VOTERS_MAX.saturating_sub(standing.voters.intersection(&active).count());
+    let further = active.difference(&standing.voters).copied().take(room);
+    let voters: BTreeSet<_> = stay.chain(further).collect();
+    let learners: BTreeSet<_> = active.difference(&voters).copied().collect();
+    add_learners(group, &standing, state, &active).await;
+    give_votes(group, &standing, &voters, &learners).await;
+}
+
+/// Has exactly these nodes hold a log, where this node leads it.
+async fn set_members(group: &Group, state: &ControlState, replicas: &BTreeSet<NodeId>) {
+    let standing = group.standing();
+    if standing.role != Role::Leader {
+        return;
+    }
+    add_learners(group, &standing, state, replicas).await;
+    give_votes(group, &standing, replicas, &BTreeSet::new()).await;
+}
+
+async fn add_learners(group: &Group, standing: &Standing, state: &ControlState, nodes: &BTreeSet<NodeId>) {
+    let missing: BTreeMap<_, _> =
+        members_of(state, nodes).into_iter().filter(|(node, _)| !standing.members.contains_key(node)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    tracing::info!(log = %group.reader().name(), nodes = ?missing.keys().collect::<Vec<_>>(), "new replicas");
+    if let Err(reason) = group.add_learners(&missing).await {
+        tracing::warn!(log = %group.reader().name(), %reason, "replicas were not added");
+    }
+}
+
+/// Gives votes to exactly these nodes, once those that are new have what the others have.
+async fn give_votes(
+    group: &Group,
+    standing: &Standing,
+    voters: &BTreeSet<NodeId>,
+    stay: &BTreeSet<NodeId>,
+) {
+    let known: BTreeSet<_> = standing.members.keys().copied().collect();
+    let gone = known.iter().any(|node| !voters.contains(node) && !stay.contains(node));
+    if (standing.voters == *voters && !gone) || voters.is_empty() {
+        return;
+    }
+    let (progress, end) = (group.progress(), group.reader().visible());
+    let has_all = |node: &NodeId| {
+        *node == group.node()
+            || progress.get(node).is_some_and(|position| position.0 + BEHIND_MAX >= end.0)
+    };
+    if !voters.difference(&standing.voters).all(has_all) {
+        return;
+    }
+    tracing::info!(log = %group.reader().name(), ?voters, "membership changes");
+    if let Err(reason) = group.set_voters(voters, stay).await {
+        tracing::warn!(log = %group.reader().name(), %reason, "membership was not changed");
+    }
+}
+
+/// Hands the leadership over to the node that is to have it.
+async fn move_to_pinned_leader(group: &Group, name: &LogName, record: &LogRecord) {
+    let standing = group.standing();
+    let Some(pinned) = record.config.leader_pinned.filter(|pinned| *pinned != group.node()) else { return };
+    let end = group.reader().visible();
+    let ready = group.progress().get(&pinned).is_some_and(|position| *position >= end);
+    if standing.role == Role::Leader && standing.voters.contains(&pinned) && ready {
+        let timing: Timing = record.config.timing();
+        if let Err(reason) = group.transfer(pinned, timing.election_max * 2).await {
+            tracing::warn!(log = name.as_str(), %reason, "the pinned leader did not take over");
+        }
+    }
+}
