@@ -53,7 +53,7 @@ impl Protocol {
 }
 
 /// Why somebody is not let in, as a number that programs act on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum RefusalCode {
     /// The hello does not read.

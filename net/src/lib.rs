@@ -20,8 +20,8 @@ mod socket;
 mod tls;
 
 pub use connection::{Connection, Request};
-pub use endpoint::{Admission, Asks, Endpoint, EndpointOptions};
-pub use error::{BindError, ConnectError, RequestError};
+pub use endpoint::{Admission, Asks, Endpoint, EndpointCounts, EndpointOptions};
+pub use error::{BindError, ConnectError, DatagramError, RequestError};
 pub use greeting::{Protocol, Refusal, RefusalCode};
 pub use pool::Pool;
 pub use simulated::{NetworkCounts, SimulatedNetwork, Weather};
