@@ -213,6 +213,11 @@ impl Endpoint {
         counts
     }
 
+    /// Returns its node and key.
+    pub(crate) fn place(&self) -> (NodeId, PublicKey) {
+        (self.shared.node, self.shared.identity.public_key())
+    }
+
     /// Asks its admission, as at a greeting.
     pub(crate) fn admits(&self, asks: &Asks) -> Result<(), Refusal> {
         self.shared.admission.admit(asks)

@@ -13,6 +13,7 @@
 mod connection;
 mod endpoint;
 mod error;
+mod gossip;
 mod greeting;
 mod pool;
 mod simulated;
@@ -22,6 +23,7 @@ mod tls;
 pub use connection::{Connection, Request};
 pub use endpoint::{Admission, Asks, Endpoint, EndpointCounts, EndpointOptions};
 pub use error::{BindError, ConnectError, DatagramError, RequestError};
+pub use gossip::{Gossip, GossipCounts, GossipError, GossipOptions, Introduction, Liveness, Peer, Seed};
 pub use greeting::{Protocol, Refusal, RefusalCode};
 pub use pool::Pool;
 pub use simulated::{NetworkCounts, SimulatedNetwork, Weather};

@@ -3,5 +3,6 @@
 
 mod datagrams;
 mod endpoints;
+mod gossip;
 mod nodes;
 mod simulated;
