@@ -12,6 +12,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use crate::connection::Live;
 use crate::error::{BindError, ConnectError};
 use crate::greeting::{Answer, GREETING_BYTES, Hello, REASON_BYTES_MAX};
+use crate::join::JoinDoor;
 use crate::{Connection, Protocol, Refusal, RefusalCode, Socket, tls};
 
 mod counts;
@@ -110,6 +111,8 @@ struct Shared {
     /// The connections that were let in, by us or by the other side.
     live: Mutex<Vec<Weak<Live>>>,
     counters: Arc<Counters>,
+    /// There while others may join through this node.
+    door: Mutex<Option<Arc<JoinDoor>>>,
     /// Counts the reviews.
     reviews: watch::Sender<u64>,
 }
@@ -152,6 +155,7 @@ impl Endpoint {
             transport: Arc::new(transport(STREAMS_MAX, CONNECTION_WINDOW_BYTES)),
             live: Mutex::default(),
             counters: Arc::default(),
+            door: Mutex::default(),
             reviews: watch::Sender::new(0),
         });
         let (let_in, greeted) = mpsc::channel(GREETINGS_MAX);
@@ -192,12 +196,17 @@ impl Endpoint {
     /// Asks again who is let in, and ends the connections of those who are not any more.
     pub fn review(&self) {
         for live in self.shared.live().iter().filter_map(Weak::upgrade) {
-            if let Err(refusal) = self.shared.admission.admit(&live.asks) {
+            if let Err(refusal) = self.shared.judge(&live.asks, live.taken) {
                 tracing::info!(peer = %live.asks.key, reason = refusal.reason, "connection ended");
                 live.connection.close(NOT_LET_IN, refusal.reason.as_bytes());
             }
         }
         self.shared.reviews.send_modify(|count| *count += 1);
+    }
+
+    /// Lets others join through this node from now on, or not any more. At first it does not.
+    pub fn open_to_joins(&self, door: Option<JoinDoor>) {
+        *self.shared.door() = door.map(Arc::new);
     }
 
     /// Returns what was counted since it was opened.
@@ -305,11 +314,28 @@ impl Shared {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn door(&self) -> MutexGuard<'_, Option<Arc<JoinDoor>>> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says whether somebody is let in. Who wants to join is no member, hence not asked about.
+    fn judge(&self, asks: &Asks, taken: bool) -> Result<(), Refusal> {
+        if !taken || asks.protocol != Protocol::Join {
+            return self.admission.admit(asks);
+        }
+        match self.door().is_some() {
+            true => Ok(()),
+            false => {
+                Err(Refusal::new(RefusalCode::Denied, "nobody joins through this node: ask another one"))
+            }
+        }
+    }
+
     /// Lets a connection in that the other side has made (`taken`), or this one.
     fn admit(&self, asks: Asks, connection: &quinn::Connection, taken: bool) -> Result<Arc<Live>, Refusal> {
         // Held while it is asked: a review sees this connection, or it is asked about behind what the review is for.
         let mut all = self.live();
-        self.admission.admit(&asks)?;
+        self.judge(&asks, taken)?;
         all.retain(|live| live.upgrade().is_some_and(|live| live.connection.close_reason().is_none()));
         let taken_of = |of: &dyn Fn(&Live) -> bool| {
             all.iter().filter_map(Weak::upgrade).filter(|live| live.taken && of(live)).count()
@@ -319,7 +345,10 @@ impl Shared {
             let reason = format!("{count} connections, {of_key} of them of this key: try later");
             return Err(Refusal::new(RefusalCode::Busy, reason));
         }
-        if taken {
+        if taken && asks.protocol == Protocol::Join {
+            // The greeting may not be over when the request comes.
+            connection.set_max_concurrent_bi_streams(2_u32.into());
+        } else if taken {
             connection.set_max_concurrent_bi_streams(STREAMS_MAX.into());
             connection.set_receive_window(CONNECTION_WINDOW_BYTES.into());
         }

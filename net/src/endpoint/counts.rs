@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::RefusalCode;
+use crate::{JoinRefusalCode, RefusalCode};
 
 /// What happened at an endpoint since it was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub struct EndpointCounts {
     pub handshakes_failed: u64,
     /// Connections that ended, or ran out of time, before their greeting was over.
     pub greetings_unfinished: u64,
+    /// Nodes that asked to join and were let in by the cluster.
+    pub joins: u64,
+    /// Nodes that asked to join and were not let in, by why.
+    pub joins_refused: BTreeMap<JoinRefusalCode, u64>,
     /// Requests and answers that were not read since they are too long.
     pub too_large: u64,
     /// Datagrams that came and that nobody has read: they wait, were too many, or came before the greeting.
@@ -31,6 +35,11 @@ impl EndpointCounts {
     /// Returns how many connections were refused for one reason.
     pub fn refused_for(&self, code: RefusalCode) -> u64 {
         self.refused.get(&code).copied().unwrap_or(0)
+    }
+
+    /// Returns how many nodes did not join for one reason.
+    pub fn joins_refused_for(&self, code: JoinRefusalCode) -> u64 {
+        self.joins_refused.get(&code).copied().unwrap_or(0)
     }
 }
 

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::{Asks, NOT_LET_IN, Shared};
 use crate::greeting::{Answer, GREETING_BYTES, Hello};
-use crate::{Connection, Refusal, RefusalCode, tls};
+use crate::join::message::{REQUEST_BYTES_MAX, encode_answer};
+use crate::{Connection, JoinRefusal, JoinRefusalCode, Protocol, Refusal, RefusalCode, tls};
 
 /// Connections whose greeting is under way at once, before strangers have to show that their address is theirs.
 pub(super) const GREETINGS_TRUSTED_MAX: usize = 16;
@@ -16,6 +18,9 @@ pub(super) const GREETINGS_TRUSTED_MAX: usize = 16;
 pub(super) const GREETINGS_MAX: usize = 128;
 /// The same for one address. More than are trusted, so that nobody fills another's places with a forged address.
 pub(super) const GREETINGS_OF_ADDRESS_MAX: usize = 64;
+
+/// How long the cluster may take to decide about who wants to join.
+const JOIN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why a connection was not let in.
 enum Missed {
@@ -51,9 +56,13 @@ pub(super) async fn take_all(
         let (shared, let_in) = (Arc::clone(&shared), let_in.clone());
         tokio::spawn(async move {
             let taken = tokio::time::timeout(shared.options.greeted_within, shared.take(incoming)).await;
-            drop(place);
             match taken.unwrap_or(Err(Missed::Greeting)) {
+                // It keeps its place, since it is a stranger still.
+                Ok(connection) if connection.protocol() == Protocol::Join => {
+                    shared.take_join(connection).await
+                }
                 Ok(connection) => {
+                    drop(place);
                     shared.counters.count(|counts| counts.let_in += 1);
                     // Whoever listened is gone when this fails.
                     let _ = let_in.send(connection).await;
@@ -99,6 +108,7 @@ impl Shared {
         send.write_all(&answer.encode()).await.map_err(|_| Missed::Greeting)?;
         send.finish().map_err(|_| Missed::Greeting)?;
         match admitted {
+            Ok(live) if protocol == Protocol::Join => Ok(Connection::new(live, REQUEST_BYTES_MAX)),
             Ok(live) => Ok(Connection::new(live, self.options.message_bytes_max)),
             Err(_) => {
                 // The reason is to arrive before the connection ends.
@@ -107,6 +117,45 @@ impl Shared {
                 Err(Missed::Refused)
             }
         }
+    }
+
+    /// Serves the one request of who wants to join.
+    async fn take_join(&self, connection: Connection) {
+        let within = self.options.greeted_within;
+        let Some(door) = self.door().clone() else { return };
+        let request = async {
+            let mut request = connection.next_request().await.ok()?;
+            let body = request.body().await;
+            Some((request, body))
+        };
+        let Ok(Some((request, body))) = tokio::time::timeout(within, request).await else {
+            self.counters.count(|counts| counts.greetings_unfinished += 1);
+            return;
+        };
+        let key = connection.peer();
+        let answer = match &body {
+            Ok(body) => tokio::time::timeout(JOIN_WITHIN, door.answer(key, self.cluster, body)).await,
+            Err(_) => {
+                Ok(Err(JoinRefusal::new(JoinRefusalCode::Malformed, "the request to join is too long")))
+            }
+        };
+        let answer = answer.unwrap_or_else(|_| {
+            Err(JoinRefusal::new(JoinRefusalCode::Busy, "the cluster did not decide in time: try again"))
+        });
+        match &answer {
+            Ok(_) => self.counters.count(|counts| counts.joins += 1),
+            Err(refusal) => {
+                tracing::info!(%key, reason = refusal.reason, "did not join");
+                self.counters.count(|counts| *counts.joins_refused.entry(refusal.code).or_default() += 1);
+            }
+        }
+        // Who asked ends the connection once it has the answer.
+        let answered = async {
+            if request.answer(&encode_answer(&answer)).await.is_ok() {
+                connection.closed().await;
+            }
+        };
+        let _ = tokio::time::timeout(within, answered).await;
     }
 
     fn check_cluster(&self, hello: Hello) -> Result<(), Refusal> {

@@ -12,12 +12,13 @@
 //!   0  [32] key  32 u64 node  40 u64 epoch  48 [16] address, IPv4 in its first 4  64 u16 port  66 u8 4 or 6  67 zeros
 //! ```
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use base::{NodeId, PublicKey};
 use bytes::Bytes;
 
 use super::Liveness;
+use crate::wire::{decode_address, encode_address, take};
 
 /// Bytes of a packet at most, so that it fits into a datagram on any path.
 pub(crate) const PACKET_BYTES_MAX: usize = 1_150;
@@ -246,41 +247,6 @@ impl Packet {
         let packet = Self { kind, probe, incarnation, source, destination, another, updates, facts };
         from.is_empty().then_some(packet)
     }
-}
-
-/// Writes an address in 19 bytes; scopes and flows of IPv6 have no meaning elsewhere and are left out.
-pub(crate) fn encode_address(address: SocketAddr) -> [u8; 19] {
-    let mut bytes = [0; 19];
-    match address.ip() {
-        IpAddr::V4(ip) => {
-            bytes[..4].copy_from_slice(&ip.octets());
-            bytes[18] = 4;
-        }
-        IpAddr::V6(ip) => {
-            bytes[..16].copy_from_slice(&ip.octets());
-            bytes[18] = 6;
-        }
-    }
-    bytes[16..18].copy_from_slice(&address.port().to_le_bytes());
-    bytes
-}
-
-/// Reads such an address.
-pub(crate) fn decode_address(bytes: &[u8; 19]) -> Option<SocketAddr> {
-    let (ip, rest) = bytes.split_first_chunk::<16>()?;
-    let ip = match (ip, rest[2]) {
-        ([a, b, c, d, zeros @ ..], 4) if *zeros == [0; 12] => IpAddr::from([*a, *b, *c, *d]),
-        (ip, 6) => IpAddr::from(*ip),
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, u16::from_le_bytes([rest[0], rest[1]])))
-}
-
-/// Takes the next bytes.
-pub(crate) fn take<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, rest) = from.split_first_chunk()?;
-    *from = rest;
-    Some(*taken)
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use foca::{
     State, Timer,
 };
 
-use super::packet::{Kind, MEMBER_BYTES, Member, Packet, UPDATE_BYTES, UPDATES_MAX, Update, take};
+use super::packet::{Kind, MEMBER_BYTES, Member, Packet, UPDATE_BYTES, UPDATES_MAX, Update};
 use super::{GossipOptions, Liveness};
+use crate::wire::take;
 
 /// Bytes of foca's packets: kind, probe number and incarnation, three members, a count, updates.
 const SWIM_BYTES_MAX: usize = 4 + 3 * MEMBER_BYTES + 2 + UPDATES_MAX * UPDATE_BYTES;

@@ -4,5 +4,6 @@
 mod datagrams;
 mod endpoints;
 mod gossip;
+mod joining;
 mod nodes;
 mod simulated;
