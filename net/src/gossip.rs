@@ -20,6 +20,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{Connection, Endpoint, Pool, Protocol};
 
 mod facts;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod links;
 pub(crate) mod packet;
 mod swim;

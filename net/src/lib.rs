@@ -13,6 +13,9 @@
 mod connection;
 mod endpoint;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gossip;
 mod greeting;
 mod join;

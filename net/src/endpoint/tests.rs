@@ -4,6 +4,8 @@ use super::taking::GREETINGS_TRUSTED_MAX;
 use super::*;
 use crate::greeting::VERSION;
 
+mod floods;
+
 #[derive(Debug)]
 struct Anybody;
 

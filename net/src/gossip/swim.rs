@@ -100,9 +100,16 @@ impl Swim {
         self.count_on(|foca, out| foca.announce(to, out));
     }
 
-    /// Acts on a packet; tells whether it made sense.
-    pub fn receive(&mut self, packet: &Packet) -> bool {
-        let bytes = to_swim(packet);
+    /// Acts on a packet; tells whether it made sense. Of what it says of this node only the worst about its present life
+    /// counts: other lives, and this one once it is over, would be remembered beside the other nodes.
+    pub fn receive(&mut self, mut packet: Packet) -> bool {
+        let me = self.me();
+        let mine = packet.updates.extract_if(.., |update| update.member.key == me.key);
+        let worst = mine
+            .filter(|update| update.member == me)
+            .max_by_key(|update| (update.liveness, update.incarnation));
+        packet.updates.extend(worst);
+        let bytes = to_swim(&packet);
         self.foca.handle_data(&bytes, &mut self.out).is_ok()
     }
 

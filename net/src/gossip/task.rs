@@ -206,11 +206,12 @@ impl Task {
         self.hear_of_myself(&mut packet);
         let updates = std::mem::take(&mut packet.updates);
         packet.updates = updates.into_iter().filter(|update| self.believes(&update.member)).collect();
-        match self.swim.receive(&packet) {
+        let facts = std::mem::take(&mut packet.facts);
+        match self.swim.receive(packet) {
             true => self.count(|counts| counts.received += 1),
             false => self.count(|counts| counts.malformed += 1),
         }
-        for facts in &packet.facts {
+        for facts in &facts {
             if self.swim.member(facts.key).is_some() {
                 self.facts.learn(facts);
             }
