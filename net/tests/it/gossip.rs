@@ -272,6 +272,45 @@ async fn halves_that_were_apart_find_each_other_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_is_alone_asks_its_seeds_and_whoever_was_there_until_somebody_answers() {
+    let mut nodes = Nodes::new(6, Weather::fair(), &[1, 2]);
+    nodes.start(2, 1).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(nodes.view(2).is_empty());
+    // Node 1 has no seed, since it is its own.
+    nodes.start(1, 1).await;
+    let took = nodes.until_complete().await;
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    for (from, to) in [(1, 2), (2, 1)] {
+        nodes.network.cut(machine(from), machine(to));
+    }
+    nodes
+        .until_all("apart", |_, view| view.iter().all(|(_, liveness, ..)| *liveness == Liveness::Down))
+        .await;
+    nodes.network.mend();
+    let took = nodes.until_complete().await;
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_node_is_heard_and_told_over_the_connection_that_works() {
+    let mut nodes = Nodes::new(14, Weather::fair(), &[1, 2]);
+    nodes.start_all(&[1, 2]).await;
+    nodes.until_complete().await;
+    for life in 2..6 {
+        // The other side still has a connection to the life before, and learns by silence that it has ended.
+        nodes.crash(2);
+        nodes.start(2, life).await;
+        let begun = Instant::now();
+        let is_back =
+            |view: &[(u8, Liveness, u64, String)]| view.iter().any(|(_, _, epoch, _)| *epoch == life);
+        nodes.until_all("back", |me, view| me == 2 || is_back(view)).await;
+        nodes.until_complete().await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_removed_member_disappears_and_is_not_believed_about() {
     let mut nodes = Nodes::new(7, Weather::fair(), &[1, 2, 3, 4]);
     nodes.start_all(&[1, 2, 3, 4]).await;
