@@ -181,4 +181,12 @@ async fn who_is_not_let_in_yet_sends_only_so_much() {
     tokio::time::timeout(Duration::from_secs(2), flood).await.unwrap();
     let most = usize::try_from(STRANGER_WINDOW_BYTES).unwrap();
     assert!(written > 0 && written <= most + GREETING_BYTES, "{written}");
+    // Who is let in may send more, though nobody has read any of it yet.
+    let member = connect(&node, &[Protocol::Raft.name()]).await.unwrap();
+    let place = Hello { cluster: ClusterId::from_bytes([9; 16]), node: NodeId(2) };
+    assert_eq!(say_hello(&member, place).await.unwrap().unwrap().refusal, None);
+    let _taken = node.accept().await.unwrap();
+    let (mut send, _receive) = member.open_bi().await.unwrap();
+    let sent = send.write_all(&[1; 1 << 20]);
+    tokio::time::timeout(Duration::from_secs(2), sent).await.unwrap().unwrap();
 }

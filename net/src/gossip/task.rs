@@ -206,14 +206,14 @@ impl Task {
         self.hear_of_myself(&mut packet);
         let updates = std::mem::take(&mut packet.updates);
         packet.updates = updates.into_iter().filter(|update| self.believes(&update.member)).collect();
-        let facts = std::mem::take(&mut packet.facts);
+        let (facts, source) = (std::mem::take(&mut packet.facts), packet.source.key);
         match self.swim.receive(packet) {
             true => self.count(|counts| counts.received += 1),
             false => self.count(|counts| counts.malformed += 1),
         }
         for facts in &facts {
             if self.swim.member(facts.key).is_some() {
-                self.facts.learn(facts);
+                self.facts.learn(facts, source);
             }
         }
     }
