@@ -80,10 +80,15 @@ impl Nodes {
         }
     }
 
-    /// Stops a node as a crash does: without a word.
-    fn crash(&mut self, node: u8) {
+    /// Stops a node as a crash does: what its transport would say in the end is swallowed. Mends all links.
+    async fn crash(&mut self, node: u8) {
         self.network.unplug(address(node));
+        for other in self.nodes.keys() {
+            self.network.cut(machine(node), machine(*other));
+        }
         self.nodes.remove(&node);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        self.network.mend();
     }
 
     fn gossip(&self, node: u8) -> &Gossip {
@@ -181,7 +186,7 @@ async fn a_node_that_stops_is_down_for_all_in_time_and_comes_back_with_a_new_lif
         let mut nodes = Nodes::new(seed, rough(), &[1, 2, 3, 4, 5]);
         nodes.start_all(&[1, 2, 3, 4, 5]).await;
         nodes.until_complete().await;
-        nodes.crash(4);
+        nodes.crash(4).await;
         let took = nodes.until_down(4).await;
         assert!(took >= GossipOptions::default().suspect_for && took < DOWN_WITHIN, "{took:?}");
         assert!(
@@ -202,7 +207,7 @@ async fn a_node_that_restarts_with_an_old_life_goes_on_behind_the_one_that_is_kn
         nodes.until_complete().await;
         nodes.gossip(3).update(facts("before")).unwrap();
         nodes.until_all("told", |me, view| me == 3 || view.iter().any(|(.., facts)| facts == "before")).await;
-        nodes.crash(3);
+        nodes.crash(3).await;
         if !at_once {
             nodes.until_down(3).await;
         }
@@ -300,7 +305,7 @@ async fn a_restarted_node_is_heard_and_told_over_the_connection_that_works() {
     nodes.until_complete().await;
     for life in 2..6 {
         // The other side still has a connection to the life before, and learns by silence that it has ended.
-        nodes.crash(2);
+        nodes.crash(2).await;
         nodes.start(2, life).await;
         let begun = Instant::now();
         let is_back =
@@ -316,7 +321,7 @@ async fn a_connection_on_which_nothing_comes_back_is_given_up() {
     let mut nodes = Nodes::new(15, Weather::fair(), &[1, 2]);
     nodes.start_all(&[1, 2]).await;
     nodes.until_complete().await;
-    nodes.crash(2);
+    nodes.crash(2).await;
     // It knows nobody: the other side is to find out that its connection leads to the life before.
     nodes.start_alone(2, 2, GossipOptions::default());
     let took = nodes.until_complete().await;
@@ -518,7 +523,7 @@ fn history(seed: u64) -> Vec<String> {
         let mut lines = Vec::new();
         for step in 0..60 {
             match step {
-                10 => nodes.crash(4),
+                10 => nodes.crash(4).await,
                 25 => nodes.start(4, 2).await,
                 30 => nodes.network.cut(machine(2), machine(3)),
                 40 => nodes.network.mend(),
