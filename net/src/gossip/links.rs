@@ -115,7 +115,6 @@ impl Links {
     pub fn take(&mut self, connection: Connection) {
         self.reap();
         let link = self.links.entry(connection.peer()).or_default();
-        link.listeners.retain(|(_, listener)| !listener.is_finished());
         link.unanswered = None;
         if !link.listeners.iter().any(|(number, _)| *number == connection.number()) {
             let listen = listen(connection.clone(), self.sender.clone(), self.packets_per_second_max);
@@ -140,6 +139,10 @@ impl Links {
     /// Lets go of what has ended.
     fn reap(&mut self) {
         while self.tasks.try_join_next().is_some() {}
+        self.links.retain(|_, link| {
+            link.listeners.retain(|(_, listener)| !listener.is_finished());
+            link.is_dialing || !link.listeners.is_empty()
+        });
     }
 }
 

@@ -285,7 +285,7 @@ impl Task {
         for mut packet in out.packets {
             let to = packet.destination;
             self.add_newer(&mut packet);
-            packet.facts = self.facts.choose(to.key, PACKET_BYTES_MAX - packet.encoded_bytes());
+            packet.facts = self.facts.choose(to.key, PACKET_BYTES_MAX.saturating_sub(packet.encoded_bytes()));
             let went = self.links.send(to, packet.encode().into());
             self.count_went(went);
         }

@@ -1,18 +1,19 @@
 //! Who is there, as nodes tell each other over a network that cuts, loses and repeats.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Classify, ErrorKind, NodeId, PublicKey, SeededRandom};
+use base::{Classify, ErrorKind, NodeId, PublicKey, SeededRandom, SystemRandom};
 use bytes::Bytes;
 use net::{
-    Endpoint, Gossip, GossipError, GossipOptions, Introduction, Liveness, Pool, Protocol, Seed,
-    SimulatedNetwork, Weather,
+    Endpoint, EndpointOptions, Gossip, GossipError, GossipOptions, Introduction, Liveness, Pool, Protocol,
+    Seed, SimulatedNetwork, Socket, Weather,
 };
 use tokio::time::Instant;
 
-use crate::nodes::{Members, address, connect, key, machine, open};
+use crate::nodes::{Members, address, cluster, connect, identity, key, machine, open};
 
 /// By when a member that stopped is down for all, with the default settings and up to five nodes.
 const DOWN_WITHIN: Duration = Duration::from_secs(20);
@@ -510,6 +511,55 @@ async fn settings_facts_and_connections_that_cannot_be_are_refused() {
     assert!(matches!(gossip.join(&seeds).await, Err(GossipError::TooManySeeds { count: 33, max: 32 })));
     let raft = connect(&two, 1, Protocol::Raft).await.unwrap();
     assert!(matches!(gossip.take(raft).await, Err(GossipError::Protocol { protocol: Protocol::Raft })));
+}
+
+/// More than fit into one packet, so that not all are told of at once.
+#[tokio::test(start_paused = true)]
+async fn many_nodes_find_each_other_too() {
+    let all: Vec<u8> = (1..=24).collect();
+    let mut nodes = Nodes::new(16, Weather::fair(), &all);
+    nodes.start_all(&all).await;
+    let took = nodes.until_complete().await;
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    nodes.crash(7).await;
+    let took = nodes.until_down(7).await;
+    assert!(took < DOWN_WITHIN, "{took:?}");
+    let counts: Vec<_> = nodes.nodes.values().map(|node| node.gossip.counts()).collect();
+    assert!(
+        counts.iter().all(|counts| counts.malformed + counts.forged + counts.too_many == 0),
+        "{counts:?}"
+    );
+}
+
+#[tokio::test]
+async fn gossip_goes_over_the_machines_own_network() {
+    let members = Members::new(&[1, 2]);
+    let mut running = Vec::new();
+    for node in [1, 2] {
+        let place = (cluster(), NodeId(node.into()));
+        let socket = Socket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let admission = Arc::clone(&members) as _;
+        let options = EndpointOptions::default();
+        let endpoint = Arc::new(
+            Endpoint::open(socket, identity(node), place, admission, options, &SystemRandom).unwrap(),
+        );
+        let address = endpoint.local_address().unwrap();
+        let me = Introduction { address, epoch: 1, facts: vec![node; 256].into() };
+        let (pool, random) = (Pool::new(Arc::clone(&endpoint)), Arc::new(SystemRandom));
+        let options = GossipOptions::default();
+        let gossip = Gossip::start(Arc::clone(&endpoint), pool, me, options, random).unwrap();
+        let dispatch = tokio::spawn(dispatch(Arc::clone(&endpoint), gossip.clone()));
+        running.push((address, Node { endpoint, gossip, dispatch }));
+    }
+    let seed = Seed { node: NodeId(1), key: key(1), address: running[0].0 };
+    running[1].1.gossip.join(&[seed]).await.unwrap();
+    for (me, other) in [(0, 2), (1, 1)] {
+        let mut changes = running[me].1.gossip.watch();
+        let told = changes.wait_for(|peers| peers.iter().any(|peer| *peer.facts == [other; 256]));
+        let peers = tokio::time::timeout(DOWN_WITHIN, told).await.unwrap().unwrap().clone();
+        let expected = (NodeId(other.into()), key(other), running[usize::from(other) - 1].0, Liveness::Alive);
+        assert_eq!((peers[0].node, peers[0].key, peers[0].address, peers[0].liveness), expected);
+    }
 }
 
 /// What all nodes saw, when, while nodes start, stop, leave and are cut off in bad weather.
