@@ -1,18 +1,18 @@
 //! Small files of each structure, in `corpus/`.
 
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use base::{Disk, OpenMode, SystemDisk, read_to_end, write_all_at};
-use redex::fuzzing::Structure;
 
 /// Returns the folder of a structure's or reader's files.
 pub fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name.to_lowercase())
 }
 
-/// Returns the folder of a structure's files.
-pub fn folder_of(structure: Structure) -> PathBuf {
-    folder(&format!("{structure:?}"))
+/// Returns the folder of the files of a structure or message.
+pub fn folder_of(read: impl Debug) -> PathBuf {
+    folder(&format!("{read:?}"))
 }
 
 /// Returns the names and contents of a folder's files, by name.

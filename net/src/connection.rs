@@ -1,16 +1,21 @@
 //! A connection whose two sides know each other.
 
 use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use base::{NodeId, PublicKey};
-use quinn::{ReadToEndError, RecvStream, SendStream, VarInt};
+use bytes::Bytes;
+use quinn::{ReadToEndError, RecvStream, SendDatagramError, SendStream, VarInt};
 
 use crate::Protocol;
-use crate::endpoint::Live;
-use crate::error::RequestError;
+use crate::endpoint::{Asks, Counters};
+use crate::error::{DatagramError, RequestError};
 
 /// Why a stream ends whose request has no answer.
 const UNANSWERED: VarInt = VarInt::from_u32(1);
@@ -28,6 +33,44 @@ impl fmt::Debug for Connection {
         let (peer, node) = (self.peer(), self.node());
         f.debug_struct("Connection").field("peer", &peer).field("node", &node).finish_non_exhaustive()
     }
+}
+
+/// A connection that was let in. Dropping it ends the connection.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub asks: Asks,
+    pub connection: quinn::Connection,
+    /// Whether the other side has made it.
+    pub taken: bool,
+    datagrams_read: AtomicU64,
+    counters: Arc<Counters>,
+}
+
+impl Live {
+    /// Wraps a connection; datagrams that came before are dropped.
+    pub fn new(asks: Asks, connection: quinn::Connection, taken: bool, counters: Arc<Counters>) -> Self {
+        drop_datagrams(&connection);
+        Self { asks, connection, taken, datagrams_read: AtomicU64::new(0), counters }
+    }
+
+    /// Returns how many datagrams came and were not read.
+    pub fn datagrams_unread(&self) -> u64 {
+        let read = self.datagrams_read.load(Ordering::Relaxed);
+        self.connection.stats().frame_rx.datagram.saturating_sub(read)
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let unread = self.datagrams_unread();
+        self.counters.count(|counts| counts.datagrams_unread += unread);
+    }
+}
+
+/// Drops the datagrams that wait.
+fn drop_datagrams(connection: &quinn::Connection) {
+    let mut context = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Ok(_)) = pin!(connection.read_datagram()).poll(&mut context) {}
 }
 
 impl Connection {
@@ -66,7 +109,7 @@ impl Connection {
             let (mut send, mut receive) = self.live.connection.open_bi().await.map_err(closed)?;
             send.write_all(body).await.map_err(closed)?;
             send.finish().map_err(closed)?;
-            read(&mut receive, self.message_bytes_max).await
+            read(&mut receive, self.message_bytes_max, &self.live.counters).await
         };
         tokio::time::timeout(within, exchange).await.unwrap_or(Err(RequestError::Timeout { within }))
     }
@@ -78,7 +121,56 @@ impl Connection {
     /// [`RequestError::Closed`] when there will be none.
     pub async fn next_request(&self) -> Result<Request, RequestError> {
         let (send, receive) = self.live.connection.accept_bi().await.map_err(closed)?;
-        Ok(Request { send, receive, bytes_max: self.message_bytes_max, answered: false })
+        let counters = Arc::clone(&self.live.counters);
+        Ok(Request { send, receive, bytes_max: self.message_bytes_max, answered: false, counters })
+    }
+
+    /// Sends a datagram: it comes once, or not at all, and may be overtaken by others. Never blocks: where too many wait
+    /// to be sent, the oldest are dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`DatagramError`].
+    pub fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError> {
+        let bytes = datagram.len();
+        self.live.connection.send_datagram(datagram).map_err(|error| match error {
+            SendDatagramError::TooLarge => {
+                DatagramError::TooLarge { bytes, max: self.max_datagram_bytes().unwrap_or(0) }
+            }
+            SendDatagramError::UnsupportedByPeer | SendDatagramError::Disabled => DatagramError::Unsupported,
+            SendDatagramError::ConnectionLost(error) => DatagramError::Closed { cause: error.to_string() },
+        })
+    }
+
+    /// Waits for the next datagram of the other side that came after the greeting. Where too many wait to be read, the
+    /// oldest are dropped and counted.
+    ///
+    /// *Cancel safety*: nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`DatagramError::Closed`] when there will be none.
+    pub async fn next_datagram(&self) -> Result<Bytes, DatagramError> {
+        let read = self.live.connection.read_datagram().await;
+        let datagram = read.map_err(|error| DatagramError::Closed { cause: error.to_string() })?;
+        self.live.datagrams_read.fetch_add(1, Ordering::Relaxed);
+        Ok(datagram)
+    }
+
+    /// Returns the most bytes that a datagram may have now; `None` when the other side takes none. Changes with what is
+    /// known of the path, and is never below 1,150.
+    pub fn max_datagram_bytes(&self) -> Option<usize> {
+        self.live.connection.max_datagram_size()
+    }
+
+    /// Returns how many packets of the other side came, acknowledgements included.
+    pub(crate) fn packets_heard(&self) -> u64 {
+        self.live.connection.stats().udp_rx.datagrams
+    }
+
+    /// Returns a number that no other connection of this process has at the same time.
+    pub(crate) fn number(&self) -> usize {
+        self.live.connection.stable_id()
     }
 
     /// Tells whether the connection has not ended, as far as is known.
@@ -104,6 +196,7 @@ pub struct Request {
     receive: RecvStream,
     bytes_max: usize,
     answered: bool,
+    counters: Arc<Counters>,
 }
 
 impl Request {
@@ -113,7 +206,7 @@ impl Request {
     ///
     /// [`RequestError::TooLarge`], [`RequestError::Closed`].
     pub async fn body(&mut self) -> Result<Vec<u8>, RequestError> {
-        read(&mut self.receive, self.bytes_max).await
+        read(&mut self.receive, self.bytes_max, &self.counters).await
     }
 
     /// Answers; returns when the answer is on its way.
@@ -137,9 +230,12 @@ impl Drop for Request {
     }
 }
 
-async fn read(receive: &mut RecvStream, max: usize) -> Result<Vec<u8>, RequestError> {
+async fn read(receive: &mut RecvStream, max: usize, counters: &Counters) -> Result<Vec<u8>, RequestError> {
     receive.read_to_end(max).await.map_err(|error| match error {
-        ReadToEndError::TooLong => RequestError::TooLarge { max },
+        ReadToEndError::TooLong => {
+            counters.count(|counts| counts.too_large += 1);
+            RequestError::TooLarge { max }
+        }
         ReadToEndError::Read(error) => closed(error),
     })
 }

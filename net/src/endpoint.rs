@@ -7,21 +7,26 @@ use std::time::Duration;
 
 use base::{ClusterId, Identity, NodeId, PublicKey, Random};
 use quinn::{EndpointConfig, TransportConfig, VarInt};
-use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 
+use crate::connection::Live;
 use crate::error::{BindError, ConnectError};
 use crate::greeting::{Answer, GREETING_BYTES, Hello, REASON_BYTES_MAX};
+use crate::join::JoinDoor;
 use crate::{Connection, Protocol, Refusal, RefusalCode, Socket, tls};
+
+mod counts;
+mod taking;
+
+pub(crate) use counts::Counters;
+pub use counts::EndpointCounts;
+use taking::GREETINGS_MAX;
 
 /// Why a connection ends: nobody needs it any more.
 pub(crate) const DONE: VarInt = VarInt::from_u32(0);
 /// Why a connection ends: its other side is not let in, or not any more.
 const NOT_LET_IN: VarInt = VarInt::from_u32(1);
 
-/// Connections whose greeting is under way at once, before strangers have to show that their address is theirs.
-const GREETINGS_TRUSTED_MAX: usize = 16;
-/// Connections whose greeting is under way at once, before further ones are turned away.
-const GREETINGS_MAX: usize = 128;
 /// How long a connection of which nothing is heard is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How often something is said on an idle connection.
@@ -31,6 +36,11 @@ const STREAMS_MAX: u32 = 256;
 /// Bytes of a stream, and of all streams of a connection, that are kept until they are read.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// The same for who is not let in yet: the one stream of the greeting.
+const STRANGER_STREAMS_MAX: u32 = 1;
+const STRANGER_WINDOW_BYTES: u32 = 64 << 10;
+/// Bytes of datagrams that wait to be sent or read, with what they cost beside their content; beyond, the oldest go.
+const DATAGRAMS_BYTES_MAX: usize = 64 << 10;
 /// Bytes that strangers may send before their connection is looked at, each and together.
 const STRANGER_BYTES_MAX: u64 = 64 << 10;
 const STRANGERS_BYTES_MAX: u64 = 8 << 20;
@@ -100,15 +110,11 @@ struct Shared {
     transport: Arc<TransportConfig>,
     /// The connections that were let in, by us or by the other side.
     live: Mutex<Vec<Weak<Live>>>,
-}
-
-/// A connection that was let in. Dropping it ends the connection.
-#[derive(Debug)]
-pub(crate) struct Live {
-    pub asks: Asks,
-    pub connection: quinn::Connection,
-    /// Whether the other side has made it.
-    taken: bool,
+    counters: Arc<Counters>,
+    /// There while others may join through this node.
+    door: Mutex<Option<Arc<JoinDoor>>>,
+    /// Counts the reviews.
+    reviews: watch::Sender<u64>,
 }
 
 impl Endpoint {
@@ -127,10 +133,9 @@ impl Endpoint {
         random: &dyn Random,
     ) -> Result<Self, BindError> {
         let crypto = tls::server(&identity).map_err(|error| BindError::Tls { cause: error.to_string() })?;
-        let transport = Arc::new(transport());
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         config
-            .transport_config(Arc::clone(&transport))
+            .transport_config(Arc::new(transport(STRANGER_STREAMS_MAX, STRANGER_WINDOW_BYTES)))
             .max_incoming(GREETINGS_MAX)
             .incoming_buffer_size(STRANGER_BYTES_MAX)
             .incoming_buffer_size_total(STRANGERS_BYTES_MAX);
@@ -141,10 +146,20 @@ impl Endpoint {
         let runtime = Arc::new(quinn::TokioRuntime);
         let inner = quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket.0, runtime)
             .map_err(|source| BindError::Socket { source })?;
-        let live = Mutex::default();
-        let shared = Arc::new(Shared { identity, cluster, node, admission, options, transport, live });
+        let shared = Arc::new(Shared {
+            identity,
+            cluster,
+            node,
+            admission,
+            options,
+            transport: Arc::new(transport(STREAMS_MAX, CONNECTION_WINDOW_BYTES)),
+            live: Mutex::default(),
+            counters: Arc::default(),
+            door: Mutex::default(),
+            reviews: watch::Sender::new(0),
+        });
         let (let_in, greeted) = mpsc::channel(GREETINGS_MAX);
-        tokio::spawn(take_all(inner.clone(), Arc::clone(&shared), let_in));
+        tokio::spawn(taking::take_all(inner.clone(), Arc::clone(&shared), let_in));
         Ok(Self { inner, shared, greeted: AsyncMutex::new(greeted) })
     }
 
@@ -181,11 +196,45 @@ impl Endpoint {
     /// Asks again who is let in, and ends the connections of those who are not any more.
     pub fn review(&self) {
         for live in self.shared.live().iter().filter_map(Weak::upgrade) {
-            if let Err(refusal) = self.shared.admission.admit(&live.asks) {
+            if let Err(refusal) = self.shared.judge(&live.asks, live.taken) {
                 tracing::info!(peer = %live.asks.key, reason = refusal.reason, "connection ended");
                 live.connection.close(NOT_LET_IN, refusal.reason.as_bytes());
             }
         }
+        self.shared.reviews.send_modify(|count| *count += 1);
+    }
+
+    /// Lets others join through this node from now on, or not any more. At first it does not.
+    pub fn open_to_joins(&self, door: Option<JoinDoor>) {
+        *self.shared.door() = door.map(Arc::new);
+    }
+
+    /// Returns what was counted since it was opened.
+    pub fn counts(&self) -> EndpointCounts {
+        let mut counts = self.shared.counters.counts();
+        counts.datagrams_unread += self
+            .shared
+            .live()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|live| live.datagrams_unread())
+            .sum::<u64>();
+        counts
+    }
+
+    /// Returns its node and key.
+    pub(crate) fn place(&self) -> (NodeId, PublicKey) {
+        (self.shared.node, self.shared.identity.public_key())
+    }
+
+    /// Asks its admission, as at a greeting.
+    pub(crate) fn admits(&self, asks: &Asks) -> Result<(), Refusal> {
+        self.shared.admission.admit(asks)
+    }
+
+    /// Returns what tells of further reviews.
+    pub(crate) fn reviews(&self) -> watch::Receiver<u64> {
+        self.shared.reviews.subscribe()
     }
 
     /// Ends all connections, and takes no further ones.
@@ -246,46 +295,18 @@ async fn say_hello(connection: &quinn::Connection, hello: Hello) -> Result<Optio
     }
 }
 
-fn transport() -> TransportConfig {
+fn transport(streams_max: u32, window_bytes: u32) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(IDLE_MAX.try_into().expect("30 s are a valid time")))
         .keep_alive_interval(Some(KEEP_ALIVE))
-        .max_concurrent_bidi_streams(STREAMS_MAX.into())
-        .max_concurrent_uni_streams(STREAMS_MAX.into())
+        .max_concurrent_bidi_streams(streams_max.into())
+        .max_concurrent_uni_streams(0_u32.into())
         .stream_receive_window(STREAM_WINDOW_BYTES.into())
-        .receive_window(CONNECTION_WINDOW_BYTES.into());
+        .receive_window(window_bytes.into())
+        .datagram_receive_buffer_size(Some(DATAGRAMS_BYTES_MAX))
+        .datagram_send_buffer_size(DATAGRAMS_BYTES_MAX);
     transport
-}
-
-/// Takes connections until the endpoint is closed; each is greeted beside the others.
-async fn take_all(endpoint: quinn::Endpoint, shared: Arc<Shared>, let_in: mpsc::Sender<Connection>) {
-    let places = Arc::new(Semaphore::new(GREETINGS_MAX));
-    while let Some(incoming) = endpoint.accept().await {
-        let under_way = GREETINGS_MAX - places.available_permits();
-        if under_way >= GREETINGS_TRUSTED_MAX && incoming.may_retry() && !incoming.remote_address_validated()
-        {
-            // Whoever lies about its address never sees the answer.
-            let _ = incoming.retry();
-            continue;
-        }
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            incoming.refuse();
-            continue;
-        };
-        let (shared, let_in) = (Arc::clone(&shared), let_in.clone());
-        tokio::spawn(async move {
-            let address = incoming.remote_address();
-            let within = shared.options.greeted_within;
-            match tokio::time::timeout(within, shared.take(incoming)).await {
-                // Whoever listened is gone when this fails.
-                Ok(Some(connection)) => drop(let_in.send(connection).await),
-                Ok(None) => {}
-                Err(_) => tracing::info!(%address, "a connection was not greeted in time"),
-            }
-            drop(place);
-        });
-    }
 }
 
 impl Shared {
@@ -293,52 +314,28 @@ impl Shared {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one connection: lets it in, or says why not.
-    async fn take(&self, incoming: quinn::Incoming) -> Option<Connection> {
-        let address = incoming.remote_address();
-        let connection = match incoming.accept() {
-            Ok(connecting) => connecting.await,
-            Err(error) => Err(error),
-        };
-        let connection =
-            connection.inspect_err(|error| tracing::debug!(%address, %error, "no handshake")).ok()?;
-        let (key, protocol) = (tls::peer_key(&connection)?, tls::protocol(&connection)?);
-        let (mut send, mut receive) = connection.accept_bi().await.ok()?;
-        let mut hello = [0; GREETING_BYTES];
-        receive.read_exact(&mut hello).await.ok()?;
-        let admitted = Hello::decode(&hello).and_then(|hello| {
-            self.check_cluster(hello)?;
-            self.admit(Asks { key, node: hello.node, protocol }, &connection, true)
-        });
-        let refusal = admitted.as_ref().err().cloned();
-        let answer = Answer { cluster: self.cluster, node: self.node, refusal };
-        send.write_all(&answer.encode()).await.ok()?;
-        send.finish().ok()?;
-        match admitted {
-            Ok(live) => Some(Connection::new(live, self.options.message_bytes_max)),
-            Err(refusal) => {
-                tracing::info!(%address, %key, reason = refusal.reason, "not let in");
-                // The reason is to arrive before the connection ends.
-                let _ = send.stopped().await;
-                connection.close(NOT_LET_IN, b"");
-                None
-            }
-        }
+    fn door(&self) -> MutexGuard<'_, Option<Arc<JoinDoor>>> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check_cluster(&self, hello: Hello) -> Result<(), Refusal> {
-        if hello.cluster == self.cluster {
-            return Ok(());
+    /// Says whether somebody is let in. Who wants to join is no member, hence not asked about.
+    fn judge(&self, asks: &Asks, taken: bool) -> Result<(), Refusal> {
+        if !taken || asks.protocol != Protocol::Join {
+            return self.admission.admit(asks);
         }
-        let reason = format!("this node belongs to cluster {}, not {}", self.cluster, hello.cluster);
-        Err(Refusal::new(RefusalCode::Cluster, reason))
+        match self.door().is_some() {
+            true => Ok(()),
+            false => {
+                Err(Refusal::new(RefusalCode::Denied, "nobody joins through this node: ask another one"))
+            }
+        }
     }
 
     /// Lets a connection in that the other side has made (`taken`), or this one.
     fn admit(&self, asks: Asks, connection: &quinn::Connection, taken: bool) -> Result<Arc<Live>, Refusal> {
         // Held while it is asked: a review sees this connection, or it is asked about behind what the review is for.
         let mut all = self.live();
-        self.admission.admit(&asks)?;
+        self.judge(&asks, taken)?;
         all.retain(|live| live.upgrade().is_some_and(|live| live.connection.close_reason().is_none()));
         let taken_of = |of: &dyn Fn(&Live) -> bool| {
             all.iter().filter_map(Weak::upgrade).filter(|live| live.taken && of(live)).count()
@@ -348,7 +345,14 @@ impl Shared {
             let reason = format!("{count} connections, {of_key} of them of this key: try later");
             return Err(Refusal::new(RefusalCode::Busy, reason));
         }
-        let live = Arc::new(Live { asks, connection: connection.clone(), taken });
+        if taken && asks.protocol == Protocol::Join {
+            // The greeting may not be over when the request comes.
+            connection.set_max_concurrent_bi_streams(2_u32.into());
+        } else if taken {
+            connection.set_max_concurrent_bi_streams(STREAMS_MAX.into());
+            connection.set_receive_window(CONNECTION_WINDOW_BYTES.into());
+        }
+        let live = Arc::new(Live::new(asks, connection.clone(), taken, Arc::clone(&self.counters)));
         all.push(Arc::downgrade(&live));
         Ok(live)
     }

@@ -153,3 +153,35 @@ impl Classify for RequestError {
         }
     }
 }
+
+/// Why a datagram was not sent, or none will come.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatagramError {
+    /// The connection ended.
+    #[error("the connection ended: {cause}; connect again")]
+    Closed {
+        /// What the library said.
+        cause: String,
+    },
+    /// It does not fit into a packet.
+    #[error("a datagram of {bytes} bytes where {max} fit: send less, or a request")]
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+        /// The most bytes that fit now.
+        max: usize,
+    },
+    /// The other side takes no datagrams.
+    #[error("the other side takes no datagrams: send a request")]
+    Unsupported,
+}
+
+impl Classify for DatagramError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Closed { .. } => ErrorKind::Unavailable,
+            Self::TooLarge { .. } | Self::Unsupported => ErrorKind::Invalid,
+        }
+    }
+}

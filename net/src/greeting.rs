@@ -32,11 +32,13 @@ pub enum Protocol {
     Gossip,
     /// Requests of clients and of nodes on their behalf.
     Client,
+    /// The one request of who wants to become a member.
+    Join,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Raft, Self::Gossip, Self::Client];
+    pub const ALL: [Self; 4] = [Self::Raft, Self::Gossip, Self::Client, Self::Join];
 
     /// Returns its name in TLS (ALPN).
     pub const fn name(self) -> &'static str {
@@ -44,6 +46,7 @@ impl Protocol {
             Self::Raft => "netdb-raft/1",
             Self::Gossip => "netdb-gossip/1",
             Self::Client => "netdb-client/1",
+            Self::Join => "netdb-join/1",
         }
     }
 
@@ -53,7 +56,7 @@ impl Protocol {
 }
 
 /// Why somebody is not let in, as a number that programs act on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum RefusalCode {
     /// The hello does not read.
@@ -176,7 +179,7 @@ impl Answer {
 }
 
 /// Returns as much of a reason as is sent.
-fn cut(reason: &str) -> &str {
+pub(crate) fn cut(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
 }
 

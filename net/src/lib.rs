@@ -13,16 +13,29 @@
 mod connection;
 mod endpoint;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+mod gossip;
 mod greeting;
+mod join;
 mod pool;
 mod simulated;
 mod socket;
+mod ticket;
 mod tls;
+mod wire;
 
 pub use connection::{Connection, Request};
-pub use endpoint::{Admission, Asks, Endpoint, EndpointOptions};
-pub use error::{BindError, ConnectError, RequestError};
+pub use endpoint::{Admission, Asks, Endpoint, EndpointCounts, EndpointOptions};
+pub use error::{BindError, ConnectError, DatagramError, RequestError};
+pub use gossip::{Gossip, GossipCounts, GossipError, GossipOptions, Introduction, Liveness, Peer, Seed};
 pub use greeting::{Protocol, Refusal, RefusalCode};
+pub use join::{
+    JoinDecision, JoinDoor, JoinError, JoinHandler, JoinRefusal, JoinRefusalCode, JoinRequest, Joined,
+    Joiner, join,
+};
 pub use pool::Pool;
 pub use simulated::{NetworkCounts, SimulatedNetwork, Weather};
 pub use socket::Socket;
+pub use ticket::{Grant, GrantId, GrantTerms, Inviter, Ticket, TicketError, Uses};

@@ -3,5 +3,6 @@
 mod decoders;
 mod documents;
 mod lines;
+mod messages;
 mod replicas;
 mod store;

@@ -1,7 +1,10 @@
 //! What somebody can do who does not keep to the protocol.
 
+use super::taking::GREETINGS_TRUSTED_MAX;
 use super::*;
 use crate::greeting::VERSION;
+
+mod floods;
 
 #[derive(Debug)]
 struct Anybody;
@@ -135,4 +138,55 @@ async fn a_crowd_of_strangers_who_say_nothing_does_not_keep_members_out() {
         strangers.push(connect(&node, &[Protocol::Raft.name()]).await);
     }
     goes_on(&node).await;
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_yet_has_one_stream_and_its_datagrams_are_dropped() {
+    let node = node();
+    let connection = connect(&node, &[Protocol::Gossip.name()]).await.unwrap();
+    for _ in 0..100 {
+        connection.send_datagram(vec![1; 1_000].into()).unwrap();
+    }
+    let (mut send, mut receive) = connection.open_bi().await.unwrap();
+    let second = connection.open_bi();
+    let early = tokio::time::timeout(Duration::from_millis(50), second).await;
+    assert!(early.is_err(), "a second stream before the greeting");
+    assert!(tokio::time::timeout(Duration::from_millis(50), connection.open_uni()).await.is_err());
+    send.write_all(&hello()).await.unwrap();
+    send.finish().unwrap();
+    let answer = receive.read_to_end(1_000).await.unwrap();
+    assert_eq!(Answer::decode(&answer).unwrap().refusal, None);
+    let taken = node.accept().await.unwrap();
+    connection.send_datagram(vec![2; 3].into()).unwrap();
+    assert_eq!(taken.next_datagram().await.unwrap(), vec![2; 3]);
+    assert!(node.counts().datagrams_unread > 0);
+    // Now there are streams.
+    for _ in 0..STREAMS_MAX / 2 {
+        drop(connection.open_bi().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_yet_sends_only_so_much() {
+    let node = node();
+    let connection = connect(&node, &[Protocol::Raft.name()]).await.unwrap();
+    let (mut send, _receive) = connection.open_bi().await.unwrap();
+    let mut written = 0;
+    // It does not say hello, so that nothing is read.
+    let flood = async {
+        while let Ok(bytes) = send.write(&[0xFF; 1_000]).await {
+            written += bytes;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), flood).await.unwrap();
+    let most = usize::try_from(STRANGER_WINDOW_BYTES).unwrap();
+    assert!(written > 0 && written <= most + GREETING_BYTES, "{written}");
+    // Who is let in may send more, though nobody has read any of it yet.
+    let member = connect(&node, &[Protocol::Raft.name()]).await.unwrap();
+    let place = Hello { cluster: ClusterId::from_bytes([9; 16]), node: NodeId(2) };
+    assert_eq!(say_hello(&member, place).await.unwrap().unwrap().refusal, None);
+    let _taken = node.accept().await.unwrap();
+    let (mut send, _receive) = member.open_bi().await.unwrap();
+    let sent = send.write_all(&[1; 1 << 20]);
+    tokio::time::timeout(Duration::from_secs(2), sent).await.unwrap().unwrap();
 }

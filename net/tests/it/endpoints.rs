@@ -171,6 +171,8 @@ async fn a_member_that_is_removed_loses_its_connections_and_gets_no_new_ones() {
     assert!(why.contains("no member"), "{why}");
     assert!(matches!(there.request(b"ab", WITHIN).await, Err(RequestError::Closed { .. })));
     assert_eq!(refusal(connect(&one, &two, 2).await.unwrap_err()).code, RefusalCode::NotMember);
+    let counts = two.counts();
+    assert_eq!((counts.let_in, counts.refused_for(RefusalCode::NotMember)), (1, 1));
 }
 
 #[tokio::test]
@@ -201,6 +203,7 @@ async fn one_key_takes_only_so_many_connections() {
     assert_eq!(refusal(error).code, RefusalCode::Busy);
     let _third = connect(&three, &two, 2).await.unwrap();
     assert_eq!(refusal(connect(&three, &two, 2).await.unwrap_err()).code, RefusalCode::Busy);
+    assert_eq!(two.counts().refused_for(RefusalCode::Busy), 2);
     first.close();
     let here = two.accept().await.unwrap();
     here.closed().await;
@@ -234,6 +237,7 @@ async fn messages_that_are_too_long_are_not_read() {
         there.close();
     };
     tokio::join!(serve, ask);
+    assert_eq!((one.counts().too_large, two.counts().too_large), (1, 1));
 }
 
 #[tokio::test]

@@ -23,9 +23,10 @@ const LEVELS: [(&str, u8); 12] = [
 const SIDEWAYS: [(&str, &str); 1] = [("meshdb", "cortex")];
 
 /// Dependencies (by the beginning of their names) and the folders that may speak of them.
-const CONFINED: [(&str, &[&str]); 6] = [
+const CONFINED: [(&str, &[&str]); 7] = [
     ("arrow", &["meshdb/", "server/"]),
     ("datafusion", &["meshdb/", "server/"]),
+    ("foca", &["net/src/gossip/swim.rs"]),
     ("openraft", &["replication/src/raft/"]),
     ("quinn", &["net/"]),
     ("rocksdb", &["cortex/rocks/"]),
