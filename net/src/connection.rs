@@ -163,8 +163,9 @@ impl Connection {
         self.live.connection.max_datagram_size()
     }
 
-    /// Returns how many packets of the other side came, acknowledgements included.
-    pub(crate) fn packets_heard(&self) -> u64 {
+    /// Returns how many packets of the other side came, acknowledgements included. A side that is there acknowledges what it
+    /// is sent, however busy it is: where this does not grow beside a request, nobody is there.
+    pub fn packets_heard(&self) -> u64 {
         self.live.connection.stats().udp_rx.datagrams
     }
 

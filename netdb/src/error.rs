@@ -59,5 +59,9 @@ macro_rules! from {
 from!(base::ChannelNameError, redex::OpenError, redex::AppendError, redex::ReadError);
 from!(redex::LogNameError, redex::PlaceError);
 from!(cortex::OpenError, cortex::FoldStopped, cortex::WaitError, cortex::WriteError);
+#[cfg(feature = "cluster")]
+from!(net::BindError, net::JoinError, net::TicketError, replication::ConfigError);
+#[cfg(feature = "cluster")]
+from!(replication::ConsensusError, replication::control::ChangeError, base::IdentityError);
 #[cfg(feature = "sql")]
 from!(meshdb::QueryError, meshdb::ModelTableError);

@@ -13,6 +13,8 @@
 mod blocking;
 mod builder;
 mod channel;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod database;
 mod error;
 mod models;
@@ -20,12 +22,18 @@ mod snapshot;
 #[cfg(feature = "sql")]
 mod sql;
 mod stream;
+#[cfg(feature = "cluster")]
+mod wiring;
 
 pub use base;
 pub use cortex;
 #[cfg(feature = "sql")]
 pub use meshdb;
+#[cfg(feature = "cluster")]
+pub use net;
 pub use redex;
+#[cfg(feature = "cluster")]
+pub use replication;
 
 pub use base::{ErrorKind, Seq, Timestamp};
 pub use builder::{Builder, hold_models, is_of_models};

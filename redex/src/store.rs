@@ -206,6 +206,21 @@ impl Store {
         &self.shared.dir
     }
 
+    /// Returns the key that signs here.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.shared.identity
+    }
+
+    /// Returns the doors that the store was opened with.
+    pub fn doors(&self) -> &Doors {
+        &self.shared.doors
+    }
+
+    /// Returns the options that the store was opened with.
+    pub fn options(&self) -> &LogOptions {
+        &self.shared.options
+    }
+
     /// Returns who signs here.
     pub fn origin(&self) -> OriginId {
         self.shared.identity.origin()

@@ -243,7 +243,10 @@ mod tests {
         let members = BTreeMap::from([(NodeId(1), (PublicKey::from_bytes([7; 32]), address))]);
         write_peers(&disk, dir, &members);
         write_peers(&disk, dir, &members);
-        assert_eq!(read_peers(&disk, dir), [PeerRecord { node: NodeId(1), key: PublicKey::from_bytes([7; 32]), address }]);
+        assert_eq!(
+            read_peers(&disk, dir),
+            [PeerRecord { node: NodeId(1), key: PublicKey::from_bytes([7; 32]), address }]
+        );
         let file = disk.open(&peers_path(dir), OpenMode::Write).unwrap();
         base::write_all_at(&*file, b"{", 0).unwrap();
         assert_eq!(read_peers(&disk, dir), []);

@@ -82,8 +82,7 @@ async fn open(
     name: &LogName,
     record: &LogRecord,
 ) -> Result<(), crate::Error> {
-    let identity =
-        ReplicaIdentity { log: record.id, origin: record.origin, name: name.as_str().to_owned() };
+    let identity = ReplicaIdentity { log: record.id, origin: record.origin, name: name.as_str().to_owned() };
     let log = ReplicaLog::open(&inner.dir, &identity, &inner.doors, &inner.log_options)?;
     let is_new = log.state().last.is_none();
     let group = inner.start_group(log, &record.config.timing()).await?;
@@ -135,8 +134,10 @@ async fn set_members(group: &Group, state: &ControlState, replicas: &BTreeSet<No
 }
 
 async fn add_learners(group: &Group, standing: &Standing, state: &ControlState, nodes: &BTreeSet<NodeId>) {
-    let missing: BTreeMap<_, _> =
-        members_of(state, nodes).into_iter().filter(|(node, _)| !standing.members.contains_key(node)).collect();
+    let missing: BTreeMap<_, _> = members_of(state, nodes)
+        .into_iter()
+        .filter(|(node, _)| !standing.members.contains_key(node))
+        .collect();
     if missing.is_empty() {
         return;
     }
@@ -147,12 +148,7 @@ async fn add_learners(group: &Group, standing: &Standing, state: &ControlState, 
 }
 
 /// Gives votes to exactly these nodes, once those that are new have what the others have.
-async fn give_votes(
-    group: &Group,
-    standing: &Standing,
-    voters: &BTreeSet<NodeId>,
-    stay: &BTreeSet<NodeId>,
-) {
+async fn give_votes(group: &Group, standing: &Standing, voters: &BTreeSet<NodeId>, stay: &BTreeSet<NodeId>) {
     let known: BTreeSet<_> = standing.members.keys().copied().collect();
     let gone = known.iter().any(|node| !voters.contains(node) && !stay.contains(node));
     if (standing.voters == *voters && !gone) || voters.is_empty() {
@@ -160,8 +156,7 @@ async fn give_votes(
     }
     let (progress, end) = (group.progress(), group.reader().visible());
     let has_all = |node: &NodeId| {
-        *node == group.node()
-            || progress.get(node).is_some_and(|position| position.0 + BEHIND_MAX >= end.0)
+        *node == group.node() || progress.get(node).is_some_and(|position| position.0 + BEHIND_MAX >= end.0)
     };
     if !voters.difference(&standing.voters).all(has_all) {
         return;

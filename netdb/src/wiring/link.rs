@@ -61,8 +61,7 @@ impl Link for MeshLink {
         let Self { pool, book } = self.clone();
         Box::pin(async move {
             let unreachable = |cause: String| LinkError::Unreachable { node: to, cause };
-            let (key, address) =
-                book.get(to).ok_or_else(|| unreachable("it is no member".to_owned()))?;
+            let (key, address) = book.get(to).ok_or_else(|| unreachable("it is no member".to_owned()))?;
             let deadline = tokio::time::Instant::now() + within;
             let connecting = pool.connection(key, address, Protocol::Raft);
             let connection = match tokio::time::timeout_at(deadline, connecting).await {
@@ -70,10 +69,17 @@ impl Link for MeshLink {
                 Err(_) => return Err(unreachable("no connection in time".to_owned())),
             };
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            let heard = connection.packets_heard();
             match connection.request(&body, left).await {
                 Ok(answer) => Ok(answer.into()),
                 Err(RequestError::TooLarge { .. }) => Err(unreachable("the message is too large".to_owned())),
-                Err(error) => Err(LinkError::Lost { node: to, cause: error.to_string() }),
+                Err(error) => {
+                    if connection.packets_heard() == heard {
+                        // Whoever was there is gone, or came back as somebody who does not know the connection.
+                        connection.close();
+                    }
+                    Err(LinkError::Lost { node: to, cause: error.to_string() })
+                }
             }
         })
     }

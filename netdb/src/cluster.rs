@@ -1,0 +1,601 @@
+//! A node of a cluster: logs that several nodes hold, of which any minority may be lost.
+//!
+//! [`init`] begins a cluster in a database's directory, [`join`] makes another one a member of it by a ticket. While a
+//! database is open, [`Cluster::start`] takes part: it lets members in, holds the replicas that the control log gives this
+//! node, and attaches them to the database, where their channels are written, read, folded and queried like any other.
+
+mod joining;
+mod place;
+mod reconcile;
+mod serving;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{
+    ChannelName, ClusterId, Disk, Doors, ErrorKind, Identity, LogId, NodeId, PublicKey, Random, Seq,
+    Timestamp,
+};
+use net::{
+    Endpoint, EndpointOptions, Grant, GrantId, GrantTerms, Inviter, JoinDoor, Pool, Socket, Ticket, Uses,
+};
+use redex::exchange::Request;
+use redex::{ChannelConfig, LogName, LogOptions, Outcome, ReplicaIdentity, ReplicaLog, Store};
+use replication::control::{
+    CONTROL_LOG, Change, ChangeError, Control, ControlEvent, ControlState, LogRecord,
+};
+use replication::{Group, Groups, ReplicationConfig, Role, Timing};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::wiring::{Book, MeshLink};
+use crate::{Error, NetDb};
+
+use place::Membership;
+pub use status::{ClusterStatus, LogStatus, MemberStatus, ReplicaStatus};
+
+/// How long a request to a replicated log, or to the cluster, may take.
+pub(crate) const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+/// Replicated logs at most; channels share them.
+const LOGS_MAX: usize = 64;
+/// How long a leader that stops waits for another one to take over.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How a node takes part in its cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterOptions {
+    /// Where it listens for other nodes, over UDP.
+    pub listen: SocketAddr,
+    /// Where they find it; default: where it listens.
+    pub advertise: Option<SocketAddr>,
+    /// What it calls itself in what operators see.
+    pub name: String,
+}
+
+/// A node that takes part in its cluster. Cloning shares it; it goes on until [`stop`](Self::stop).
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    dir: PathBuf,
+    doors: Doors,
+    log_options: LogOptions,
+    identity: Arc<Identity>,
+    membership: Membership,
+    store: Store,
+    runtime: Handle,
+    endpoint: Arc<Endpoint>,
+    pool: Pool,
+    book: Book,
+    groups: Groups,
+    control: Control,
+    /// Up to which event of the control log this node is what it says.
+    reconciled: watch::Sender<Seq>,
+    stopping: watch::Sender<bool>,
+}
+
+/// Begins a cluster: the database of a directory becomes its first node. Needs no running node.
+///
+/// *Durability*: the membership survives a power failure once this returns.
+///
+/// # Errors
+///
+/// Kind `Conflict` when the directory belongs to a cluster; `NotFound` when it holds no database.
+pub fn init(dir: &Path, doors: &Doors) -> Result<ClusterId, Error> {
+    let disk = &*doors.disk;
+    let identity = identity_of(dir, disk)?;
+    if place::read_membership(disk, dir)?.is_some() {
+        let message = format!("`{}` belongs to a cluster already: use a fresh directory", dir.display());
+        return Err(Error::new(ErrorKind::Conflict, message));
+    }
+    let key_path = place::key_path(dir);
+    disk.create_directories(&place::directory(dir)).map_err(|cause| io_failed(&key_path, &cause))?;
+    // A crash may have left one, which nobody has used.
+    let cluster_key = match disk.exists(&key_path).map_err(|cause| io_failed(&key_path, &cause))? {
+        true => Identity::open(disk, &key_path)?,
+        false => Identity::create(disk, &key_path, &*doors.random)?,
+    };
+    let membership = Membership {
+        cluster: ClusterId::from_bytes(random_bytes(&*doors.random)),
+        node: NodeId(1),
+        cluster_key: cluster_key.public_key(),
+        control: LogId::from_bytes(random_bytes(&*doors.random)),
+        control_origin: identity.origin(),
+    };
+    place::write_membership(disk, dir, &membership)?;
+    Ok(membership.cluster)
+}
+
+/// Makes the database of a directory a member of a cluster, by a ticket of one of its nodes. It takes part once it is
+/// started. Asking again with the same ticket, when an answer was lost, does no harm.
+///
+/// *Durability*: the membership survives a power failure once this returns.
+///
+/// # Errors
+///
+/// Kind `Conflict` when the directory belongs to a cluster; `NotFound` when it holds no database; `Denied` when the ticket
+/// is not valid any more; `Unavailable` when none of the ticket's nodes answers.
+pub async fn join(
+    dir: &Path,
+    doors: &Doors,
+    ticket: &Ticket,
+    options: &ClusterOptions,
+) -> Result<NodeId, Error> {
+    joining::join(dir, doors, ticket, options).await
+}
+
+/// Tells whether a directory belongs to a cluster.
+///
+/// # Errors
+///
+/// Kind `Corrupt` when what says so is damaged, `Unavailable` when it cannot be read.
+pub fn is_member(dir: &Path, disk: &dyn Disk) -> Result<bool, Error> {
+    Ok(place::read_membership(disk, dir)?.is_some())
+}
+
+fn identity_of(dir: &Path, disk: &dyn Disk) -> Result<Identity, Error> {
+    let path = dir.join("identity");
+    if !disk.exists(&path).map_err(|cause| io_failed(&path, &cause))? {
+        let message = format!("`{}` holds no database: make one with `net-db init`", dir.display());
+        return Err(Error::new(ErrorKind::NotFound, message));
+    }
+    Ok(Identity::open(disk, &path)?)
+}
+
+fn io_failed(path: &Path, cause: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("`{}`: {cause}", path.display()))
+}
+
+fn random_bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
+    let mut bytes = [0; N];
+    random.fill(&mut bytes);
+    bytes
+}
+
+impl Cluster {
+    /// Takes part with an open database, whose directory belongs to a cluster. Needs a tokio runtime, which is used until
+    /// [`stop`](Self::stop).
+    ///
+    /// # Errors
+    ///
+    /// Kind `NotFound` when the directory belongs to no cluster; `Unavailable` when the address cannot be listened on, or a
+    /// replica cannot be opened; `Corrupt`.
+    pub async fn start(db: &NetDb, options: &ClusterOptions) -> Result<Self, Error> {
+        let socket = Socket::bind(options.listen)?;
+        Self::start_on(db, socket, options).await
+    }
+
+    /// Takes part over a socket, such as one of a simulated network.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_on(db: &NetDb, socket: Socket, options: &ClusterOptions) -> Result<Self, Error> {
+        let store = db.store().clone();
+        let (dir, doors) = (store.dir().to_owned(), store.doors().clone());
+        let Some(membership) = place::read_membership(&*doors.disk, &dir)? else {
+            let message =
+                "the database belongs to no cluster: begin one with `net-db cluster init`, or join one";
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        let identity = Arc::clone(store.identity());
+        let book = Book::default();
+        let mut peers: BTreeMap<_, _> = place::read_peers(&*doors.disk, &dir)
+            .into_iter()
+            .map(|peer| (peer.node, (peer.key, peer.address)))
+            .collect();
+        let endpoint = Endpoint::open(
+            socket,
+            Arc::clone(&identity),
+            (membership.cluster, membership.node),
+            Arc::new(book.clone()),
+            EndpointOptions::default(),
+            &*doors.random,
+        )?;
+        let listening = endpoint.local_address().map_err(|cause| io_failed(&dir, &cause))?;
+        let address = options.advertise.unwrap_or(listening);
+        peers.insert(membership.node, (identity.public_key(), address));
+        book.set(peers);
+        let endpoint = Arc::new(endpoint);
+        let pool = Pool::new(Arc::clone(&endpoint));
+        let log_options = LogOptions { retention: redex::Retention::default(), ..store.options().clone() };
+        let origin = membership.control_origin;
+        let replica = ReplicaIdentity { log: membership.control, origin, name: CONTROL_LOG.to_owned() };
+        let log = ReplicaLog::open(&dir, &replica, &doors, &log_options)?;
+        let link = Arc::new(MeshLink::new(pool.clone(), book.clone()));
+        let timing = Timing::default();
+        let group = Group::start(log, membership.node, Arc::clone(&identity), link, &timing).await?;
+        let groups = Groups::default();
+        groups.add(group.clone());
+        let control = Control::follow(group)?;
+        let inner = Arc::new(Inner {
+            dir,
+            doors,
+            log_options,
+            identity,
+            membership,
+            store,
+            runtime: Handle::current(),
+            endpoint,
+            pool,
+            book,
+            groups,
+            control,
+            reconciled: watch::Sender::new(Seq(0)),
+            stopping: watch::Sender::new(false),
+        });
+        let cluster = Self { inner: Arc::clone(&inner) };
+        inner.endpoint.open_to_joins(Some(JoinDoor {
+            cluster_key: membership.cluster_key,
+            clock: Arc::clone(&inner.doors.clock),
+            handler: Arc::new(joining::Door::new(&inner)),
+        }));
+        tokio::spawn(serving::accept(Arc::clone(&inner)));
+        tokio::spawn(introduce(Arc::clone(&inner), address, options.name.clone()));
+        tokio::spawn(reconcile::run(Arc::clone(&inner)));
+        // The control log is read with the others, so that SQL shows it.
+        let writer = replication::GroupWriter::new(
+            inner.control.group().clone(),
+            inner.runtime.clone(),
+            REQUEST_WITHIN,
+        );
+        inner.store.attach(Arc::new(writer))?;
+        Ok(cluster)
+    }
+
+    /// Returns the cluster.
+    pub fn id(&self) -> ClusterId {
+        self.inner.membership.cluster
+    }
+
+    /// Returns this node.
+    pub fn node(&self) -> NodeId {
+        self.inner.membership.node
+    }
+
+    /// Returns where it listens for other nodes.
+    pub fn address(&self) -> SocketAddr {
+        self.inner.book.get(self.node()).map_or_else(|| ([0, 0, 0, 0], 0).into(), |(_, address)| address)
+    }
+
+    /// Returns what the control log says, as this node knows it.
+    pub fn state(&self) -> Arc<ControlState> {
+        self.inner.control.state()
+    }
+
+    /// Returns the group of a replicated log; `None` where this node holds no replica of it.
+    pub fn group(&self, log: &str) -> Option<Group> {
+        if log == CONTROL_LOG {
+            return Some(self.inner.control.group().clone());
+        }
+        let state = self.inner.control.state();
+        self.inner.groups.get(state.logs.get(&LogName::new(log).ok()?)?.id)
+    }
+
+    /// Returns how the cluster stands, as this node sees it.
+    pub fn status(&self) -> ClusterStatus {
+        status::of(&self.inner)
+    }
+
+    /// Creates a channel in a replicated log: one that is shared by all channels of an equal configuration, and made for
+    /// the first of them. That it exists so is as good. Returns once it is committed, and reachable on this node.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Invalid` for a configuration or a name that breaks the rules; `Conflict` when the channel lives elsewhere;
+    /// `Unavailable` when the cluster has too few members, or no majority of them answers.
+    pub async fn create_channel(&self, channel: &str, config: &ReplicationConfig) -> Result<LogName, Error> {
+        config.validate()?;
+        let channel = ChannelName::new(channel)?;
+        let inner = &self.inner;
+        if inner.store.reader().view().channel(&channel)?.is_some()
+            && !inner.control.state().channels.contains_key(&channel)
+        {
+            let message =
+                format!("channel `{channel}` lives in a log of this node alone: create one of another name");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        let (id, origin) = (LogId::from_bytes(random_bytes(&*inner.doors.random)), inner.identity.origin());
+        let decide = |state: &ControlState| place_channel(state, &channel, config, id, origin);
+        let log = inner.control.change(REQUEST_WITHIN, decide).await?;
+        self.await_reconciled().await?;
+        let Some(group) = self.group(log.as_str()) else {
+            let message =
+                format!("channel `{channel}` is placed in log `{log}`, of which this node holds no replica");
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        };
+        let request = Request::CreateChannel { channel: &channel, config: &ChannelConfig::default() };
+        match group.request(&request, REQUEST_WITHIN).await? {
+            Outcome::Appended { .. } | Outcome::AlreadyAppended { .. } => Ok(log),
+            outcome => Err(outcome
+                .into_result()
+                .map(|_| ())
+                .map_or_else(Error::from, |()| Error::new(ErrorKind::Internal, "an outcome that is none"))),
+        }
+    }
+
+    /// Waits until this node is what the control log says now.
+    async fn await_reconciled(&self) -> Result<(), Error> {
+        let next = self.inner.control.state().next;
+        let mut reconciled = self.inner.reconciled.subscribe();
+        let waited = tokio::time::timeout(REQUEST_WITHIN, reconciled.wait_for(|done| *done >= next)).await;
+        match waited {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Error::new(ErrorKind::Unavailable, "the cluster does not settle: look at its status")),
+        }
+    }
+
+    /// Makes a ticket, by which one node, or several, can join until its time is over. Only a node that has the cluster's
+    /// key can: the one that began it, and those that the file `cluster/key` was copied to.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Denied` without the key.
+    pub fn invite(&self, valid_for: Duration, uses: Uses) -> Result<Ticket, Error> {
+        let inner = &self.inner;
+        let path = place::key_path(&inner.dir);
+        if !inner.doors.disk.exists(&path).map_err(|cause| io_failed(&path, &cause))? {
+            let message = "this node has not the cluster's key: invite on the one that began the cluster, or copy its file `cluster/key` here";
+            return Err(Error::new(ErrorKind::Denied, message));
+        }
+        let key = Identity::open(&*inner.doors.disk, &path)?;
+        let nanos = i64::try_from(valid_for.as_nanos()).unwrap_or(i64::MAX);
+        let not_after = Timestamp::from_nanos(inner.doors.clock.now().as_nanos().saturating_add(nanos));
+        let terms = GrantTerms {
+            cluster: self.id(),
+            id: GrantId::random(&*inner.doors.random),
+            not_after,
+            roles: 0,
+            uses,
+        };
+        // This node first, then others that may be there when it is not.
+        let own = (inner.identity.public_key(), self.address());
+        let others = inner.book.all().into_iter().filter(|(node, _)| *node != self.node());
+        let nodes = std::iter::once(own).chain(others.map(|(_, known)| known));
+        let inviters = nodes.map(|(key, address)| Inviter { key, address }).take(8).collect();
+        Ok(Ticket::new(Grant::issue(&key, terms), inviters)?)
+    }
+
+    /// Removes a member, for ever: its connections end, and its replicas go to other members where there are enough.
+    ///
+    /// # Errors
+    ///
+    /// Kind `NotFound` when there is no such member; `Conflict` for the last one; `Unavailable` without a majority.
+    pub async fn remove(&self, node: NodeId) -> Result<(), Error> {
+        let decide = |state: &ControlState| remove_member(state, node);
+        Ok(self.inner.control.change(REQUEST_WITHIN, decide).await?)
+    }
+
+    /// Has a log held by other nodes.
+    ///
+    /// # Errors
+    ///
+    /// Kind `NotFound` when there is no such log or member; `Invalid` for no node; `Unavailable` without a majority.
+    pub async fn move_log(&self, log: &str, replicas: &BTreeSet<NodeId>) -> Result<(), Error> {
+        let log = LogName::new(log)?;
+        let decide = |state: &ControlState| move_log(state, &log, replicas);
+        Ok(self.inner.control.change(REQUEST_WITHIN, decide).await?)
+    }
+
+    /// Hands the leadership of a log over to a node; asked of the node that leads it.
+    ///
+    /// # Errors
+    ///
+    /// Kind `NotFound` where this node holds no replica; `Unavailable` where it does not lead, or the other one did not take
+    /// over.
+    pub async fn transfer(&self, log: &str, to: NodeId) -> Result<(), Error> {
+        let group = self.group(log).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("this node holds no replica of a log `{log}`"))
+        })?;
+        if !group.standing().voters.contains(&to) {
+            let message = format!("node {to} has no vote in log `{log}`: look at the cluster's status");
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        Ok(group.transfer(to, REQUEST_WITHIN).await?)
+    }
+
+    /// Stops taking part: leaderships are handed over, connections end, replicas are closed. Repeating it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Unavailable` when a replica could not be closed cleanly; everything is stopped either way.
+    pub async fn stop(&self) -> Result<(), Error> {
+        let inner = &self.inner;
+        if inner.stopping.send_replace(true) {
+            return Ok(());
+        }
+        inner.endpoint.open_to_joins(None);
+        let groups = inner.groups.all();
+        futures::future::join_all(groups.iter().map(hand_over)).await;
+        let mut closed = Ok(());
+        for group in groups {
+            let stopped = group.stop().await;
+            inner.groups.remove(group.id());
+            closed =
+                closed.and(stopped.map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string())));
+        }
+        inner.endpoint.close();
+        closed
+    }
+
+    fn runtime_key(&self) -> PublicKey {
+        self.inner.identity.public_key()
+    }
+}
+
+/// Hands a leadership of this node over to whoever holds the most of the log.
+async fn hand_over(group: &Group) {
+    let standing = group.standing();
+    if standing.role != Role::Leader {
+        return;
+    }
+    let progress = group.progress();
+    let others = standing.voters.iter().filter(|node| **node != group.node());
+    let Some(next) = others.max_by_key(|node| progress.get(node)) else { return };
+    if let Err(reason) = group.transfer(*next, HAND_OVER_WITHIN).await {
+        tracing::warn!(log = group.reader().name(), to = %next, %reason, "leadership was not handed over");
+    }
+}
+
+impl Inner {
+    async fn start_group(&self, log: ReplicaLog, timing: &Timing) -> Result<Group, Error> {
+        let link = Arc::new(MeshLink::new(self.pool.clone(), self.book.clone()));
+        Ok(Group::start(log, self.membership.node, Arc::clone(&self.identity), link, timing).await?)
+    }
+}
+
+/// Sees to it that the control log knows this node, and where it listens.
+async fn introduce(inner: Arc<Inner>, address: SocketAddr, name: String) {
+    let Membership { node, .. } = inner.membership;
+    let group = inner.control.group();
+    let first = node == NodeId(1) && group.replica().state().last.is_none();
+    if first {
+        let member = replication::Member { address: address.to_string() };
+        if let Err(reason) = group.begin(&[(node, member)].into()).await {
+            tracing::error!(%reason, "the cluster's control log cannot be begun");
+        }
+    }
+    let key = inner.identity.public_key();
+    let mut stopped = inner.stopping.subscribe();
+    loop {
+        let decide = |state: &ControlState| introduction(state, node, key, &name, address);
+        let changed = tokio::select! {
+            changed = inner.control.change(REQUEST_WITHIN, decide) => changed,
+            _ = stopped.wait_for(|stopping| *stopping) => return,
+        };
+        match changed {
+            Ok(()) => return,
+            Err(reason) => tracing::info!(%reason, "this node is not introduced to its cluster yet"),
+        }
+    }
+}
+
+fn introduction(
+    state: &ControlState,
+    node: NodeId,
+    key: PublicKey,
+    name: &str,
+    address: SocketAddr,
+) -> Result<Change<()>, ChangeError> {
+    let say = |event| Ok(Change { events: vec![event], result: () });
+    match state.members.get(&node) {
+        Some(member) if member.left || member.key != key => {
+            Err(ChangeError::refused(ErrorKind::Fenced, "this node was removed from its cluster"))
+        }
+        Some(member) if member.address != address => say(ControlEvent::MemberMoved { node, address }),
+        Some(_) => Ok(Change { events: Vec::new(), result: () }),
+        // The one that began the cluster.
+        None if state.members.is_empty() && node == NodeId(1) => {
+            say(ControlEvent::MemberJoined { node, key, name: name.to_owned(), address, grant: None })
+        }
+        None => Err(ChangeError::refused(ErrorKind::Denied, "the control log does not know this node")),
+    }
+}
+
+/// Decides where a channel is to live.
+fn place_channel(
+    state: &ControlState,
+    channel: &ChannelName,
+    config: &ReplicationConfig,
+    id: LogId,
+    origin: base::OriginId,
+) -> Result<Change<LogName>, ChangeError> {
+    if let Some(known) = state.channels.get(channel) {
+        return match state.logs.get(known).is_some_and(|record| record.config == *config) {
+            true => Ok(Change { events: Vec::new(), result: known.clone() }),
+            false => Err(ChangeError::refused(
+                ErrorKind::Conflict,
+                format!("channel `{channel}` lives in log `{known}`, which is replicated otherwise"),
+            )),
+        };
+    }
+    let shared = state.logs.iter().find(|(_, record)| record.config == *config);
+    let placed = |log: LogName| ControlEvent::ChannelPlaced { channel: channel.clone(), log };
+    if let Some((log, _)) = shared {
+        return Ok(Change { events: vec![placed(log.clone())], result: log.clone() });
+    }
+    if state.logs.len() >= LOGS_MAX {
+        let reason =
+            format!("the cluster has {LOGS_MAX} replicated logs: use a configuration that one of them has");
+        return Err(ChangeError::refused(ErrorKind::Unavailable, reason));
+    }
+    let replicas = replicas_for(state, config)?;
+    let log = LogName::new(&format!("replicated-{}", state.logs.len() + 1))
+        .map_err(|error| ChangeError::refused(ErrorKind::Internal, error.to_string()))?;
+    let created = ControlEvent::LogCreated { log: log.clone(), id, origin, config: config.clone(), replicas };
+    Ok(Change { events: vec![created, placed(log.clone())], result: log })
+}
+
+fn replicas_for(state: &ControlState, config: &ReplicationConfig) -> Result<BTreeSet<NodeId>, ChangeError> {
+    if let replication::Placement::Pinned(nodes) = &config.placement {
+        if let Some(stranger) = nodes.iter().find(|node| state.member(**node).is_none()) {
+            let reason = format!("node {stranger} is no member: pin members, or let it join first");
+            return Err(ChangeError::refused(ErrorKind::NotFound, reason));
+        }
+        return Ok(nodes.iter().copied().collect());
+    }
+    let (wanted, there) = (config.replicas(), state.active().count());
+    if there < wanted {
+        let reason =
+            format!("{wanted} replicas need as many members, there are {there}: let further nodes join");
+        return Err(ChangeError::refused(ErrorKind::Unavailable, reason));
+    }
+    Ok(state.choose(wanted, &BTreeSet::new()))
+}
+
+/// Decides on a removal, and on who takes over what the node held.
+fn remove_member(state: &ControlState, node: NodeId) -> Result<Change<()>, ChangeError> {
+    if state.member(node).is_none() {
+        let reason = format!("node {node} is no member: look at the cluster's status");
+        return Err(ChangeError::refused(ErrorKind::NotFound, reason));
+    }
+    if state.active().count() == 1 {
+        return Err(ChangeError::refused(ErrorKind::Conflict, "the last member stays"));
+    }
+    let mut without = state.clone();
+    let left = ControlEvent::MemberLeft { node };
+    without.apply(Ok(left.clone()));
+    let mut events = vec![left];
+    for (log, record) in &state.logs {
+        if !record.replicas.contains(&node) {
+            continue;
+        }
+        let mut keep = record.replicas.clone();
+        keep.remove(&node);
+        let replicas = without.choose(record.config.replicas(), &keep);
+        if replicas.is_empty() {
+            let reason = format!("node {node} holds the only replica of log `{log}`: move it before");
+            return Err(ChangeError::refused(ErrorKind::Conflict, reason));
+        }
+        let moved = ControlEvent::LogMoved { log: log.clone(), replicas };
+        without.apply(Ok(moved.clone()));
+        events.push(moved);
+    }
+    Ok(Change { events, result: () })
+}
+
+fn move_log(
+    state: &ControlState,
+    log: &LogName,
+    replicas: &BTreeSet<NodeId>,
+) -> Result<Change<()>, ChangeError> {
+    let Some(LogRecord { replicas: now, .. }) = state.logs.get(log) else {
+        return Err(ChangeError::refused(ErrorKind::NotFound, format!("there is no replicated log `{log}`")));
+    };
+    if replicas.is_empty() {
+        return Err(ChangeError::refused(ErrorKind::Invalid, "a log is held somewhere: name nodes"));
+    }
+    if let Some(stranger) = replicas.iter().find(|node| state.member(**node).is_none()) {
+        return Err(ChangeError::refused(ErrorKind::NotFound, format!("node {stranger} is no member")));
+    }
+    let moved = ControlEvent::LogMoved { log: log.clone(), replicas: replicas.clone() };
+    let events = if now == replicas { Vec::new() } else { vec![moved] };
+    Ok(Change { events, result: () })
+}

@@ -1,0 +1,122 @@
+//! How the cluster stands, as one of its nodes sees it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use base::{ClusterId, LogId, NodeId, Position, PublicKey, Term};
+use replication::control::CONTROL_LOG;
+use replication::{Group, Role};
+use serde::Serialize;
+
+use super::Inner;
+
+/// How the cluster stands, as one of its nodes sees it.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ClusterStatus {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The node that says so.
+    pub node: NodeId,
+    /// Its members.
+    pub members: Vec<MemberStatus>,
+    /// The replicated logs, the control log first.
+    pub logs: Vec<LogStatus>,
+}
+
+/// A member.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct MemberStatus {
+    /// Its number.
+    pub node: NodeId,
+    /// What it calls itself.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its key.
+    pub key: PublicKey,
+}
+
+/// A replicated log.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct LogStatus {
+    /// Its name.
+    pub log: String,
+    /// Its id.
+    pub id: LogId,
+    /// Who is to hold it.
+    pub replicas: Vec<NodeId>,
+    /// How it stands here; `None` where this node holds no replica.
+    pub here: Option<ReplicaStatus>,
+}
+
+/// A replica on the node that says so.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ReplicaStatus {
+    /// What the node is: `leader`, `replica`, `candidate`, `learner` or `idle`.
+    pub role: &'static str,
+    /// The term.
+    pub term: u64,
+    /// Who leads, as far as is known.
+    pub leader: Option<NodeId>,
+    /// Who votes.
+    pub voters: Vec<NodeId>,
+    /// Up to here readers see the log.
+    pub visible: u64,
+    /// Up to here it is durable.
+    pub durable: u64,
+    /// The log root at the visible position: equal on all replicas that show the same position.
+    pub root: Option<String>,
+    /// Up to where each other replica holds the log; known where this node leads.
+    pub progress: BTreeMap<NodeId, u64>,
+}
+
+pub(super) fn of(inner: &Inner) -> ClusterStatus {
+    let state = inner.control.state();
+    let members = state.active().map(|(node, member)| MemberStatus {
+        node,
+        name: member.name.clone(),
+        address: member.address,
+        key: member.key,
+    });
+    let control = inner.control.group();
+    let mut logs = vec![LogStatus {
+        log: CONTROL_LOG.to_owned(),
+        id: control.id(),
+        replicas: control.standing().members.keys().copied().collect(),
+        here: Some(replica(control)),
+    }];
+    logs.extend(state.logs.iter().map(|(name, record)| LogStatus {
+        log: name.as_str().to_owned(),
+        id: record.id,
+        replicas: record.replicas.iter().copied().collect(),
+        here: inner.groups.get(record.id).as_ref().map(replica),
+    }));
+    ClusterStatus {
+        cluster: inner.membership.cluster,
+        node: inner.membership.node,
+        members: members.collect(),
+        logs,
+    }
+}
+
+fn replica(group: &Group) -> ReplicaStatus {
+    let standing = group.standing();
+    let state = group.replica().state();
+    let Term(term) = standing.term;
+    let role: Role = standing.role;
+    let progress = group.progress().into_iter().map(|(node, Position(behind))| (node, behind));
+    ReplicaStatus {
+        role: role.as_str(),
+        term,
+        leader: standing.leader,
+        voters: standing.voters.into_iter().collect(),
+        visible: state.visible.0,
+        durable: state.durable.0,
+        root: None,
+        progress: progress.collect(),
+    }
+}
