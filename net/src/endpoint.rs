@@ -1,7 +1,7 @@
 //! Where connections are made and taken.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(crate) const DONE: VarInt = VarInt::from_u32(0);
 /// Why a connection ends: its other side is not let in, or not any more.
 const NOT_LET_IN: VarInt = VarInt::from_u32(1);
 
+/// How long the last words of all connections may take.
+const SHUT_WITHIN: Duration = Duration::from_secs(1);
 /// How long a connection of which nothing is heard is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How often something is said on an idle connection.
@@ -98,6 +100,7 @@ pub struct Endpoint {
     inner: quinn::Endpoint,
     shared: Arc<Shared>,
     greeted: AsyncMutex<mpsc::Receiver<Connection>>,
+    socket_of_machine: bool,
 }
 
 #[derive(Debug)]
@@ -144,7 +147,7 @@ impl Endpoint {
         let mut endpoint = EndpointConfig::default();
         endpoint.rng_seed(Some(seed));
         let runtime = Arc::new(quinn::TokioRuntime);
-        let inner = quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket.0, runtime)
+        let inner = quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket.inner, runtime)
             .map_err(|source| BindError::Socket { source })?;
         let shared = Arc::new(Shared {
             identity,
@@ -160,7 +163,7 @@ impl Endpoint {
         });
         let (let_in, greeted) = mpsc::channel(GREETINGS_MAX);
         tokio::spawn(taking::take_all(inner.clone(), Arc::clone(&shared), let_in));
-        Ok(Self { inner, shared, greeted: AsyncMutex::new(greeted) })
+        Ok(Self { inner, shared, greeted: AsyncMutex::new(greeted), socket_of_machine: socket.of_machine })
     }
 
     /// Returns the address that it listens on.
@@ -240,6 +243,22 @@ impl Endpoint {
     /// Ends all connections, and takes no further ones.
     pub fn close(&self) {
         self.inner.close(DONE, b"");
+    }
+
+    /// Ends all connections, waits a moment until the other sides were told, and gives the machine's socket back, however
+    /// many clones of what was made of this endpoint are around.
+    pub async fn shut(&self) {
+        self.close();
+        if tokio::time::timeout(SHUT_WITHIN, self.inner.wait_idle()).await.is_err() {
+            tracing::debug!("not everybody was told that the endpoint is closed");
+        }
+        if self.socket_of_machine {
+            // What is left of the library's endpoint listens elsewhere, where nobody looks for it.
+            let elsewhere = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+            if let Err(cause) = elsewhere.and_then(|socket| self.inner.rebind(socket)) {
+                tracing::warn!(%cause, "the address stays taken until the process ends");
+            }
+        }
     }
 
     async fn greet(

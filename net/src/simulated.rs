@@ -111,7 +111,8 @@ impl SimulatedNetwork {
         let mailbox: Arc<Mutex<Mailbox>> = Arc::default();
         self.0.state().boxes.insert(address, Arc::clone(&mailbox));
         let network = Arc::clone(&self.0);
-        Socket(Arc::new(SimulatedSocket { network, address, mailbox, alarm: Mutex::new(None) }))
+        let inner = Arc::new(SimulatedSocket { network, address, mailbox, alarm: Mutex::new(None) });
+        Socket { inner, of_machine: false }
     }
 
     /// Takes the socket at an address away, as when its machine stops.

@@ -24,7 +24,7 @@ use net::{
     Endpoint, EndpointOptions, Grant, GrantId, GrantTerms, Inviter, JoinDoor, Pool, Socket, Ticket, Uses,
 };
 use redex::exchange::Request;
-use redex::{ChannelConfig, LogName, LogOptions, Outcome, ReplicaIdentity, ReplicaLog, Store};
+use redex::{ChannelConfig, LogName, Outcome, ReplicaIdentity, ReplicaLog, Store};
 use replication::control::{
     CONTROL_LOG, Change, ChangeError, Control, ControlEvent, ControlState, LogRecord,
 };
@@ -66,7 +66,6 @@ pub struct Cluster {
 struct Inner {
     dir: PathBuf,
     doors: Doors,
-    log_options: LogOptions,
     identity: Arc<Identity>,
     membership: Membership,
     store: Store,
@@ -205,10 +204,9 @@ impl Cluster {
         book.set(peers);
         let endpoint = Arc::new(endpoint);
         let pool = Pool::new(Arc::clone(&endpoint));
-        let log_options = LogOptions { retention: redex::Retention::default(), ..store.options().clone() };
         let origin = membership.control_origin;
         let replica = ReplicaIdentity { log: membership.control, origin, name: CONTROL_LOG.to_owned() };
-        let log = ReplicaLog::open(&dir, &replica, &doors, &log_options)?;
+        let log = store.open_replica(&replica)?;
         let link = Arc::new(MeshLink::new(pool.clone(), book.clone()));
         let timing = Timing::default();
         let group = Group::start(log, membership.node, Arc::clone(&identity), link, &timing).await?;
@@ -218,7 +216,6 @@ impl Cluster {
         let inner = Arc::new(Inner {
             dir,
             doors,
-            log_options,
             identity,
             membership,
             store,
@@ -421,12 +418,8 @@ impl Cluster {
             closed =
                 closed.and(stopped.map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string())));
         }
-        inner.endpoint.close();
+        inner.endpoint.shut().await;
         closed
-    }
-
-    fn runtime_key(&self) -> PublicKey {
-        self.inner.identity.public_key()
     }
 }
 
@@ -438,7 +431,7 @@ async fn hand_over(group: &Group) {
     }
     let progress = group.progress();
     let others = standing.voters.iter().filter(|node| **node != group.node());
-    let Some(next) = others.max_by_key(|node| progress.get(node)) else { return };
+    let Some(next) = others.max_by_key(|node| progress.get(node).map(|known| known.position)) else { return };
     if let Err(reason) = group.transfer(*next, HAND_OVER_WITHIN).await {
         tracing::warn!(log = group.reader().name(), to = %next, %reason, "leadership was not handed over");
     }

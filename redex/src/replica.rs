@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::{
-    Classify, DiskLock, Doors, ErrorKind, Identity, Index, LogId, NodeId, OriginId, Position, Slot, Term,
+    Classify, DiskLock, Doors, ErrorKind, Hash, Identity, Index, LogId, NodeId, OriginId, Position, Slot,
+    Term,
 };
 use bytes::Bytes;
 
@@ -24,7 +25,7 @@ use crate::{LogOptions, ProducerState, RecoveryReport};
 
 mod completion;
 mod core;
-mod open;
+pub(crate) mod open;
 mod proposer;
 mod read;
 mod truncate;
@@ -349,6 +350,14 @@ impl ReplicaLog {
         let core = self.shared.core();
         let written = core.end.state.consensus.iter();
         written.map(|entry| (entry.slot, Bytes::copy_from_slice(&entry.bytes))).collect()
+    }
+
+    /// Returns the root of the log up to its end, durable or not. Where two replicas have the same, they have the same
+    /// entries from the first to the last.
+    pub fn root(&self) -> (Position, Hash) {
+        let core = self.shared.core();
+        let root = core.end.chain.root.hash(&core.end.segments.hasher);
+        (core.end.state.position(), root)
     }
 
     /// Returns where the replica stands.

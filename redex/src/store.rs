@@ -216,11 +216,6 @@ impl Store {
         &self.shared.doors
     }
 
-    /// Returns the options that the store was opened with.
-    pub fn options(&self) -> &LogOptions {
-        &self.shared.options
-    }
-
     /// Returns who signs here.
     pub fn origin(&self) -> OriginId {
         self.shared.identity.origin()

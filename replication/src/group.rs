@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
-use crate::raft::{Consensus, ConsensusError, Member, Standing, StandingWatch, Timing};
+use crate::raft::{Consensus, ConsensusError, Member, Progress, Standing, StandingWatch, Timing};
 use crate::sequencer::{Decision, Paused, Sequencer};
 
 /// How long somebody whom nobody answered waits before asking again, at first; twice as long each time.
@@ -376,8 +376,8 @@ impl Group {
         self.inner.consensus.set_voters(voters, learners).await
     }
 
-    /// Tells up to where each other member is known to hold the log, where this node leads; nothing elsewhere.
-    pub fn progress(&self) -> BTreeMap<NodeId, Position> {
+    /// Tells what is known of each other member, where this node leads; nothing elsewhere.
+    pub fn progress(&self) -> BTreeMap<NodeId, Progress> {
         self.inner.consensus.progress()
     }
 

@@ -21,5 +21,5 @@ pub use config::{ConfigError, FACTOR_MAX, Placement, ReplicationConfig};
 pub use group::Group;
 pub use groups::{Groups, Unanswered};
 pub use link::{Answer, Link, LinkError};
-pub use raft::{ConsensusError, Member, Role, Standing, Timing};
+pub use raft::{ConsensusError, Member, Progress, Role, Standing, Timing};
 pub use writer::GroupWriter;

@@ -14,7 +14,7 @@ mod types;
 
 pub use config::{TimeoutError, Timing, config};
 pub(crate) use consensus::{Consensus, Leadership, Proposed, Proposing, StandingWatch, proposed};
-pub use consensus::{ConsensusError, Role, Standing};
+pub use consensus::{ConsensusError, Progress, Role, Standing};
 pub use guard::{Applied, check_applied};
 pub use membership::{MembershipError, decode_membership, encode_membership};
 pub use store::LogStore;

@@ -123,7 +123,8 @@ pub(super) async fn join(
         return Err(Error::new(ErrorKind::Conflict, message));
     }
     let joiner = Joiner { address: options.advertise.unwrap_or(options.listen), name: options.name.clone() };
-    let socket = Socket::bind(options.listen)?;
+    // A port of its own: the one to listen on is free at once when this is done.
+    let socket = Socket::bind((options.listen.ip(), 0).into())?;
     let joined = net::join(socket, identity, ticket, &joiner, REQUEST_WITHIN, &*doors.random).await?;
     let welcome: Welcome = serde_json::from_slice(&joined.welcome).map_err(|error| {
         let message = format!("{} gave a welcome that does not read: {error}", joined.inviter.address);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::NodeId;
-use redex::{LogName, ReplicaIdentity, ReplicaLog};
+use redex::{LogName, ReplicaIdentity};
 use replication::control::{ControlState, LogRecord};
-use replication::{Group, GroupWriter, Member, Role, Standing, Timing};
+use replication::{Group, GroupWriter, Member, Progress, Role, Standing, Timing};
 
 use super::{Inner, REQUEST_WITHIN, place};
 
@@ -17,6 +17,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const CONTROL_VOTERS_MAX: usize = 5;
 /// How far behind a new replica may be to get a vote, in entries.
 const BEHIND_MAX: u64 = 256;
+/// How long ago it must have answered, at most.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Follows the control log until the node stops.
 pub(super) async fn run(inner: Arc<Inner>) {
@@ -33,6 +35,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
                 move_to_pinned_leader(&group, name, record).await;
             }
         }
+        inner.reconciled.send_replace(state.next);
         tokio::select! {
             changed = states.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(LOOK_AGAIN) => {}
@@ -83,7 +86,7 @@ async fn open(
     record: &LogRecord,
 ) -> Result<(), crate::Error> {
     let identity = ReplicaIdentity { log: record.id, origin: record.origin, name: name.as_str().to_owned() };
-    let log = ReplicaLog::open(&inner.dir, &identity, &inner.doors, &inner.log_options)?;
+    let log = inner.store.open_replica(&identity)?;
     let is_new = log.state().last.is_none();
     let group = inner.start_group(log, &record.config.timing()).await?;
     inner.groups.add(group.clone());
@@ -155,8 +158,11 @@ async fn give_votes(group: &Group, standing: &Standing, voters: &BTreeSet<NodeId
         return;
     }
     let (progress, end) = (group.progress(), group.reader().visible());
+    // One that is not there would take the majority away from those that are.
+    let is_there = |known: &Progress| known.heard.is_some_and(|ago| ago < HEARD_WITHIN);
     let has_all = |node: &NodeId| {
-        *node == group.node() || progress.get(node).is_some_and(|position| position.0 + BEHIND_MAX >= end.0)
+        let is_near = |known: &Progress| known.position.0 + BEHIND_MAX >= end.0;
+        *node == group.node() || progress.get(node).is_some_and(|known| is_there(known) && is_near(known))
     };
     if !voters.difference(&standing.voters).all(has_all) {
         return;
@@ -172,7 +178,7 @@ async fn move_to_pinned_leader(group: &Group, name: &LogName, record: &LogRecord
     let standing = group.standing();
     let Some(pinned) = record.config.leader_pinned.filter(|pinned| *pinned != group.node()) else { return };
     let end = group.reader().visible();
-    let ready = group.progress().get(&pinned).is_some_and(|position| *position >= end);
+    let ready = group.progress().get(&pinned).is_some_and(|known| known.position >= end);
     if standing.role == Role::Leader && standing.voters.contains(&pinned) && ready {
         let timing: Timing = record.config.timing();
         if let Err(reason) = group.transfer(pinned, timing.election_max * 2).await {

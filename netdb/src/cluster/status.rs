@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use base::{ClusterId, LogId, NodeId, Position, PublicKey, Term};
+use base::{ClusterId, LogId, NodeId, PublicKey, Term};
 use replication::control::CONTROL_LOG;
 use replication::{Group, Role};
 use serde::Serialize;
@@ -68,8 +68,10 @@ pub struct ReplicaStatus {
     pub visible: u64,
     /// Up to here it is durable.
     pub durable: u64,
-    /// The log root at the visible position: equal on all replicas that show the same position.
-    pub root: Option<String>,
+    /// The position of its end, committed or not.
+    pub end: u64,
+    /// The log root there: replicas that show the same have the same entries from the first to the last.
+    pub root: String,
     /// Up to where each other replica holds the log; known where this node leads.
     pub progress: BTreeMap<NodeId, u64>,
 }
@@ -106,9 +108,10 @@ pub(super) fn of(inner: &Inner) -> ClusterStatus {
 fn replica(group: &Group) -> ReplicaStatus {
     let standing = group.standing();
     let state = group.replica().state();
+    let (end, root) = group.replica().root();
     let Term(term) = standing.term;
     let role: Role = standing.role;
-    let progress = group.progress().into_iter().map(|(node, Position(behind))| (node, behind));
+    let progress = group.progress().into_iter().map(|(node, known)| (node, known.position.0));
     ReplicaStatus {
         role: role.as_str(),
         term,
@@ -116,7 +119,8 @@ fn replica(group: &Group) -> ReplicaStatus {
         voters: standing.voters.into_iter().collect(),
         visible: state.visible.0,
         durable: state.durable.0,
-        root: None,
+        end: end.0,
+        root: root.to_string(),
         progress: progress.collect(),
     }
 }

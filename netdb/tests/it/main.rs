@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod arrows;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod lock;
 #[cfg(feature = "sql")]
 mod logs;

@@ -36,6 +36,18 @@ pub(super) fn open(
     disk.create_directories(dir).map_err(OpenError::io(dir))?;
     let lock: Arc<dyn DiskLock> = Arc::from(crate::store::take_lock(disk, dir)?);
     disk.sync_directory(dir).map_err(OpenError::io(dir))?;
+    open_locked(dir, identity, doors, options, lock)
+}
+
+/// Opens a replica in a directory that is locked and there, with options that are valid.
+pub(crate) fn open_locked(
+    dir: &Path,
+    identity: &ReplicaIdentity,
+    doors: &Doors,
+    options: &LogOptions,
+    lock: Arc<dyn DiskLock>,
+) -> Result<ReplicaLog, OpenError> {
+    let disk = &*doors.disk;
     let log_dir = log_dir(dir, &identity.name);
     prepare_directory(disk, &log_dir)?;
     let mut report = RecoveryReport::default();

@@ -4,11 +4,26 @@
 use super::*;
 use crate::error::PlaceError;
 use crate::log::Home;
+use crate::replica::{self, ReplicaIdentity, ReplicaLog};
 
 /// The place of a log that is none of the store's own.
 const ATTACHED: usize = usize::MAX;
 
 impl Store {
+    /// Opens the replica of a log that consensus puts in order, beside the logs of this node; creates what is missing. It
+    /// keeps everything, whatever `main` gives up.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReplicaLog::open`]; [`OpenError::Locked`] once the store was closed.
+    pub fn open_replica(&self, identity: &ReplicaIdentity) -> Result<ReplicaLog, OpenError> {
+        let shared = &self.shared;
+        let lock = self.placing().lock.clone();
+        let lock = lock.ok_or_else(|| OpenError::Locked { dir: shared.dir.clone(), owner: None })?;
+        let options = LogOptions { retention: Retention::default(), ..shared.options.clone() };
+        replica::open::open_locked(&shared.dir, identity, &shared.doors, &options, lock)
+    }
+
     /// Has a log read with the others, and its channels written through it; in place of an earlier one of its name.
     /// Channels are placed in it by [`place_attached`](Self::place_attached).
     ///

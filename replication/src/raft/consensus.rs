@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{Index, LogId as GroupId, NodeId, Position, Slot, Term};
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use openraft::errors::{ClientWriteError, RaftError};
 use openraft::impls::ProgressResponder;
 use openraft::metrics::RaftServerMetrics;
 use openraft::raft::ClientWriteResult;
+use openraft::type_config::TypeConfigExt as _;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{ChangeMembers, Raft, ReadPolicy, ServerState};
 use redex::{EntryContent, ReplicaEntry, ReplicaLog};
@@ -70,6 +72,15 @@ pub struct Standing {
     pub voters: BTreeSet<NodeId>,
     /// All members, with where they listen.
     pub members: BTreeMap<NodeId, Member>,
+}
+
+/// What a leader knows of another member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Up to where it is known to hold the log.
+    pub position: Position,
+    /// How long ago it answered last; `None` when it never has.
+    pub heard: Option<Duration>,
 }
 
 /// A leadership of this node: what is proposed under another one is refused.
@@ -283,13 +294,20 @@ impl Consensus {
         }
     }
 
-    /// Tells up to where each other member is known to hold the log, where this node leads; nothing elsewhere.
-    pub(crate) fn progress(&self) -> BTreeMap<NodeId, Position> {
+    /// Tells what is known of each other member, where this node leads; nothing elsewhere.
+    pub(crate) fn progress(&self) -> BTreeMap<NodeId, Progress> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let behind = |slot: &Option<_>| slot.as_ref().map_or(Position::ZERO, position_behind);
-        let replication = metrics.replication.iter().flatten();
-        replication.map(|(node, matched)| (NodeId(*node), behind(matched))).collect()
+        let heard = |node: &u64| {
+            let at = metrics.heartbeat.as_ref()?.get(node)?.as_ref()?;
+            Some(TypeConfig::now() - **at)
+        };
+        let replication = metrics.replication.iter().flatten().filter(|(node, _)| **node != self.me.0);
+        let progress = |(node, matched): (&u64, &Option<_>)| {
+            let position = matched.as_ref().map_or(Position::ZERO, position_behind);
+            (NodeId(*node), Progress { position, heard: heard(node) })
+        };
+        replication.map(progress).collect()
     }
 
     async fn change(&self, change: ChangeMembers<u64, Member>, retain: bool) -> Result<(), ConsensusError> {

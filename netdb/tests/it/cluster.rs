@@ -1,0 +1,194 @@
+//! Three databases that are one cluster, over this machine's loopback network.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use netdb::base::{ErrorKind, NodeId};
+use netdb::cluster::{self, Cluster, ClusterOptions};
+use netdb::net::Uses;
+use netdb::redex::Idempotency;
+use netdb::replication::ReplicationConfig;
+use netdb::{NetDb, Seq};
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A node: its directory, its database, and its part in the cluster.
+struct Node {
+    dir: TempDir,
+    options: ClusterOptions,
+    db: NetDb,
+    cluster: Cluster,
+}
+
+fn loopback() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// A port that nobody listens on; it is taken again at once.
+fn options(name: &str) -> ClusterOptions {
+    let socket = std::net::UdpSocket::bind(loopback()).unwrap();
+    ClusterOptions { listen: socket.local_addr().unwrap(), advertise: None, name: name.to_owned() }
+}
+
+async fn open(dir: TempDir, options: ClusterOptions) -> Node {
+    let db = NetDb::builder().directory(dir.path()).open_async().await.unwrap();
+    let cluster = Cluster::start(&db, &options).await.unwrap();
+    Node { dir, options, db, cluster }
+}
+
+impl Node {
+    async fn first() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        NetDb::open(dir.path()).unwrap().close().unwrap();
+        cluster::init(dir.path(), &netdb::base::Doors::system()).unwrap();
+        open(dir, options("first")).await
+    }
+
+    /// Joins by a ticket of another node.
+    async fn further(inviter: &Node, name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        NetDb::open(dir.path()).unwrap().close().unwrap();
+        let (doors, options) = (netdb::base::Doors::system(), options(name));
+        let ticket = inviter.cluster.invite(SOON, Uses::Once).unwrap();
+        cluster::join(dir.path(), &doors, &ticket, &options).await.unwrap();
+        open(dir, options).await
+    }
+
+    async fn stop(self) -> (TempDir, ClusterOptions) {
+        self.cluster.stop().await.unwrap();
+        self.db.close_async().await.unwrap();
+        (self.dir, self.options)
+    }
+
+    /// Appends to a channel by a producer, and returns the number of the event.
+    async fn append(&self, number: u64) -> Seq {
+        use netdb::redex::{Ack, AppendRequest, ChannelEvents};
+        let orders = netdb::base::ChannelName::new("orders").unwrap();
+        let payload = number.to_string();
+        let events = [netdb::EventInput::new("order.placed", payload.as_bytes())];
+        let parts = [ChannelEvents { channel: &orders, events: &events }];
+        let idempotency = Idempotency::Producer { id: "test", number, digest: None };
+        let request = AppendRequest { parts: &parts, idempotency, ..AppendRequest::default() };
+        let ticket = self.db.store().submit(&request).unwrap();
+        let appended = ticket.acknowledged(Ack::Durable).await.into_result().unwrap();
+        appended.at.first_seq().unwrap()
+    }
+
+    fn payloads(&self) -> Vec<String> {
+        let orders = self.db.channel("orders").unwrap();
+        orders
+            .read(Seq(0))
+            .unwrap()
+            .map(|event| String::from_utf8(event.unwrap().payload.to_vec()).unwrap())
+            .collect()
+    }
+}
+
+/// Waits for something that comes about by itself.
+async fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + SOON;
+    while !is() {
+        assert!(tokio::time::Instant::now() < deadline, "{what} did not come about");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn three() -> Vec<Node> {
+    let first = Node::first().await;
+    until("the first node's leadership", || first.cluster.state().active().count() == 1).await;
+    let second = Node::further(&first, "second").await;
+    let third = Node::further(&first, "third").await;
+    let nodes = vec![first, second, third];
+    for node in &nodes {
+        until("three members", || node.cluster.state().active().count() == 3).await;
+    }
+    nodes
+}
+
+fn roots(nodes: &[Node], log: &str) -> BTreeSet<(u64, String)> {
+    let root = |node: &Node| {
+        let status = node.cluster.status();
+        let here = status.logs.iter().find(|known| known.log == log).and_then(|known| known.here.as_ref());
+        here.map_or((0, String::new()), |here| (here.end, here.root.clone()))
+    };
+    nodes.iter().map(root).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_take_appends_anywhere_and_outlive_their_leader() {
+    let mut nodes = three().await;
+    let config = ReplicationConfig::default();
+    let log = nodes[1].cluster.create_channel("orders", &config).await.unwrap();
+    assert_eq!(nodes[2].cluster.create_channel("orders", &config).await.unwrap(), log);
+    for node in &nodes {
+        until("the channel's place", || node.cluster.state().channels.len() == 1).await;
+        until("a replica", || node.cluster.group(log.as_str()).is_some()).await;
+    }
+    let mut number = 0;
+    for _ in 0..10 {
+        for node in &nodes {
+            number += 1;
+            until("the channel", || {
+                node.db.store().writer_of(&"orders".parse().unwrap()).reader().name() == log.as_str()
+            })
+            .await;
+            assert_eq!(node.append(number).await, Seq(number - 1));
+        }
+    }
+    let wanted: Vec<_> = (1..=number).map(|number| number.to_string()).collect();
+    for node in &nodes {
+        until("all events", || node.payloads() == wanted).await;
+    }
+    until("equal roots", || roots(&nodes, log.as_str()).len() == 1).await;
+    // The leader goes; the others go on.
+    let leads = |node: &Node| {
+        node.cluster
+            .group(log.as_str())
+            .is_some_and(|group| group.standing().leader == Some(node.cluster.node()))
+    };
+    let leader = nodes.iter().position(leads).unwrap();
+    let (dir, options) = nodes.remove(leader).stop().await;
+    for node in &nodes {
+        number += 1;
+        assert_eq!(node.append(number).await, Seq(number - 1));
+    }
+    nodes.push(open(dir, options).await);
+    let wanted: Vec<_> = (1..=number).map(|number| number.to_string()).collect();
+    for node in &nodes {
+        until("all events", || node.payloads() == wanted).await;
+    }
+    until("equal roots", || roots(&nodes, log.as_str()).len() == 1).await;
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_join_is_told_why() {
+    let first = Node::first().await;
+    until("the first node's leadership", || first.cluster.state().active().count() == 1).await;
+    let ticket = first.cluster.invite(SOON, Uses::Once).unwrap();
+    let doors = netdb::base::Doors::system();
+    let fresh = || {
+        let dir = tempfile::tempdir().unwrap();
+        NetDb::open(dir.path()).unwrap().close().unwrap();
+        dir
+    };
+    let (one, other, none) = (fresh(), fresh(), tempfile::tempdir().unwrap());
+    let kind = |joined: Result<NodeId, netdb::Error>| joined.map_err(|error| error.kind());
+    let at = options("one");
+    assert_eq!(kind(cluster::join(none.path(), &doors, &ticket, &at).await), Err(ErrorKind::NotFound));
+    assert_eq!(kind(cluster::join(one.path(), &doors, &ticket, &at).await), Ok(NodeId(2)));
+    assert_eq!(kind(cluster::join(one.path(), &doors, &ticket, &at).await), Err(ErrorKind::Conflict));
+    assert_eq!(kind(cluster::join(other.path(), &doors, &ticket, &at).await), Err(ErrorKind::Denied));
+    let late = first.cluster.invite(Duration::ZERO, Uses::Once).unwrap();
+    assert_eq!(kind(cluster::join(other.path(), &doors, &late, &at).await), Err(ErrorKind::Denied));
+    // Too few for three replicas.
+    first.cluster.remove(NodeId(2)).await.unwrap();
+    let refused = first.cluster.create_channel("orders", &ReplicationConfig::default()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert_eq!(kind(first.cluster.remove(NodeId(2)).await.map(|()| NodeId(2))), Err(ErrorKind::NotFound));
+    first.stop().await;
+}
