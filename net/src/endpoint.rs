@@ -253,10 +253,13 @@ impl Endpoint {
             tracing::debug!("not everybody was told that the endpoint is closed");
         }
         if self.socket_of_machine {
-            // What is left of the library's endpoint listens elsewhere, where nobody looks for it.
-            let elsewhere = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
-            if let Err(cause) = elsewhere.and_then(|socket| self.inner.rebind(socket)) {
-                tracing::warn!(%cause, "the address stays taken until the process ends");
+            // What is left of the library's endpoint listens elsewhere, where nobody looks for it. It keeps the socket
+            // before, too, so that it has to move twice.
+            for _ in 0..2 {
+                let elsewhere = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+                if let Err(cause) = elsewhere.and_then(|socket| self.inner.rebind(socket)) {
+                    tracing::warn!(%cause, "the address stays taken until the process ends");
+                }
             }
         }
     }

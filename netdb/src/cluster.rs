@@ -4,6 +4,7 @@
 //! database is open, [`Cluster::start`] takes part: it lets members in, holds the replicas that the control log gives this
 //! node, and attaches them to the database, where their channels are written, read, folded and queried like any other.
 
+mod decide;
 mod joining;
 mod place;
 mod reconcile;
@@ -16,18 +17,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{
-    ChannelName, ClusterId, Disk, Doors, ErrorKind, Identity, LogId, NodeId, PublicKey, Random, Seq,
-    Timestamp,
-};
+use base::{ChannelName, ClusterId, Disk, Doors, ErrorKind, Identity, LogId, NodeId, Random, Seq, Timestamp};
 use net::{
-    Endpoint, EndpointOptions, Grant, GrantId, GrantTerms, Inviter, JoinDoor, Pool, Socket, Ticket, Uses,
+    Endpoint, EndpointOptions, Gossip, GossipOptions, Grant, GrantId, GrantTerms, Introduction, Inviter,
+    JoinDoor, Pool, Seed, Socket, Ticket, Uses,
 };
 use redex::exchange::Request;
 use redex::{ChannelConfig, LogName, Outcome, ReplicaIdentity, ReplicaLog, Store};
-use replication::control::{
-    CONTROL_LOG, Change, ChangeError, Control, ControlEvent, ControlState, LogRecord,
-};
+use replication::control::{CONTROL_LOG, Control, ControlState};
 use replication::{Group, Groups, ReplicationConfig, Role, Timing};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -40,13 +37,14 @@ pub use status::{ClusterStatus, LogStatus, MemberStatus, ReplicaStatus};
 
 /// How long a request to a replicated log, or to the cluster, may take.
 pub(crate) const REQUEST_WITHIN: Duration = Duration::from_secs(10);
-/// Replicated logs at most; channels share them.
-const LOGS_MAX: usize = 64;
+/// Members that gossip begins with at most.
+const SEEDS_MAX: usize = 32;
 /// How long a leader that stops waits for another one to take over.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a node takes part in its cluster.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ClusterOptions {
     /// Where it listens for other nodes, over UDP.
     pub listen: SocketAddr,
@@ -54,6 +52,17 @@ pub struct ClusterOptions {
     pub advertise: Option<SocketAddr>,
     /// What it calls itself in what operators see.
     pub name: String,
+    /// How long a member may be gone until others hold what it held, where there are others; `None`: until it is removed.
+    /// Default: 10 min.
+    pub replace_after: Option<Duration>,
+}
+
+impl ClusterOptions {
+    /// Makes options with defaults for what is not said.
+    pub fn new(listen: SocketAddr, name: &str) -> Self {
+        let replace_after = Some(Duration::from_secs(600));
+        Self { listen, advertise: None, name: name.to_owned(), replace_after }
+    }
 }
 
 /// A node that takes part in its cluster. Cloning shares it; it goes on until [`stop`](Self::stop).
@@ -75,6 +84,8 @@ struct Inner {
     book: Book,
     groups: Groups,
     control: Control,
+    gossip: Gossip,
+    replace_after: Option<Duration>,
     /// Up to which event of the control log this node is what it says.
     reconciled: watch::Sender<Seq>,
     stopping: watch::Sender<bool>,
@@ -213,6 +224,7 @@ impl Cluster {
         let groups = Groups::default();
         groups.add(group.clone());
         let control = Control::follow(group)?;
+        let gossip = gossip(&endpoint, &pool, &book, membership.node, address, &doors)?;
         let inner = Arc::new(Inner {
             dir,
             doors,
@@ -225,6 +237,8 @@ impl Cluster {
             book,
             groups,
             control,
+            gossip,
+            replace_after: options.replace_after,
             reconciled: watch::Sender::new(Seq(0)),
             stopping: watch::Sender::new(false),
         });
@@ -300,7 +314,7 @@ impl Cluster {
             return Err(Error::new(ErrorKind::Conflict, message));
         }
         let (id, origin) = (LogId::from_bytes(random_bytes(&*inner.doors.random)), inner.identity.origin());
-        let decide = |state: &ControlState| place_channel(state, &channel, config, id, origin);
+        let decide = |state: &ControlState| decide::place_channel(state, &channel, config, id, origin);
         let log = inner.control.change(REQUEST_WITHIN, decide).await?;
         self.await_reconciled().await?;
         let Some(group) = self.group(log.as_str()) else {
@@ -366,7 +380,7 @@ impl Cluster {
     ///
     /// Kind `NotFound` when there is no such member; `Conflict` for the last one; `Unavailable` without a majority.
     pub async fn remove(&self, node: NodeId) -> Result<(), Error> {
-        let decide = |state: &ControlState| remove_member(state, node);
+        let decide = |state: &ControlState| decide::remove_member(state, node);
         Ok(self.inner.control.change(REQUEST_WITHIN, decide).await?)
     }
 
@@ -377,7 +391,7 @@ impl Cluster {
     /// Kind `NotFound` when there is no such log or member; `Invalid` for no node; `Unavailable` without a majority.
     pub async fn move_log(&self, log: &str, replicas: &BTreeSet<NodeId>) -> Result<(), Error> {
         let log = LogName::new(log)?;
-        let decide = |state: &ControlState| move_log(state, &log, replicas);
+        let decide = |state: &ControlState| decide::move_log(state, &log, replicas);
         Ok(self.inner.control.change(REQUEST_WITHIN, decide).await?)
     }
 
@@ -409,6 +423,8 @@ impl Cluster {
             return Ok(());
         }
         inner.endpoint.open_to_joins(None);
+        // Whoever does not hear it finds out.
+        let _ = inner.gossip.leave().await;
         let groups = inner.groups.all();
         futures::future::join_all(groups.iter().map(hand_over)).await;
         let mut closed = Ok(());
@@ -421,6 +437,31 @@ impl Cluster {
         inner.endpoint.shut().await;
         closed
     }
+}
+
+/// Begins to tell, and to hear, who is there.
+fn gossip(
+    endpoint: &Arc<Endpoint>,
+    pool: &Pool,
+    book: &Book,
+    me: NodeId,
+    address: SocketAddr,
+    doors: &Doors,
+) -> Result<Gossip, Error> {
+    let epoch = u64::try_from(doors.clock.now().as_nanos() / 1_000_000).unwrap_or(0);
+    let introduction = Introduction { address, epoch, facts: bytes::Bytes::new() };
+    let (options, random) = (GossipOptions::default(), Arc::clone(&doors.random));
+    let gossip = Gossip::start(Arc::clone(endpoint), pool.clone(), introduction, options, random)?;
+    let others = book.all().into_iter().filter(|(node, _)| *node != me);
+    let seeds: Vec<_> =
+        others.map(|(node, (key, address))| Seed { node, key, address }).take(SEEDS_MAX).collect();
+    let joining = gossip.clone();
+    tokio::spawn(async move {
+        if let Err(reason) = joining.join(&seeds).await {
+            tracing::warn!(%reason, "gossip has not begun");
+        }
+    });
+    Ok(gossip)
 }
 
 /// Hands a leadership of this node over to whoever holds the most of the log.
@@ -458,7 +499,7 @@ async fn introduce(inner: Arc<Inner>, address: SocketAddr, name: String) {
     let key = inner.identity.public_key();
     let mut stopped = inner.stopping.subscribe();
     loop {
-        let decide = |state: &ControlState| introduction(state, node, key, &name, address);
+        let decide = |state: &ControlState| decide::introduction(state, node, key, &name, address);
         let changed = tokio::select! {
             changed = inner.control.change(REQUEST_WITHIN, decide) => changed,
             _ = stopped.wait_for(|stopping| *stopping) => return,
@@ -468,127 +509,4 @@ async fn introduce(inner: Arc<Inner>, address: SocketAddr, name: String) {
             Err(reason) => tracing::info!(%reason, "this node is not introduced to its cluster yet"),
         }
     }
-}
-
-fn introduction(
-    state: &ControlState,
-    node: NodeId,
-    key: PublicKey,
-    name: &str,
-    address: SocketAddr,
-) -> Result<Change<()>, ChangeError> {
-    let say = |event| Ok(Change { events: vec![event], result: () });
-    match state.members.get(&node) {
-        Some(member) if member.left || member.key != key => {
-            Err(ChangeError::refused(ErrorKind::Fenced, "this node was removed from its cluster"))
-        }
-        Some(member) if member.address != address => say(ControlEvent::MemberMoved { node, address }),
-        Some(_) => Ok(Change { events: Vec::new(), result: () }),
-        // The one that began the cluster.
-        None if state.members.is_empty() && node == NodeId(1) => {
-            say(ControlEvent::MemberJoined { node, key, name: name.to_owned(), address, grant: None })
-        }
-        None => Err(ChangeError::refused(ErrorKind::Denied, "the control log does not know this node")),
-    }
-}
-
-/// Decides where a channel is to live.
-fn place_channel(
-    state: &ControlState,
-    channel: &ChannelName,
-    config: &ReplicationConfig,
-    id: LogId,
-    origin: base::OriginId,
-) -> Result<Change<LogName>, ChangeError> {
-    if let Some(known) = state.channels.get(channel) {
-        return match state.logs.get(known).is_some_and(|record| record.config == *config) {
-            true => Ok(Change { events: Vec::new(), result: known.clone() }),
-            false => Err(ChangeError::refused(
-                ErrorKind::Conflict,
-                format!("channel `{channel}` lives in log `{known}`, which is replicated otherwise"),
-            )),
-        };
-    }
-    let shared = state.logs.iter().find(|(_, record)| record.config == *config);
-    let placed = |log: LogName| ControlEvent::ChannelPlaced { channel: channel.clone(), log };
-    if let Some((log, _)) = shared {
-        return Ok(Change { events: vec![placed(log.clone())], result: log.clone() });
-    }
-    if state.logs.len() >= LOGS_MAX {
-        let reason =
-            format!("the cluster has {LOGS_MAX} replicated logs: use a configuration that one of them has");
-        return Err(ChangeError::refused(ErrorKind::Unavailable, reason));
-    }
-    let replicas = replicas_for(state, config)?;
-    let log = LogName::new(&format!("replicated-{}", state.logs.len() + 1))
-        .map_err(|error| ChangeError::refused(ErrorKind::Internal, error.to_string()))?;
-    let created = ControlEvent::LogCreated { log: log.clone(), id, origin, config: config.clone(), replicas };
-    Ok(Change { events: vec![created, placed(log.clone())], result: log })
-}
-
-fn replicas_for(state: &ControlState, config: &ReplicationConfig) -> Result<BTreeSet<NodeId>, ChangeError> {
-    if let replication::Placement::Pinned(nodes) = &config.placement {
-        if let Some(stranger) = nodes.iter().find(|node| state.member(**node).is_none()) {
-            let reason = format!("node {stranger} is no member: pin members, or let it join first");
-            return Err(ChangeError::refused(ErrorKind::NotFound, reason));
-        }
-        return Ok(nodes.iter().copied().collect());
-    }
-    let (wanted, there) = (config.replicas(), state.active().count());
-    if there < wanted {
-        let reason =
-            format!("{wanted} replicas need as many members, there are {there}: let further nodes join");
-        return Err(ChangeError::refused(ErrorKind::Unavailable, reason));
-    }
-    Ok(state.choose(wanted, &BTreeSet::new()))
-}
-
-/// Decides on a removal, and on who takes over what the node held.
-fn remove_member(state: &ControlState, node: NodeId) -> Result<Change<()>, ChangeError> {
-    if state.member(node).is_none() {
-        let reason = format!("node {node} is no member: look at the cluster's status");
-        return Err(ChangeError::refused(ErrorKind::NotFound, reason));
-    }
-    if state.active().count() == 1 {
-        return Err(ChangeError::refused(ErrorKind::Conflict, "the last member stays"));
-    }
-    let mut without = state.clone();
-    let left = ControlEvent::MemberLeft { node };
-    without.apply(Ok(left.clone()));
-    let mut events = vec![left];
-    for (log, record) in &state.logs {
-        if !record.replicas.contains(&node) {
-            continue;
-        }
-        let mut keep = record.replicas.clone();
-        keep.remove(&node);
-        let replicas = without.choose(record.config.replicas(), &keep);
-        if replicas.is_empty() {
-            let reason = format!("node {node} holds the only replica of log `{log}`: move it before");
-            return Err(ChangeError::refused(ErrorKind::Conflict, reason));
-        }
-        let moved = ControlEvent::LogMoved { log: log.clone(), replicas };
-        without.apply(Ok(moved.clone()));
-        events.push(moved);
-    }
-    Ok(Change { events, result: () })
-}
-
-fn move_log(
-    state: &ControlState,
-    log: &LogName,
-    replicas: &BTreeSet<NodeId>,
-) -> Result<Change<()>, ChangeError> {
-    let Some(LogRecord { replicas: now, .. }) = state.logs.get(log) else {
-        return Err(ChangeError::refused(ErrorKind::NotFound, format!("there is no replicated log `{log}`")));
-    };
-    if replicas.is_empty() {
-        return Err(ChangeError::refused(ErrorKind::Invalid, "a log is held somewhere: name nodes"));
-    }
-    if let Some(stranger) = replicas.iter().find(|node| state.member(**node).is_none()) {
-        return Err(ChangeError::refused(ErrorKind::NotFound, format!("node {stranger} is no member")));
-    }
-    let moved = ControlEvent::LogMoved { log: log.clone(), replicas: replicas.clone() };
-    let events = if now == replicas { Vec::new() } else { vec![moved] };
-    Ok(Change { events, result: () })
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::NodeId;
+use net::Liveness;
 use redex::{LogName, ReplicaIdentity};
 use replication::control::{ControlState, LogRecord};
 use replication::{Group, GroupWriter, Member, Progress, Role, Standing, Timing};
+use tokio::time::Instant;
 
-use super::{Inner, REQUEST_WITHIN, place};
+use super::{Inner, REQUEST_WITHIN, decide, place};
 
 /// How often a node looks whether it is what it should be, beside each change of the control log.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -24,6 +26,7 @@ const HEARD_WITHIN: Duration = Duration::from_secs(1);
 pub(super) async fn run(inner: Arc<Inner>) {
     let mut states = inner.control.watch();
     let mut stopped = inner.stopping.subscribe();
+    let mut gone = BTreeMap::new();
     loop {
         let state = Arc::clone(&states.borrow_and_update());
         take_up_members(&inner, &state);
@@ -35,6 +38,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
                 move_to_pinned_leader(&group, name, record).await;
             }
         }
+        replace_lost(&inner, &state, &mut gone).await;
         inner.reconciled.send_replace(state.next);
         tokio::select! {
             changed = states.changed() => if changed.is_err() { return },
@@ -170,6 +174,32 @@ async fn give_votes(group: &Group, standing: &Standing, voters: &BTreeSet<NodeId
     tracing::info!(log = %group.reader().name(), ?voters, "membership changes");
     if let Err(reason) = group.set_voters(voters, stay).await {
         tracing::warn!(log = %group.reader().name(), %reason, "membership was not changed");
+    }
+}
+
+/// Has others hold what members held that are gone for long, where this node leads the control log.
+async fn replace_lost(inner: &Inner, state: &ControlState, gone: &mut BTreeMap<NodeId, Instant>) {
+    let peers = inner.gossip.peers();
+    let down: BTreeSet<_> = peers
+        .iter()
+        .filter(|peer| peer.liveness == Liveness::Down && state.member(peer.node).is_some())
+        .map(|peer| peer.node)
+        .collect();
+    gone.retain(|node, _| down.contains(node));
+    for node in &down {
+        gone.entry(*node).or_insert_with(Instant::now);
+    }
+    let Some(after) = inner.replace_after else { return };
+    let lost: BTreeSet<_> =
+        gone.iter().filter(|(_, since)| since.elapsed() >= after).map(|(node, _)| *node).collect();
+    let leads = inner.control.group().standing().role == Role::Leader;
+    if !leads || lost.is_empty() || decide::replace(state, &lost).events.is_empty() {
+        return;
+    }
+    tracing::warn!(?lost, "others hold from now on what lost members held");
+    if let Err(reason) = inner.control.change(REQUEST_WITHIN, |state| Ok(decide::replace(state, &lost))).await
+    {
+        tracing::warn!(%reason, "lost members are not replaced yet");
     }
 }
 

@@ -11,6 +11,11 @@ pub(super) async fn accept(inner: Arc<Inner>) {
     while let Some(connection) = inner.endpoint.accept().await {
         match connection.protocol() {
             Protocol::Raft => drop(tokio::spawn(answer(Arc::clone(&inner), connection))),
+            Protocol::Gossip => {
+                if let Err(reason) = inner.gossip.take(connection).await {
+                    tracing::debug!(%reason, "gossip has ended");
+                }
+            }
             protocol => {
                 tracing::warn!(?protocol, node = %connection.node(), "a connection that nothing is asked over");
                 connection.close();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use base::{ClusterId, LogId, NodeId, PublicKey, Term};
+use net::{Liveness, Peer};
 use replication::control::CONTROL_LOG;
 use replication::{Group, Role};
 use serde::Serialize;
@@ -36,6 +37,8 @@ pub struct MemberStatus {
     pub address: SocketAddr,
     /// Its key.
     pub key: PublicKey,
+    /// Whether it is there: `alive`, `suspect`, `down`, or `unknown` where nothing was heard yet.
+    pub liveness: &'static str,
 }
 
 /// A replicated log.
@@ -78,11 +81,13 @@ pub struct ReplicaStatus {
 
 pub(super) fn of(inner: &Inner) -> ClusterStatus {
     let state = inner.control.state();
+    let peers = inner.gossip.peers();
     let members = state.active().map(|(node, member)| MemberStatus {
         node,
         name: member.name.clone(),
         address: member.address,
         key: member.key,
+        liveness: if node == inner.membership.node { "alive" } else { liveness(&peers, node) },
     });
     let control = inner.control.group();
     let mut logs = vec![LogStatus {
@@ -102,6 +107,15 @@ pub(super) fn of(inner: &Inner) -> ClusterStatus {
         node: inner.membership.node,
         members: members.collect(),
         logs,
+    }
+}
+
+fn liveness(peers: &[Peer], node: NodeId) -> &'static str {
+    match peers.iter().find(|peer| peer.node == node).map(|peer| peer.liveness) {
+        Some(Liveness::Alive) => "alive",
+        Some(Liveness::Suspect) => "suspect",
+        Some(Liveness::Down) => "down",
+        None => "unknown",
     }
 }
 

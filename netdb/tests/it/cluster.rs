@@ -29,7 +29,7 @@ fn loopback() -> SocketAddr {
 /// A port that nobody listens on; it is taken again at once.
 fn options(name: &str) -> ClusterOptions {
     let socket = std::net::UdpSocket::bind(loopback()).unwrap();
-    ClusterOptions { listen: socket.local_addr().unwrap(), advertise: None, name: name.to_owned() }
+    ClusterOptions::new(socket.local_addr().unwrap(), name)
 }
 
 async fn open(dir: TempDir, options: ClusterOptions) -> Node {

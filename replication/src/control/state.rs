@@ -124,11 +124,24 @@ impl ControlState {
 
     /// Chooses nodes for a log: those that hold the fewest, all different; those that hold it already stay.
     pub fn choose(&self, count: usize, keep: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+        self.choose_besides(count, keep, &BTreeSet::new())
+    }
+
+    /// Chooses nodes for a log as [`choose`](Self::choose), but none of some.
+    pub fn choose_besides(
+        &self,
+        count: usize,
+        keep: &BTreeSet<NodeId>,
+        not: &BTreeSet<NodeId>,
+    ) -> BTreeSet<NodeId> {
         let load = |node: NodeId| self.logs.values().filter(|log| log.replicas.contains(&node)).count();
         let mut chosen: BTreeSet<NodeId> =
             keep.iter().copied().filter(|node| self.member(*node).is_some()).collect();
-        let mut others: Vec<_> =
-            self.active().map(|(node, _)| node).filter(|node| !chosen.contains(node)).collect();
+        let mut others: Vec<_> = self
+            .active()
+            .map(|(node, _)| node)
+            .filter(|node| !chosen.contains(node) && !not.contains(node))
+            .collect();
         others.sort_by_key(|node| (load(*node), *node));
         chosen.extend(others.into_iter().take(count.saturating_sub(chosen.len())));
         chosen

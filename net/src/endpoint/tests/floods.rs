@@ -23,7 +23,7 @@ fn address(node: u8) -> SocketAddr {
 
 /// Somebody who speaks QUIC and shows a key, and keeps to nothing else.
 fn stranger(network: &SimulatedNetwork, node: u8) -> quinn::Endpoint {
-    let socket = network.socket(address(node)).0;
+    let socket = network.socket(address(node)).inner;
     let runtime = Arc::new(quinn::TokioRuntime);
     quinn::Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, socket, runtime).unwrap()
 }
@@ -114,7 +114,7 @@ async fn datagrams_that_are_no_quic_at_all_change_nothing() {
     let network = SimulatedNetwork::new(1, Weather::fair());
     let node = Arc::new(simulated(&network, 1));
     tokio::spawn(serve(Arc::clone(&node)));
-    let (socket, random) = (network.socket(address(66)).0, SeededRandom::new(5));
+    let (socket, random) = (network.socket(address(66)).inner, SeededRandom::new(5));
     for round in 0..200 {
         for length in [1, 20, 40, 1_200, 1_400] {
             let mut contents = vec![0; length];
