@@ -169,6 +169,14 @@ impl Connection {
         self.live.connection.stats().udp_rx.datagrams
     }
 
+    pub(crate) fn streams(&self) -> &quinn::Connection {
+        &self.live.connection
+    }
+
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max
+    }
+
     /// Returns a number that no other connection of this process has at the same time.
     pub(crate) fn number(&self) -> usize {
         self.live.connection.stable_id()
@@ -241,6 +249,6 @@ async fn read(receive: &mut RecvStream, max: usize, counters: &Counters) -> Resu
     })
 }
 
-fn closed(error: impl fmt::Display) -> RequestError {
+pub(crate) fn closed(error: impl fmt::Display) -> RequestError {
     RequestError::Closed { cause: error.to_string() }
 }

@@ -13,6 +13,7 @@
 mod connection;
 mod endpoint;
 mod error;
+mod exchange;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -29,6 +30,7 @@ mod wire;
 pub use connection::{Connection, Request};
 pub use endpoint::{Admission, Asks, Endpoint, EndpointCounts, EndpointOptions};
 pub use error::{BindError, ConnectError, DatagramError, RequestError};
+pub use exchange::{MessageReceiver, MessageSender};
 pub use gossip::{Gossip, GossipCounts, GossipError, GossipOptions, Introduction, Liveness, Peer, Seed};
 pub use greeting::{Protocol, Refusal, RefusalCode};
 pub use join::{

@@ -3,6 +3,7 @@
 
 mod datagrams;
 mod endpoints;
+mod exchanges;
 mod gossip;
 mod joining;
 mod nodes;
