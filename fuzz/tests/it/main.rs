@@ -2,6 +2,7 @@
 
 mod decoders;
 mod documents;
+mod exchange;
 mod lines;
 mod messages;
 mod replicas;

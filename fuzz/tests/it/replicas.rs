@@ -49,7 +49,7 @@ fn membership_bytes() {
 #[test]
 fn membership_altered() {
     // Two configurations and their nodes.
-    let mut sample = vec![0, 0, 2, 0];
+    let mut sample = vec![1, 0, 2, 0];
     for voters in [[1_u64, 2, 3], [2, 3, 4]] {
         sample.extend(3_u32.to_le_bytes());
         voters.iter().for_each(|voter| sample.extend(voter.to_le_bytes()));
