@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod log;
 mod placement;
+mod serve;
 mod state;
 mod transfer;
 
@@ -14,6 +15,7 @@ pub(crate) use log::{
     VerifyArguments,
 };
 pub(crate) use placement::{CreateArguments, MoveArguments, PlacementArguments, SetArguments};
+pub(crate) use serve::{ConfigCommand, ConfigPlace, ServeArguments, TokenArguments};
 pub(crate) use state::{
     MemoryCommands, MemoryFindArguments, TaskCommands, TaskListArguments, WatchCommand, WriteArguments,
 };
@@ -89,6 +91,12 @@ pub(crate) enum Command {
     /// Follows tasks or memories.
     #[command(subcommand)]
     Watch(WatchCommand),
+    /// Serves the directory over HTTP until it is told to stop (SIGTERM, or Ctrl-C once).
+    #[command(after_help = "Examples:\n  net-db serve\n  net-db serve --config net-db.toml --port-base 8700")]
+    Serve(ServeArguments),
+    /// Shows settings, and makes tokens.
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 /// What `sql` takes.

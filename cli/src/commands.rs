@@ -1,10 +1,12 @@
 //! The commands, a module for each verb.
 
+mod config;
 mod export;
 mod import;
 mod init;
 mod log;
 mod memory;
+mod serve;
 mod sql;
 mod task;
 mod watch;
@@ -24,5 +26,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Task(command) => task::run(context, command),
         Command::Memory(command) => memory::run(context, command),
         Command::Watch(command) => watch::run(context, command),
+        Command::Serve(arguments) => serve::run(context, &arguments),
+        Command::Config(command) => config::run(context, command),
     }
 }

@@ -49,6 +49,11 @@ impl Context {
         }
     }
 
+    /// Tells whether damage is to be refused instead of set aside.
+    pub(crate) fn strict(&self) -> bool {
+        self.strict
+    }
+
     /// Opens the directory for writing, creating what is missing.
     pub(crate) fn open_writer(&self) -> Result<Writer, Failure> {
         let new = !self.is_initialised()?;

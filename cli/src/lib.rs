@@ -21,7 +21,7 @@ mod state;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use arguments::Arguments;
+use arguments::{Arguments, Command};
 use context::Context;
 use exit::{Code, Failure};
 
@@ -32,7 +32,10 @@ const LOG_FILTER_VARIABLE: &str = "NETDB_LOG";
 pub fn run() -> ExitCode {
     match Arguments::try_parse_from(std::env::args_os()) {
         Ok(arguments) => {
-            log_to_standard_error();
+            // A server says in its configuration how it logs.
+            if !matches!(arguments.command, Command::Serve(_)) {
+                log_to_standard_error();
+            }
             let context = Context::new(arguments.common);
             let result = commands::run(&context, arguments.command);
             end(result)

@@ -1,6 +1,6 @@
-//! Rows as text: tables for people, JSON and CSV for programs.
+//! Rows as text, tables for people, JSON and CSV for programs; and as Arrow's own stream.
 //!
-//! Alike in all formats: times are RFC 3339 in UTC; bytes are hexadecimal digits; headers are a JSON object,
+//! Alike in all texts: times are RFC 3339 in UTC; bytes are hexadecimal digits; headers are a JSON object,
 //! in which a value is a text where its bytes are UTF-8 and else `{"hex": ".."}`; other nested values are JSON
 //! too. In the JSON formats what `->` gives stands as the JSON that it is; in the others as its text.
 //!
@@ -13,6 +13,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::csv;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::arrow::json::Writer as JsonWriter;
 use datafusion::arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder};
 
@@ -23,7 +24,7 @@ mod text;
 use json::Encoders;
 use table::Table;
 
-/// A form of rows as text.
+/// A form of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// A table with a frame. The first 1,000 rows decide how wide its columns are, and are held until then.
@@ -34,6 +35,8 @@ pub enum Format {
     Ndjson,
     /// RFC 4180 with a header line. NULL and an empty text are both nothing.
     Csv,
+    /// The streaming format of Arrow IPC: binary, with the schema in front, types as they are.
+    Arrow,
 }
 
 /// Writes batches of rows to `out` as they come.
@@ -43,10 +46,15 @@ pub struct Output<W: Write> {
 }
 
 enum Encoder<W: Write> {
-    Table { table: Table, out: W },
+    Table {
+        table: Table,
+        out: W,
+    },
     Json(Box<JsonWriter<W, JsonArray>>),
     Ndjson(Box<JsonWriter<W, LineDelimited>>),
     Csv(Box<csv::Writer<W>>),
+    /// What went wrong with the schema is told by the first call that can.
+    Arrow(Result<Box<StreamWriter<W>>, ArrowError>),
 }
 
 impl<W: Write> Output<W> {
@@ -58,6 +66,7 @@ impl<W: Write> Output<W> {
             Format::Json => Encoder::Json(Box::new(json().build(out))),
             Format::Ndjson => Encoder::Ndjson(Box::new(json().build(out))),
             Format::Csv => Encoder::Csv(Box::new(csv::WriterBuilder::new().with_header(true).build(out))),
+            Format::Arrow => Encoder::Arrow(StreamWriter::try_new(out, schema).map(Box::new)),
         };
         Self { schema: Arc::clone(schema), encoder }
     }
@@ -73,6 +82,8 @@ impl<W: Write> Output<W> {
             Encoder::Json(writer) => writer.write(batch).map_err(from_arrow),
             Encoder::Ndjson(writer) => writer.write(batch).map_err(from_arrow),
             Encoder::Csv(writer) => writer.write(&text::flat(batch).map_err(from_arrow)?).map_err(from_arrow),
+            Encoder::Arrow(Ok(writer)) => writer.write(batch).map_err(from_arrow),
+            Encoder::Arrow(Err(error)) => Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
         }
     }
 
@@ -101,6 +112,11 @@ impl<W: Write> Output<W> {
                 let none = RecordBatch::new_empty(text::flat_schema(&self.schema));
                 writer.write(&none).map_err(from_arrow)?;
                 writer.into_inner().flush()
+            }
+            Encoder::Arrow(writer) => {
+                let mut writer = writer.map_err(from_arrow)?;
+                writer.finish().map_err(from_arrow)?;
+                writer.into_inner().map_err(from_arrow)?.flush()
             }
         }
     }

@@ -243,6 +243,28 @@ impl NetDb {
         self.inner.engine.run(&self.inner.store, &self.inner.models, statement, params).await
     }
 
+    /// Plans one SQL statement over everything that is durable when it begins, and gives its rows as they are made:
+    /// for doors that have limits of their own and hand rows on.
+    ///
+    /// Needs a tokio runtime.
+    ///
+    /// *Cancel safety*: dropping the future or the result ends the statement.
+    ///
+    /// # Errors
+    ///
+    /// As [`sql`](Self::sql); errors of values, and the limits that are reached later, come from the result.
+    #[cfg(feature = "sql")]
+    pub async fn query(
+        &self,
+        principal: &meshdb::Principal,
+        statement: &str,
+        params: &[meshdb::Param],
+        limits: &meshdb::Limits,
+    ) -> Result<meshdb::QueryResult, Error> {
+        let gateway = self.inner.engine.ready(&self.inner.store, &self.inner.models)?;
+        Ok(gateway.execute(principal, statement, params, limits).await?)
+    }
+
     /// Closes the database on a thread that may block. Needs a tokio runtime.
     ///
     /// *Cancel safety*: dropping the future does not stop the closing.

@@ -29,20 +29,21 @@ impl Engine {
         sql: &str,
         params: &[Param],
     ) -> Result<Answer, Error> {
-        let gateway = match self.gateway.get() {
-            Some(gateway) => gateway,
-            None => {
-                let made = self.gateway(store, models)?;
-                self.gateway.get_or_init(|| made)
-            }
-        };
+        let gateway = self.ready(store, models)?;
         let result = gateway.execute(&Principal::owner(), sql, params, &self.limits).await?;
         let schema = result.schema();
         Ok(Answer { batches: result.collect().await?, schema })
     }
-}
 
-impl Engine {
+    /// Returns the gateway, made when it is first asked for.
+    pub(crate) fn ready(&self, store: &Store, models: &Models) -> Result<&Gateway, Error> {
+        if let Some(gateway) = self.gateway.get() {
+            return Ok(gateway);
+        }
+        let made = self.gateway(store, models)?;
+        Ok(self.gateway.get_or_init(|| made))
+    }
+
     fn gateway(&self, store: &Store, models: &Models) -> Result<Gateway, Error> {
         let gateway = Gateway::new(store.reader(), self.options.clone());
         match models.runner() {

@@ -241,6 +241,15 @@ impl Log {
         self.reader.view().keyed()
     }
 
+    /// Tells whether the log takes appends, without making one.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Poisoned`] after a sync that failed, [`AppendError::Closed`].
+    pub fn accepts(&self) -> Result<(), AppendError> {
+        self.shared.stage().check_open()
+    }
+
     /// Returns the incarnation that appends to this handle belong to.
     pub fn incarnation(&self) -> IncarnationId {
         self.shared.incarnation

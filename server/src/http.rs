@@ -1,0 +1,24 @@
+//! The HTTP door: routes, what is asked of every request, and answers. The contract is `docs/http.md`.
+
+mod answer;
+mod append;
+mod body;
+mod channels;
+mod events;
+mod form;
+mod guard;
+mod health;
+mod listing;
+mod memories;
+mod params;
+mod problem;
+mod read;
+mod records;
+mod routes;
+mod sql;
+mod stream;
+mod tail;
+mod tasks;
+
+pub(crate) use problem::Problem;
+pub(crate) use routes::router;

@@ -1,0 +1,87 @@
+//! Channels and producers: what there is, and where it stands.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use netdb::base::ChannelName;
+use netdb::redex::ChannelHistory;
+use serde_json::{Value, json};
+
+use super::params::Params;
+use super::{Problem, answer};
+use crate::shared::Shared;
+
+/// The text that stands in a path for a name or an id.
+pub(super) type PathText = Result<Path<String>, axum::extract::rejection::PathRejection>;
+
+/// Reads the name of a channel out of a path.
+pub(super) fn name(path: PathText) -> Result<ChannelName, Problem> {
+    Ok(ChannelName::new(&text(path)?)?)
+}
+
+/// Reads a text out of a path.
+pub(super) fn text(path: PathText) -> Result<String, Problem> {
+    let Path(text) = path.map_err(|error| Problem::invalid(format!("the path: {error}")))?;
+    Ok(text)
+}
+
+/// The problem of a channel that nobody has created.
+pub(super) fn missing(channel: &ChannelName) -> Problem {
+    Problem::not_found(format!("there is no channel `{channel}`"))
+}
+
+/// `GET /v1/channels`
+pub(super) async fn list(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
+    Params::of(request.uri())?.finish()?;
+    let db = shared.db()?;
+    let channels = tokio::task::spawn_blocking(move || db.store().reader().view().channels()).await??;
+    let channels: Vec<Value> = channels.iter().map(described).collect();
+    Ok(answer::json(StatusCode::OK, &json!({ "channels": channels })))
+}
+
+/// `GET /v1/channels/{channel}`
+pub(super) async fn one(
+    State(shared): State<Arc<Shared>>,
+    path: PathText,
+    request: Request,
+) -> Result<Response, Problem> {
+    let channel = name(path)?;
+    Params::of(request.uri())?.finish()?;
+    let db = shared.db()?;
+    let wanted = channel.clone();
+    let found = tokio::task::spawn_blocking(move || db.store().reader().view().channel(&wanted)).await??;
+    let found = found.ok_or_else(|| missing(&channel))?;
+    Ok(answer::json(StatusCode::OK, &described(&found)))
+}
+
+fn described(channel: &ChannelHistory) -> Value {
+    let created = channel.parts.first().unwrap_or(channel.living());
+    let kept = channel.parts.iter().map(|part| part.info.next_seq.0.saturating_sub(part.info.first_seq.0));
+    json!({
+        "channel": channel.name().as_str(),
+        "events": kept.sum::<u64>(),
+        "first_seq": channel.first_seq().0,
+        "next_seq": channel.next_seq().0,
+        "created_at": created.info.created_at.to_string(),
+        "log": channel.living().log,
+    })
+}
+
+/// `GET /v1/producers/{id}`: the last number that any log knows.
+pub(super) async fn producer(
+    State(shared): State<Arc<Shared>>,
+    path: PathText,
+    request: Request,
+) -> Result<Response, Problem> {
+    let id = text(path)?;
+    Params::of(request.uri())?.finish()?;
+    let db = shared.db()?;
+    let known = db.store().logs().into_iter().filter_map(|log| log.producer(&id));
+    let Some(state) = known.max_by_key(|state| state.number) else {
+        return Err(Problem::not_found("there is no such producer"));
+    };
+    let told = json!({ "id": id, "number": state.number, "digest": state.digest.to_string() });
+    Ok(answer::json(StatusCode::OK, &told))
+}

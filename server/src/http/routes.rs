@@ -1,0 +1,83 @@
+//! The addresses, and what they ask of a caller.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+use super::{Problem, append, channels, guard, health, memories, read, sql, tail, tasks};
+use crate::access::Role;
+use crate::shared::Shared;
+
+/// How a request counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Says how the server is: always answered, to everybody.
+    Free,
+    /// Has an end, in good time.
+    Work,
+    /// Goes on until one side ends it.
+    Stream,
+}
+
+const TAIL: &str = "/v1/channels/{channel}/tail";
+const WATCH_TASKS: &str = "/v1/tasks/watch";
+const WATCH_MEMORIES: &str = "/v1/memories/watch";
+
+/// Makes the routes.
+pub(crate) fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/v1/status", get(health::status))
+        .route("/v1/channels", get(channels::list))
+        .route("/v1/channels/{channel}", get(channels::one))
+        .route("/v1/channels/{channel}/events", get(read::events).post(append::to_channel))
+        .route(TAIL, get(tail::channel))
+        .route("/v1/events", post(append::to_channels))
+        .route("/v1/producers/{id}", get(channels::producer))
+        .route("/v1/sql", post(sql::run))
+        .route("/v1/tasks", get(tasks::list).post(tasks::create))
+        .route(WATCH_TASKS, get(tasks::watch))
+        .route("/v1/tasks/{id}", get(tasks::one).delete(tasks::delete))
+        .route("/v1/tasks/{id}/rename", post(tasks::rename))
+        .route("/v1/tasks/{id}/complete", post(tasks::complete))
+        .route("/v1/memories", get(memories::list).post(memories::store))
+        .route(WATCH_MEMORIES, get(memories::watch))
+        .route("/v1/memories/{id}", get(memories::one).delete(memories::delete))
+        .route("/v1/memories/{id}/retag", post(memories::retag))
+        .route("/v1/memories/{id}/pin", post(memories::pin))
+        .route("/v1/memories/{id}/unpin", post(memories::unpin))
+        .method_not_allowed_fallback(no_method)
+        .fallback(nothing)
+        .layer(from_fn_with_state(Arc::clone(shared), guard::guard))
+        .with_state(Arc::clone(shared))
+}
+
+async fn nothing(request: Request) -> Problem {
+    Problem::no_route(&request.uri().path().escape_debug().to_string())
+}
+
+async fn no_method(request: Request) -> Problem {
+    Problem::method(&request.method().as_str().escape_debug().to_string())
+}
+
+pub(super) fn class(route: &str) -> Class {
+    match route {
+        "/health/live" | "/health/ready" => Class::Free,
+        TAIL | WATCH_TASKS | WATCH_MEMORIES => Class::Stream,
+        _ => Class::Work,
+    }
+}
+
+/// The least role that may do something.
+pub(super) fn role(method: &Method, route: &str) -> Role {
+    match (method, route) {
+        (&Method::GET | &Method::HEAD | &Method::OPTIONS, _) | (_, "/v1/sql" | "") => Role::Read,
+        _ => Role::Write,
+    }
+}

@@ -1,0 +1,29 @@
+//! NetDb as a process: it opens a directory, listens, answers over HTTP, tells how it is, and stops in order.
+//!
+//! [`load`] gathers a [`Config`] from a file, the environment and flags, [`Server::bind`] takes the addresses, and
+//! [`Server::open`] opens the database behind them. The contract of the endpoints is `docs/http.md`, that of keys and
+//! metrics `docs/operating.md`.
+//!
+//! It knows nothing of its own about logs, folds or SQL: every answer comes from `netdb`.
+
+mod access;
+mod config;
+mod connections;
+mod error;
+mod http;
+mod limits;
+mod local;
+mod metered;
+mod metrics;
+mod server;
+mod shared;
+mod tls;
+
+pub use access::{Role, Token, hash_token, make_token};
+pub use config::{
+    Config, ConfigError, Fault, Flags, HttpConfig, Loaded, LogFormat, Settings, Source, Sources, SqlConfig,
+    TlsFiles, load,
+};
+pub use error::{ServeError, StopReport};
+pub use local::{LOCAL_FILE, LocalServer};
+pub use server::{Running, Server};

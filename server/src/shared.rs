@@ -1,0 +1,147 @@
+//! What all requests share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use netdb::base::{Doors, Timestamp};
+use netdb::redex::{AppendError, Rejection};
+use netdb::{Error, NetDb};
+use tokio::sync::{Semaphore, watch};
+
+use crate::Config;
+use crate::access::Access;
+use crate::http::Problem;
+use crate::limits::DISK_FULL_REMEMBERED;
+use crate::metrics::Metrics;
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) doors: Doors,
+    pub(crate) access: Access,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) started: Duration,
+    pub(crate) started_at: Timestamp,
+    /// Becomes true when the server is to stop; streams end then.
+    pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) requests: Arc<Semaphore>,
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) statements: Arc<Semaphore>,
+    phase: Mutex<Phase>,
+    /// When an append was last refused because the disk is full.
+    disk_full_at: Mutex<Option<Duration>>,
+}
+
+/// How far the server is.
+#[derive(Debug, Clone)]
+enum Phase {
+    Opening,
+    Open(NetDb),
+    Failed(String),
+    Stopping,
+}
+
+/// Why a server is not ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotReady {
+    /// A word for programs.
+    pub(crate) reason: &'static str,
+    /// A sentence for people.
+    pub(crate) message: String,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, doors: Doors, access: Access, metrics: Arc<Metrics>) -> Self {
+        let (started, started_at) = (doors.clock.monotonic(), doors.clock.now());
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        Self {
+            access,
+            metrics,
+            started,
+            started_at,
+            stopping: watch::Sender::new(false),
+            requests: semaphore(config.http.requests_max),
+            streams: semaphore(config.http.streams_max),
+            statements: semaphore(config.sql.statements_max),
+            config,
+            doors,
+            phase: Mutex::new(Phase::Opening),
+            disk_full_at: Mutex::new(None),
+        }
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn disk_full_at(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.disk_full_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn opened(&self, opened: &Result<NetDb, Error>) {
+        let mut phase = self.phase();
+        // Whoever stopped meanwhile closes what was opened.
+        if matches!(*phase, Phase::Opening) {
+            *phase = match opened {
+                Ok(db) => Phase::Open(db.clone()),
+                Err(error) => Phase::Failed(error.to_string()),
+            };
+        }
+    }
+
+    /// Begins to stop: nothing is answered any more but how the server is.
+    pub(crate) fn stop(&self) {
+        *self.phase() = Phase::Stopping;
+        self.stopping.send_replace(true);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Returns the database.
+    pub(crate) fn db(&self) -> Result<NetDb, Problem> {
+        match &*self.phase() {
+            Phase::Open(db) => Ok(db.clone()),
+            Phase::Opening => Err(Problem::unavailable("the database is being opened")),
+            Phase::Failed(error) => Err(Problem::unavailable(format!("the database is not open: {error}"))),
+            Phase::Stopping => Err(Problem::stopping()),
+        }
+    }
+
+    /// Notes what an append met that says something about the whole node.
+    pub(crate) fn note(&self, appended: &Result<(), &AppendError>) {
+        match appended {
+            Ok(()) => *self.disk_full_at() = None,
+            Err(AppendError::Rejected { reason: Rejection::DiskFull, .. }) => {
+                *self.disk_full_at() = Some(self.doors.clock.monotonic());
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Says why requests should go elsewhere; nothing when the server is ready.
+    pub(crate) fn not_ready(&self) -> Vec<NotReady> {
+        let reason = |reason, message: String| vec![NotReady { reason, message }];
+        let db = match &*self.phase() {
+            Phase::Opening => return reason("opening", "the database is being opened".to_owned()),
+            Phase::Failed(error) => return reason("failed", format!("the database is not open: {error}")),
+            Phase::Stopping => return reason("stopping", "the server is stopping".to_owned()),
+            Phase::Open(db) => db.clone(),
+        };
+        let mut found = Vec::new();
+        for log in db.store().logs() {
+            if let Err(error) = log.accepts() {
+                let message = format!("log `{}`: {error}; restart the server", log.reader().name());
+                found.push(NotReady { reason: "poisoned", message });
+            }
+        }
+        let full_at = *self.disk_full_at();
+        let now = self.doors.clock.monotonic();
+        if full_at.is_some_and(|at| now.saturating_sub(at) < DISK_FULL_REMEMBERED) {
+            let message = "the disk is full: free some space".to_owned();
+            found.push(NotReady { reason: "disk-full", message });
+        }
+        found
+    }
+}
