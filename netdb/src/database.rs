@@ -243,26 +243,15 @@ impl NetDb {
         self.inner.engine.run(&self.inner.store, &self.inner.models, statement, params).await
     }
 
-    /// Plans one SQL statement over everything that is durable when it begins, and gives its rows as they are made:
-    /// for doors that have limits of their own and hand rows on.
-    ///
-    /// Needs a tokio runtime.
-    ///
-    /// *Cancel safety*: dropping the future or the result ends the statement.
+    /// Returns the gateway that every SQL statement goes through, for doors that have limits of their own and hand rows
+    /// on as they are made. It reads what is durable when a statement begins, and does not keep the database open.
     ///
     /// # Errors
     ///
-    /// As [`sql`](Self::sql); errors of values, and the limits that are reached later, come from the result.
+    /// Kind `Invalid` for models whose names cannot be those of tables.
     #[cfg(feature = "sql")]
-    pub async fn query(
-        &self,
-        principal: &meshdb::Principal,
-        statement: &str,
-        params: &[meshdb::Param],
-        limits: &meshdb::Limits,
-    ) -> Result<meshdb::QueryResult, Error> {
-        let gateway = self.inner.engine.ready(&self.inner.store, &self.inner.models)?;
-        Ok(gateway.execute(principal, statement, params, limits).await?)
+    pub fn gateway(&self) -> Result<meshdb::Gateway, Error> {
+        Ok(self.inner.engine.ready(&self.inner.store, &self.inner.models)?.clone())
     }
 
     /// Closes the database on a thread that may block. Needs a tokio runtime.

@@ -33,6 +33,12 @@ pub enum ServeError {
         /// What is wrong with it, and what to do.
         message: String,
     },
+    /// The threads for SQL could not be started.
+    #[error("cannot start threads: {source}")]
+    Threads {
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The database could not be opened.
     #[error(transparent)]
     Open(#[from] netdb::Error),
@@ -55,7 +61,9 @@ pub enum ServeError {
 impl Classify for ServeError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Bind { source, .. } | Self::Local { source, .. } => Classify::kind(source),
+            Self::Bind { source, .. } | Self::Local { source, .. } | Self::Threads { source } => {
+                Classify::kind(source)
+            }
             Self::Exposed { .. } | Self::Tls { .. } => ErrorKind::Invalid,
             Self::Open(source) | Self::Close { source } => source.kind(),
         }

@@ -9,6 +9,7 @@
 mod access;
 mod config;
 mod connections;
+mod engine;
 mod error;
 mod http;
 mod limits;

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::access::{Access, make_token};
 use crate::config::missing_for;
 use crate::connections::{Door, serve};
+use crate::engine::Engine;
 use crate::local::LocalServer;
 use crate::metrics::Metrics;
 use crate::shared::Shared;
@@ -43,7 +44,7 @@ impl Server {
     /// # Errors
     ///
     /// [`ServeError::Exposed`] for an address off loopback without TLS or tokens; [`ServeError::Tls`];
-    /// [`ServeError::Bind`]. What goes wrong with the database is told by [`Running::opened`].
+    /// [`ServeError::Bind`]; [`ServeError::Threads`]. What goes wrong with the database is told by [`Running::opened`].
     ///
     /// # Examples
     ///
@@ -88,7 +89,8 @@ impl Server {
         let access = Access::new(&config.tokens, Token::new("local", Role::Admin, &secret));
         let metrics = Arc::new(Metrics::new());
         let slots = Arc::new(Semaphore::new(config.http.connections_max.min(Semaphore::MAX_PERMITS)));
-        let shared = Arc::new(Shared::new(config, doors.clone(), access, Arc::clone(&metrics)));
+        let engine = Engine::start().map_err(|source| ServeError::Threads { source })?;
+        let shared = Arc::new(Shared::new(config, doors.clone(), access, Arc::clone(&metrics), engine));
         let router = http::router(&shared);
         let serving = listening
             .into_iter()

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::Config;
 use crate::access::Access;
+use crate::engine::Engine;
 use crate::http::Problem;
 use crate::limits::DISK_FULL_REMEMBERED;
 use crate::metrics::Metrics;
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) doors: Doors,
     pub(crate) access: Access,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) engine: Engine,
     pub(crate) started: Duration,
     pub(crate) started_at: Timestamp,
     /// Becomes true when the server is to stop; streams end then.
@@ -51,12 +53,19 @@ pub(crate) struct NotReady {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, doors: Doors, access: Access, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        doors: Doors,
+        access: Access,
+        metrics: Arc<Metrics>,
+        engine: Engine,
+    ) -> Self {
         let (started, started_at) = (doors.clock.monotonic(), doors.clock.now());
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Self {
             access,
             metrics,
+            engine,
             started,
             started_at,
             stopping: watch::Sender::new(false),

@@ -90,7 +90,7 @@ fn all_faults_are_told_at_once_with_their_lines() {
 
 #[test]
 fn what_is_no_toml_is_told_with_its_lines() {
-    let found = faults("[http\nlisten = \n");
+    let found = faults("port-base = \n[http]\nlisten = \n");
     assert!(found.len() >= 2, "{found:?}");
     assert!(found[0].starts_with("/data/net-db.toml:1: this is no TOML"), "{found:?}");
 }

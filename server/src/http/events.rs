@@ -1,12 +1,14 @@
 //! Events as JSON objects, each on one line.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use netdb::redex::{Event, EventRef};
-use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::value::RawValue;
 
-/// The parts of an event that are shown, however it was read.
+/// An event as it is shown, however it was read.
 struct Shown<'a> {
     channel: &'a str,
     seq: u64,
@@ -15,10 +17,13 @@ struct Shown<'a> {
     time: Option<String>,
     kind: &'a str,
     key: Option<&'a str>,
-    headers: Vec<(&'a str, &'a [u8])>,
+    headers: Headers<'a>,
     payload: &'a [u8],
     redacted: bool,
 }
+
+/// Headers as an object.
+struct Headers<'a>(Vec<(&'a str, &'a [u8])>);
 
 /// Writes an event that borrows.
 pub(super) fn push_ref(out: &mut Vec<u8>, event: &EventRef<'_>) {
@@ -30,7 +35,7 @@ pub(super) fn push_ref(out: &mut Vec<u8>, event: &EventRef<'_>) {
         time: event.time.map(|time| time.to_string()),
         kind: event.kind,
         key: event.key,
-        headers: event.headers.iter().collect(),
+        headers: Headers(event.headers.iter().collect()),
         payload: event.payload,
         redacted: event.redacted,
     };
@@ -47,7 +52,7 @@ pub(super) fn push(out: &mut Vec<u8>, event: &Event) {
         time: event.time.map(|time| time.to_string()),
         kind: &event.kind,
         key: event.key.as_deref(),
-        headers: event.headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect(),
+        headers: Headers(event.headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect()),
         payload: &event.payload,
         redacted: event.redacted,
     };
@@ -56,61 +61,67 @@ pub(super) fn push(out: &mut Vec<u8>, event: &Event) {
 
 impl Shown<'_> {
     fn push(&self, out: &mut Vec<u8>) {
-        let mut object = Map::new();
-        object.insert("channel".into(), self.channel.into());
-        object.insert("seq".into(), self.seq.into());
-        object.insert("position".into(), self.position.into());
-        object.insert("recorded_at".into(), self.recorded_at.as_str().into());
-        object.insert("time".into(), self.time.as_deref().into());
-        object.insert("kind".into(), if self.redacted { Value::Null } else { self.kind.into() });
-        object.insert("key".into(), self.key.into());
-        object.insert("headers".into(), self.headers().into());
+        serde_json::to_writer(out, self)
+            .expect("texts, numbers and JSON have a JSON form, and memory takes it");
+    }
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("channel", self.channel)?;
+        map.serialize_entry("seq", &self.seq)?;
+        map.serialize_entry("position", &self.position)?;
+        map.serialize_entry("recorded_at", &self.recorded_at)?;
+        map.serialize_entry("time", &self.time)?;
+        map.serialize_entry("kind", &(!self.redacted).then_some(self.kind))?;
+        map.serialize_entry("key", &self.key)?;
+        map.serialize_entry("headers", &self.headers)?;
         if self.redacted {
-            object.insert("redacted".into(), true.into());
+            map.serialize_entry("redacted", &true)?;
+            return map.end();
         }
-        out.extend_from_slice(Value::Object(object).to_string().as_bytes());
-        if !self.redacted {
-            // The object goes on with the payload.
-            out.pop();
-            self.push_payload(out);
-            out.push(b'}');
-        }
-    }
-
-    /// Of headers with one name the last is shown; values that are no text in base64.
-    fn headers(&self) -> Map<String, Value> {
-        let text = |value: &[u8]| match std::str::from_utf8(value) {
-            Ok(text) => text.to_owned(),
-            Err(_) => format!("base64:{}", BASE64.encode(value)),
-        };
-        self.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value).into())).collect()
-    }
-
-    /// JSON stands as it is, but on one line; other texts and bytes in fields of their own.
-    fn push_payload(&self, out: &mut Vec<u8>) {
         match std::str::from_utf8(self.payload) {
-            Ok(text) if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
-                out.extend_from_slice(b",\"payload\":");
-                // Line breaks stand between the parts of JSON only, never in its texts.
-                let bytes = text.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte });
-                out.extend(bytes);
+            Ok(text) => match json(text) {
+                Some(json) => map.serialize_entry("payload", &json)?,
+                None => map.serialize_entry("payload_text", text)?,
+            },
+            Err(_) => map.serialize_entry("payload_base64", &BASE64.encode(self.payload))?,
+        }
+        map.end()
+    }
+}
+
+/// A text as JSON on one line, if that is what it is.
+fn json(text: &str) -> Option<Cow<'_, RawValue>> {
+    if !text.contains(['\n', '\r']) {
+        return serde_json::from_str::<&RawValue>(text).ok().map(Cow::Borrowed);
+    }
+    // Line breaks stand between the parts of JSON only, never in its texts.
+    RawValue::from_string(text.replace(['\n', '\r'], " ")).ok().map(Cow::Owned)
+}
+
+impl Serialize for Headers<'_> {
+    /// Of headers with one name the last is shown; values that are no text in base64.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (place, (name, value)) in self.0.iter().enumerate() {
+            if self.0.iter().skip(place + 1).any(|(later, _)| later == name) {
+                continue;
             }
-            Ok(text) => {
-                out.extend_from_slice(b",\"payload_text\":");
-                out.extend_from_slice(Value::from(text).to_string().as_bytes());
-            }
-            Err(_) => {
-                out.extend_from_slice(b",\"payload_base64\":\"");
-                out.extend_from_slice(BASE64.encode(self.payload).as_bytes());
-                out.push(b'"');
+            match std::str::from_utf8(value) {
+                Ok(text) => map.serialize_entry(name, text)?,
+                Err(_) => map.serialize_entry(name, &format!("base64:{}", BASE64.encode(value)))?,
             }
         }
+        map.end()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use netdb::{EventInput, NetDb, Seq};
+    use serde_json::Value;
 
     use super::*;
 

@@ -14,10 +14,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use netdb::base::Clock;
 use netdb::meshdb::output::{Format, Output};
-use netdb::meshdb::{Limits, Param, Principal, QueryError, QueryResult, RecordBatch};
+use netdb::meshdb::{Gateway, Limits, Param, Principal, RecordBatch, SchemaRef};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::answer::Form;
 use super::params::Params;
@@ -26,6 +27,9 @@ use crate::access::Caller;
 use crate::limits::PARAMS_MAX;
 use crate::metrics::Metrics;
 use crate::shared::Shared;
+
+/// What a statement has beyond its time to say itself that it is over.
+const GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,25 +53,30 @@ pub(super) async fn run(
     let statement: Statement = body::json(&shared, &parts.headers, content).await?;
     let params = params(&statement.params)?;
     let limits = limits(&shared, &statement);
-    let db = shared.db()?;
+    let gateway = shared.db()?.gateway()?;
     let permit = Arc::clone(&shared.statements).try_acquire_owned().map_err(|_| {
         let max = shared.config.sql.statements_max;
         Problem::unavailable(format!("{max} statements run already, and no more are admitted"))
     })?;
     tracing::debug!(caller = %caller.name, bytes = statement.sql.len(), "statement over HTTP");
     let clock = Arc::clone(&shared.doors.clock);
-    let mut count = Count {
-        metrics: Arc::clone(&shared.metrics),
-        began: clock.monotonic(),
-        clock,
-        rows: 0,
-        outcome: "cancelled",
-    };
-    let executed = begin(&db, &statement.sql, &params, &limits).await;
-    let (rows, first) = executed.inspect_err(|_| count.outcome = "failed")?;
+    let (metrics, began) = (Arc::clone(&shared.metrics), clock.monotonic());
+    let count = Count { metrics, clock, began, rows: 0, outcome: "cancelled" };
+    let deadline = Instant::now() + limits.time.unwrap_or_default() + GRACE;
+    let late = Problem::late(limits.time.unwrap_or_default());
+    let (rows, batches) = mpsc::channel(1);
+    shared.engine.spawn(async move {
+        execute(&gateway, &statement.sql, &params, &limits, rows).await;
+        // A statement that computes on behind its time keeps its place.
+        drop(permit);
+    });
+    let mut rows = Rows { batches, deadline, late };
+    let mut count = count;
+    let begun = rows.begin().await;
+    let (schema, first) = begun.inspect_err(|_| count.outcome = "failed")?;
     let out = Shelf::default();
-    let output = Output::new(form.format(), &rows.schema(), out.clone());
-    let answer = Answer { form, rows, first: Some(first), output: Some(output), out, count, _permit: permit };
+    let output = Output::new(form.format(), &schema, out.clone());
+    let answer = Answer { form, schema, rows, first: Some(first), output: Some(output), out, count };
     let body = futures::stream::unfold(answer, |mut answer| async {
         let bytes = answer.next().await?;
         Some((bytes, answer))
@@ -75,16 +84,79 @@ pub(super) async fn run(
     Ok(answer::of(StatusCode::OK, form.media_type(), Body::from_stream(body)))
 }
 
-/// Runs a statement up to its first rows, so that what is wrong with it has a status of its own.
-async fn begin(
-    db: &netdb::NetDb,
+/// What the threads of SQL say to those that answer.
+enum Said {
+    Schema(SchemaRef),
+    Batch(RecordBatch),
+    Failed(Problem),
+}
+
+/// Runs a statement until its end, or until nobody listens.
+async fn execute(
+    gateway: &Gateway,
     sql: &str,
     params: &[Param],
     limits: &Limits,
-) -> Result<(QueryResult, Option<RecordBatch>), Problem> {
-    let mut rows = db.query(&Principal::owner(), sql, params, limits).await?;
-    let first = rows.next().await.transpose()?;
-    Ok((rows, first))
+    sender: mpsc::Sender<Said>,
+) {
+    let running = async {
+        let mut rows = match gateway.execute(&Principal::owner(), sql, params, limits).await {
+            Ok(rows) => rows,
+            Err(error) => return drop(sender.send(Said::Failed(error.into())).await),
+        };
+        if sender.send(Said::Schema(rows.schema())).await.is_err() {
+            return;
+        }
+        while let Some(batch) = rows.next().await {
+            let said = batch.map_or_else(|error| Said::Failed(error.into()), Said::Batch);
+            if sender.send(said).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = running => {}
+        () = sender.closed() => {}
+    }
+}
+
+/// The rows of a statement, as they come from its threads. Dropping it ends the statement.
+struct Rows {
+    batches: mpsc::Receiver<Said>,
+    /// When the statement should have ended by itself, and a little more.
+    deadline: Instant,
+    /// What is said of one that did not.
+    late: Problem,
+}
+
+impl Rows {
+    async fn said(&mut self) -> Option<Said> {
+        match tokio::time::timeout_at(self.deadline, self.batches.recv()).await {
+            Ok(said) => said,
+            Err(_) => {
+                self.batches.close();
+                Some(Said::Failed(self.late.clone()))
+            }
+        }
+    }
+
+    /// Waits for the first rows, so that what is wrong with a statement has a status of its own.
+    async fn begin(&mut self) -> Result<(SchemaRef, Option<RecordBatch>), Problem> {
+        let schema = match self.said().await {
+            Some(Said::Schema(schema)) => schema,
+            Some(Said::Failed(problem)) => return Err(problem),
+            _ => return Err(Problem::internal("the statement ended without a result")),
+        };
+        Ok((schema, self.next().await.transpose()?))
+    }
+
+    async fn next(&mut self) -> Option<Result<RecordBatch, Problem>> {
+        match self.said().await? {
+            Said::Batch(batch) => Some(Ok(batch)),
+            Said::Failed(problem) => Some(Err(problem)),
+            Said::Schema(_) => None,
+        }
+    }
 }
 
 fn limits(shared: &Shared, statement: &Statement) -> Limits {
@@ -185,14 +257,14 @@ impl Drop for Count {
 /// The rows of a statement on their way out. Dropping it ends the statement.
 struct Answer {
     form: Form,
-    rows: QueryResult,
+    schema: SchemaRef,
+    rows: Rows,
     /// The first batch, until it was written.
     first: Option<Option<RecordBatch>>,
     /// Absent once everything was written.
     output: Option<Output<Shelf>>,
     out: Shelf,
     count: Count,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Answer {
@@ -219,23 +291,22 @@ impl Answer {
         if self.form != Form::Json {
             return Vec::new();
         }
-        let schema = self.rows.schema();
-        let columns = schema.fields().iter().map(|field| {
+        let columns = self.schema.fields().iter().map(|field| {
             json!({ "name": field.name(), "type": field.data_type().to_string(), "nullable": field.is_nullable() })
         });
         format!("{{\"columns\":{},\"rows\":", Value::from(columns.collect::<Vec<_>>())).into_bytes()
     }
 
-    fn write(&mut self, batch: Option<Result<RecordBatch, QueryError>>) -> io::Result<Vec<u8>> {
+    fn write(&mut self, batch: Option<Result<RecordBatch, Problem>>) -> io::Result<Vec<u8>> {
         let problem = match batch {
             Some(Ok(batch)) => {
                 if let Some(output) = &mut self.output {
                     output.write(&batch)?;
                 }
-                self.count.rows = self.rows.rows();
+                self.count.rows += batch.num_rows() as u64;
                 return Ok(self.out.take());
             }
-            Some(Err(error)) => Some(Problem::from(error)),
+            Some(Err(problem)) => Some(problem),
             None => None,
         };
         self.count.outcome = if problem.is_some() { "failed" } else { "ok" };

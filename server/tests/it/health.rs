@@ -1,0 +1,88 @@
+//! How the server says that it is.
+
+use std::sync::mpsc;
+
+use netdb::base::Doors;
+use server::Server;
+
+use crate::support::{Fixture, config, in_memory, start};
+
+#[tokio::test]
+async fn a_server_is_alive_before_it_is_ready() {
+    let (go, wait) = mpsc::channel::<()>();
+    let open = move |doors: Doors| {
+        wait.recv().unwrap();
+        in_memory(doors)
+    };
+    let running = Server::start(config(), Doors::memory(), open).await.unwrap();
+    let mut it = Fixture { address: running.http(), running };
+    assert_eq!(it.get("/health/live").await.status, 200);
+    let ready = it.get("/health/ready").await;
+    assert_eq!((ready.status, &ready.json()["reasons"][0]["reason"]), (503, &"opening".into()));
+    it.get("/v1/channels").await.refused(503, "unavailable", "is being opened");
+    go.send(()).unwrap();
+    it.running.opened().await.unwrap();
+    let ready = it.get("/health/ready").await;
+    assert_eq!((ready.status, &ready.json()["ready"]), (200, &true.into()));
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_opened_is_told_and_the_server_stops() {
+    let open = |_: Doors| netdb::NetDb::builder().open();
+    let running = Server::start(config(), Doors::memory(), open).await.unwrap();
+    let mut it = Fixture { address: running.http(), running };
+    let error = it.running.opened().await.unwrap_err();
+    assert!(error.to_string().contains("no place for the database"), "{error}");
+    let ready = it.get("/health/ready").await;
+    assert_eq!((ready.status, &ready.json()["reasons"][0]["reason"]), (503, &"failed".into()));
+    it.get("/v1/tasks").await.refused(503, "unavailable", "not open");
+    it.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_status_says_what_serves_and_where_it_stands() {
+    let it = start().await;
+    it.append("c", "1").await;
+    let status = it.get("/v1/status").await.json();
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&status["logs"][0]["log"], &status["logs"][0]["position"]), (&"main".into(), &1.into()));
+    assert_eq!((&status["ready"], &status["authentication"]), (&true.into(), &false.into()));
+    assert_eq!(status["origin"].as_str().unwrap().len(), 64);
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened_and_their_labels_are_few() {
+    let it = start().await;
+    it.append("c", "1").await;
+    it.append("d", "22").await;
+    it.post("/v1/tasks", "{\"title\":\"t\"}").await;
+    it.post("/v1/sql", "{\"sql\":\"select 1\"}").await;
+    it.get("/v1/tasks/1").await;
+    it.get("/v1/tasks/7").await;
+    for n in 0..20 {
+        it.get(&format!("/nothing/{n}")).await;
+        it.send(&format!("M{n}"), "/v1/tasks", "", "").await;
+    }
+    let reply = it.get("/metrics").await;
+    assert!(reply.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    let text = String::from_utf8(reply.body).unwrap();
+    for line in [
+        "netdb_http_requests_total{route=\"/v1/channels/{channel}/events\",method=\"POST\",status=\"200\"} 2",
+        "netdb_http_requests_total{route=\"/v1/tasks/{id}\",method=\"GET\",status=\"404\"} 1",
+        "netdb_http_requests_total{route=\"unmatched\",method=\"GET\",status=\"404\"} 20",
+        "netdb_http_requests_total{route=\"/v1/tasks\",method=\"other\",status=\"405\"} 20",
+        "netdb_http_in_flight 1",
+        "netdb_appends_total{outcome=\"appended\"} 3",
+        "netdb_append_events_total 3",
+        "netdb_append_payload_bytes_total 3",
+        "netdb_append_seconds_count 3",
+        "netdb_sql_statements_total{outcome=\"ok\"} 1",
+        "netdb_sql_rows_total 1",
+        "netdb_log_position{log=\"main\"} 3",
+        "netdb_log_segments{log=\"main\"} 1",
+        "netdb_model_lag{model=\"tasks\"} 0",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line} is missing in\n{text}");
+    }
+}
