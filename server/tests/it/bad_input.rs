@@ -18,7 +18,13 @@ async fn json_that_is_none_is_400_with_its_place() {
         assert!(error["line"].is_u64(), "{body}: {error}");
     }
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    it.post(EVENTS, &deep).await.refused(400, "invalid", "recursion");
+    let params = format!("{{\"sql\":\"select 1\",\"params\":[{deep}]}}");
+    it.post("/v1/sql", &params).await.refused(400, "invalid", "recursion");
+    // As a payload it is kept, and nobody who looks into it falls over it.
+    assert_eq!(it.post(EVENTS, &deep).await.status, 200);
+    let looked = it.post("/v1/sql", "{\"sql\":\"select payload->>'a' as a from c\"}").await;
+    assert_eq!(looked.json()["rows"], serde_json::json!([{ "a": null }]));
+    assert_eq!(it.get(EVENTS).await.status, 200);
     it.send("POST", "/v1/sql", JSON, [0xff, 0xfe]).await.refused(400, "invalid", "the body");
     is_well(&it).await;
 }
