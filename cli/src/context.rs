@@ -5,12 +5,15 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use netdb::base::{ChannelName, Doors};
-use netdb::redex::{ChannelHistory, Hold, LogOptions, RecoveryReport, Store, StoreReader, StoreView};
+use netdb::redex::{
+    ChannelHistory, Hold, LogOptions, OpenError, RecoveryReport, Store, StoreReader, StoreView,
+};
 
 use crate::arguments::Common;
 use crate::exit::{Code, Failure};
 use crate::interrupt::Interrupts;
 use crate::output::{Cell, Format, Rows};
+use crate::remote::{Remote, is_locked};
 
 /// What every command works with: the directory, how to talk to the caller, and the doors.
 pub(crate) struct Context {
@@ -21,6 +24,14 @@ pub(crate) struct Context {
     pub(crate) format: Option<Format>,
     quiet: bool,
     strict: bool,
+}
+
+/// Where a command writes.
+pub(crate) enum Target {
+    /// In the directory itself.
+    Here(Writer),
+    /// Through the server that owns the directory.
+    There(Remote),
 }
 
 /// A directory that is open for writing.
@@ -54,12 +65,32 @@ impl Context {
         self.strict
     }
 
+    /// Opens the directory for writing, or finds the server that has it open.
+    pub(crate) fn open_target(&self) -> Result<Target, Failure> {
+        if let Some(remote) = Remote::find(self) {
+            return Ok(Target::There(remote));
+        }
+        match self.open_here()? {
+            Ok(writer) => Ok(Target::Here(writer)),
+            // One that began meanwhile is found now.
+            Err(error) if is_locked(&error) => Remote::find(self).map(Target::There).ok_or(error.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Opens the directory for writing, creating what is missing.
     pub(crate) fn open_writer(&self) -> Result<Writer, Failure> {
+        Ok(self.open_here()??)
+    }
+
+    fn open_here(&self) -> Result<Result<Writer, OpenError>, Failure> {
         let new = !self.is_initialised()?;
         let mut options = LogOptions::default();
         options.strict = self.strict;
-        let store = Store::open_to_hold(&self.directory, &self.doors, &options)?;
+        let store = match Store::open_to_hold(&self.directory, &self.doors, &options) {
+            Ok(store) => store,
+            Err(error) => return Ok(Err(error)),
+        };
         // Commands that know nothing of models must not give up what these are folded from.
         let hold = netdb::hold_models(&store)?;
         store.begin_retention();
@@ -69,7 +100,7 @@ impl Context {
         if new {
             self.note(format_args!("created {}", self.directory.display()));
         }
-        Ok(Writer { store, _hold: hold })
+        Ok(Ok(Writer { store, _hold: hold }))
     }
 
     /// Tells what opening found that somebody should know.

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 pub(crate) use producer::Producer;
 pub(crate) use records::{BadLine, Mapping, Together};
 pub(crate) use source::Source;
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Sink, Writer};
 
 use netdb::base::ChannelName;
 use records::{End, Reader, Step};

@@ -11,11 +11,14 @@ use netdb::cortex::{ErrorPolicy, ModelTable, Written};
 use netdb::redex::{LogReader, LogWriter};
 use netdb::{Applied, Guard, WriteOptions};
 
+use serde_json::Value;
+
 use crate::arguments::WriteArguments;
-use crate::context::{Context, Writer};
+use crate::context::{Context, Target, Writer};
 use crate::exit::{Code, Failure};
 use crate::limits::TAIL_POLL_MS;
 use crate::output::Cell;
+use crate::remote::Remote;
 
 /// A record as the commands print it.
 pub(crate) trait Printed: Record<Id = u64> {
@@ -26,6 +29,9 @@ pub(crate) trait Printed: Record<Id = u64> {
 
     /// Its fields, in the order of the columns.
     fn cells(&self) -> Vec<Cell<'_>>;
+
+    /// Reads it as a server tells it.
+    fn read(told: &Value) -> Option<Self>;
 }
 
 /// A model that was opened for writing, with everything folded.
@@ -34,12 +40,67 @@ pub(crate) struct OpenModel<F: Fold> {
     pub(crate) model: Folded<F>,
 }
 
-/// Opens a model for writing.
-pub(crate) fn open_writer<F: Fold>(context: &Context, fold: F) -> Result<OpenModel<F>, Failure> {
-    let store = context.open_writer()?;
+/// Where a command writes records.
+pub(crate) enum Opened<F: Fold> {
+    /// Into a model of the directory itself.
+    Here(OpenModel<F>),
+    /// Through the server that owns the directory.
+    There(Remote),
+}
+
+/// Opens a model for writing, or finds the server that has it open.
+pub(crate) fn open_writer<F: Fold>(context: &Context, fold: F) -> Result<Opened<F>, Failure> {
+    let store = match context.open_target()? {
+        Target::Here(store) => store,
+        Target::There(remote) => return Ok(Opened::There(remote)),
+    };
     let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
     let model = open(context, store.main().reader(), fold, Some(writer))?.1;
-    Ok(OpenModel { store, model })
+    Ok(Opened::Here(OpenModel { store, model }))
+}
+
+/// Asks a server for a change, and prints what it was about. Without a body the change needs no words.
+pub(crate) fn change_there<R: Printed>(
+    context: &Context,
+    remote: &Remote,
+    path: &str,
+    write: &WriteArguments,
+    body: Option<&Value>,
+) -> Result<(), Failure> {
+    let told = remote.change(&guarded(path, write), write.idempotency_key.as_deref(), body)?;
+    print_told::<R>(context, &told)
+}
+
+/// Asks a server to delete a record.
+pub(crate) fn delete_there<R: Printed>(
+    context: &Context,
+    remote: &Remote,
+    path: &str,
+    write: &WriteArguments,
+) -> Result<(), Failure> {
+    let told = remote.delete(&guarded(path, write), write.idempotency_key.as_deref())?;
+    print_told::<R>(context, &told)
+}
+
+fn guarded(path: &str, write: &WriteArguments) -> String {
+    match write.if_version {
+        Some(version) => format!("{path}?if-version={version}"),
+        None => path.to_owned(),
+    }
+}
+
+fn print_told<R: Printed>(context: &Context, told: &Value) -> Result<(), Failure> {
+    if told["outcome"] == "unchanged" {
+        context.note(format_args!("{} {} was so already", R::NOUN, told["id"]));
+    }
+    match &told[R::NOUN] {
+        Value::Null => Ok(()),
+        record => {
+            let odd =
+                || Failure::new(Code::Failed, "the server gave an odd answer; is it of the same version?");
+            print_one(context, &R::read(record).ok_or_else(odd)?)
+        }
+    }
 }
 
 /// Opens a model for reading, with everything folded that is durable.

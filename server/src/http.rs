@@ -6,7 +6,8 @@ mod body;
 mod channels;
 mod events;
 mod form;
-mod guard;
+mod gate;
+
 mod health;
 mod listing;
 mod memories;

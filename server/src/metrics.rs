@@ -198,6 +198,9 @@ impl Metrics {
     }
 }
 
+/// A number of a log.
+type OfLog = fn(&netdb::redex::LogView) -> u64;
+
 /// What a database counts by itself, read when it is asked for.
 #[derive(Debug)]
 struct Database(NetDb);
@@ -207,7 +210,7 @@ impl Collector for Database {
         let reader = self.0.store().reader();
         let logs: Vec<_> = reader.logs().into_iter().take(LOGS_MEASURED_MAX).collect();
         let label = |log: &netdb::redex::LogReader| LogLabels { log: log.name().to_owned() };
-        let gauges: [(&str, &str, fn(&netdb::redex::LogView) -> u64); 4] = [
+        let gauges: [(&str, &str, OfLog); 4] = [
             ("netdb_log_position", "Visible position: entries that can be read", |view| view.position().0),
             ("netdb_log_begins", "Position that the log begins at", |view| view.begins().0),
             ("netdb_log_segments", "Segments", |view| view.segments().len() as u64),

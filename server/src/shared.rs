@@ -1,6 +1,6 @@
 //! What all requests share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use netdb::base::{Doors, Timestamp};
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     phase: Mutex<Phase>,
     /// When an append was last refused because the disk is full.
     disk_full_at: Mutex<Option<Duration>>,
+    /// What made it unknown what the disk holds.
+    broken: OnceLock<String>,
 }
 
 /// How far the server is.
@@ -76,6 +78,7 @@ impl Shared {
             doors,
             phase: Mutex::new(Phase::Opening),
             disk_full_at: Mutex::new(None),
+            broken: OnceLock::new(),
         }
     }
 
@@ -125,6 +128,10 @@ impl Shared {
             Err(AppendError::Rejected { reason: Rejection::DiskFull, .. }) => {
                 *self.disk_full_at() = Some(self.doors.clock.monotonic());
             }
+            Err(error @ (AppendError::Unknown { .. } | AppendError::Poisoned { .. })) => {
+                // The first one is the cause.
+                let _ = self.broken.set(error.to_string());
+            }
             Err(_) => {}
         }
     }
@@ -139,6 +146,10 @@ impl Shared {
             Phase::Open(db) => db.clone(),
         };
         let mut found = Vec::new();
+        if let Some(cause) = self.broken.get() {
+            let message = format!("{cause}; restart the server");
+            return reason("poisoned", message);
+        }
         for log in db.store().logs() {
             if let Err(error) = log.accepts() {
                 let message = format!("log `{}`: {error}; restart the server", log.reader().name());

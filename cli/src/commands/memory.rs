@@ -1,19 +1,32 @@
 //! `net-db memory`
 
-use netdb::cortex::models::memories::MemoriesFold;
-use netdb::{Memory, MemoryCommand, MemoryFilter, MemoryQuery, WriteOptions};
+use std::sync::Arc;
 
-use crate::arguments::{MemoryCommands, MemoryFindArguments};
+use netdb::cortex::models::memories::MemoriesFold;
+use netdb::{Memory, MemoryCommand, MemoryFilter, MemoryQuery, Seq};
+use serde_json::{Value, json};
+
+use crate::arguments::{MemoryCommands, MemoryFindArguments, WriteArguments};
 use crate::context::Context;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::output::Cell;
-use crate::state::{self, Printed};
-use records::json;
+use crate::remote::Remote;
+use crate::state::{self, Opened, Printed};
+use records::json as json_text;
+
+/// Where a server has memories.
+const PATH: &str = "/v1/memories";
 
 pub(super) fn run(context: &Context, command: MemoryCommands) -> Result<(), Failure> {
     match command {
         MemoryCommands::Store { content, id, tags, source, write } => {
-            let open = state::open_writer(context, MemoriesFold)?;
+            let open = match state::open_writer(context, MemoriesFold)? {
+                Opened::Here(open) => open,
+                Opened::There(remote) => {
+                    let body = json!({ "content": content, "id": id, "tags": tags, "source": source });
+                    return state::change_there::<Memory>(context, &remote, PATH, &write, Some(&body));
+                }
+            };
             let id = id.map_or_else(|| open.free_id(), Ok)?;
             let tags = texts(&tags);
             let command = MemoryCommand::Store { id, content: &content, tags: &tags, source: &source };
@@ -21,26 +34,45 @@ pub(super) fn run(context: &Context, command: MemoryCommands) -> Result<(), Fail
             open.finish(context, id, &written)
         }
         MemoryCommands::Retag { id, tags, write } => {
-            change(context, &MemoryCommand::Retag { id, tags: &texts(&tags) }, &state::options(&write))
+            change(context, &MemoryCommand::Retag { id, tags: &texts(&tags) }, &write)
         }
-        MemoryCommands::Pin(one) => {
-            change(context, &MemoryCommand::Pin { id: one.id }, &state::options(&one.write))
-        }
-        MemoryCommands::Unpin(one) => {
-            change(context, &MemoryCommand::Unpin { id: one.id }, &state::options(&one.write))
-        }
-        MemoryCommands::Delete(one) => {
-            change(context, &MemoryCommand::Delete { id: one.id }, &state::options(&one.write))
-        }
+        MemoryCommands::Pin(one) => change(context, &MemoryCommand::Pin { id: one.id }, &one.write),
+        MemoryCommands::Unpin(one) => change(context, &MemoryCommand::Unpin { id: one.id }, &one.write),
+        MemoryCommands::Delete(one) => change(context, &MemoryCommand::Delete { id: one.id }, &one.write),
         MemoryCommands::Get { id } => state::get(context, MemoriesFold, id),
         MemoryCommands::Find(arguments) => state::list(context, MemoriesFold, &query(&arguments)),
     }
 }
 
-fn change(context: &Context, command: &MemoryCommand<'_>, options: &WriteOptions<'_>) -> Result<(), Failure> {
-    let open = state::open_writer(context, MemoriesFold)?;
-    let written = open.model.write(command, options)?;
-    open.finish(context, command.id(), &written)
+fn change(context: &Context, command: &MemoryCommand<'_>, write: &WriteArguments) -> Result<(), Failure> {
+    match state::open_writer(context, MemoriesFold)? {
+        Opened::Here(open) => {
+            let written = open.model.write(command, &state::options(write))?;
+            open.finish(context, command.id(), &written)
+        }
+        Opened::There(remote) => change_there(context, &remote, command, write),
+    }
+}
+
+fn change_there(
+    context: &Context,
+    remote: &Remote,
+    command: &MemoryCommand<'_>,
+    write: &WriteArguments,
+) -> Result<(), Failure> {
+    let (verb, body) = match command {
+        MemoryCommand::Delete { id } => {
+            return state::delete_there::<Memory>(context, remote, &format!("{PATH}/{id}"), write);
+        }
+        MemoryCommand::Retag { tags, .. } => ("retag", Some(json!({ "tags": tags }))),
+        MemoryCommand::Pin { .. } => ("pin", None),
+        MemoryCommand::Unpin { .. } => ("unpin", None),
+        MemoryCommand::Store { .. } => {
+            return Err(Failure::new(Code::Failed, "a memory is stored by `store`: report this"));
+        }
+    };
+    let path = format!("{PATH}/{}/{verb}", command.id());
+    state::change_there::<Memory>(context, remote, &path, write, body.as_ref())
 }
 
 /// Which memories were asked for.
@@ -69,13 +101,25 @@ impl Printed for Memory {
     const COLUMNS: &'static [&'static str] =
         &["id", "content", "tags", "source", "pinned", "created", "updated", "version"];
 
+    fn read(told: &Value) -> Option<Self> {
+        let created = told["created"].as_str()?.parse().ok()?;
+        let mut memory = Self::new(told["id"].as_u64()?, told["content"].as_str()?, created);
+        let tags = told["tags"].as_array()?.iter();
+        memory.tags = tags.map(|tag| tag.as_str().map(Arc::from)).collect::<Option<_>>()?;
+        memory.source = told["source"].as_str()?.into();
+        memory.pinned = told["pinned"].as_bool()?;
+        memory.updated = told["updated"].as_str()?.parse().ok()?;
+        memory.version = Seq(told["version"].as_u64()?);
+        Some(memory)
+    }
+
     fn cells(&self) -> Vec<Cell<'_>> {
         let mut tags = vec![b'['];
         for (place, tag) in self.tags.iter().enumerate() {
             if place > 0 {
                 tags.push(b',');
             }
-            json::push_string(&mut tags, tag);
+            json_text::push_string(&mut tags, tag);
         }
         tags.push(b']');
         vec![

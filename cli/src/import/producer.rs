@@ -1,8 +1,10 @@
 //! Which lines earlier runs of an import have made durable.
 
-use netdb::redex::{ProducerState, Store};
+use netdb::redex::Store;
 
+use crate::context::Target;
 use crate::exit::{Code, Failure};
+use crate::remote::Numbered;
 use records::Skipped;
 
 /// One import as the log remembers it.
@@ -11,18 +13,19 @@ use records::Skipped;
 /// generation of its id: `ID`, `ID~2`, `ID~3`. A plain run goes on with the newest generation.
 pub(crate) struct Producer {
     pub(crate) id: String,
-    state: Option<ProducerState>,
+    state: Option<Numbered>,
 }
 
 impl Producer {
     /// The newest generation of an import.
-    pub(crate) fn newest(log: &Store, id: &str) -> Self {
-        generations(log, id).last().unwrap_or_else(|| Self { id: id.to_owned(), state: None })
+    pub(crate) fn newest(target: &Target, id: &str) -> Result<Self, Failure> {
+        let newest = generations(target, id)?.pop();
+        Ok(newest.unwrap_or_else(|| Self { id: id.to_owned(), state: None }))
     }
 
     /// A generation that has imported nothing.
-    pub(crate) fn again(log: &Store, id: &str) -> Self {
-        Self { id: generation(id, generations(log, id).count()), state: None }
+    pub(crate) fn again(target: &Target, id: &str) -> Result<Self, Failure> {
+        Ok(Self { id: generation(id, generations(target, id)?.len()), state: None })
     }
 
     /// The number of the last line that earlier runs imported; 0 when there were none.
@@ -56,14 +59,26 @@ impl Producer {
 }
 
 /// The generations of an import that the logs know, oldest first.
-fn generations<'a>(store: &'a Store, id: &'a str) -> impl Iterator<Item = Producer> + 'a {
-    let logs = store.logs();
-    (0..).map_while(move |place| {
-        let id = generation(id, place);
-        // A log gets a batch only once those before it are durable in theirs: the last number tells for all.
-        let known = logs.iter().filter_map(|log| log.producer(&id)).max_by_key(|state| state.number);
-        known.map(|state| Producer { id, state: Some(state) })
-    })
+fn generations(target: &Target, id: &str) -> Result<Vec<Producer>, Failure> {
+    let mut found = Vec::new();
+    loop {
+        let id = generation(id, found.len());
+        let state = match target {
+            Target::Here(store) => known(store, &id),
+            Target::There(remote) => remote.producer(&id)?,
+        };
+        match state {
+            Some(state) => found.push(Producer { id, state: Some(state) }),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// A log gets a batch only once those before it are durable in theirs: the last number tells for all.
+fn known(store: &Store, id: &str) -> Option<Numbered> {
+    let states = store.logs().into_iter().filter_map(|log| log.producer(id));
+    let newest = states.max_by_key(|state| state.number)?;
+    Some(Numbered { number: newest.number, digest: newest.digest })
 }
 
 fn generation(id: &str, place: usize) -> String {

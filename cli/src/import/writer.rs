@@ -7,11 +7,21 @@ use netdb::redex::{Ack, AppendRequest, Condition, Expect, Idempotency, Outcome, 
 
 use crate::exit::Failure;
 use crate::limits::TICKETS_OUTSTANDING;
+use crate::remote::Remote;
 use records::Batch;
 
-/// Appends batches, and waits for each to be durable a few batches later.
+/// Where batches go.
+#[derive(Clone, Copy)]
+pub(crate) enum Sink<'a> {
+    /// To the logs of the directory.
+    Here(&'a Store),
+    /// To the server that owns it.
+    There(&'a Remote),
+}
+
+/// Appends batches, and waits for each to be durable a few batches later; through a server, for each by itself.
 pub(crate) struct Writer<'a> {
-    store: &'a Store,
+    sink: Sink<'a>,
     /// The log of the batch before.
     log: Option<LogId>,
     id: &'a str,
@@ -20,8 +30,8 @@ pub(crate) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(store: &'a Store, id: &'a str, records_before: u64) -> Self {
-        Self { store, log: None, id, outstanding: VecDeque::new(), durable_records: records_before }
+    pub(crate) fn new(sink: Sink<'a>, id: &'a str, records_before: u64) -> Self {
+        Self { sink, log: None, id, outstanding: VecDeque::new(), durable_records: records_before }
     }
 
     /// Records known to be durable, those of earlier runs included.
@@ -35,16 +45,27 @@ impl<'a> Writer<'a> {
     /// are still there: else it could be appended behind a gap, which nobody would fill, since the next run goes on
     /// behind the last batch.
     pub(super) fn append(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let idempotency =
+            Idempotency::Producer { id: self.id, number: batch.last_line, digest: Some(batch.digest) };
+        let store = match self.sink {
+            Sink::Here(store) => store,
+            Sink::There(remote) => {
+                batch.events.with_parts(|parts| {
+                    let request = AppendRequest { parts, conditions: &[], idempotency };
+                    remote.append(&request, Ack::Durable)
+                })?;
+                self.durable_records += batch.events.len() as u64;
+                return Ok(());
+            }
+        };
         // The newest number tells how far all logs are, since nothing goes to another one before that is durable.
-        let log = batch.events.channel().map(|channel| self.store.log_of(channel).reader().id());
+        let log = batch.events.channel().map(|channel| store.log_of(channel).reader().id());
         if std::mem::replace(&mut self.log, log) != log {
             self.settle(0)?;
         }
-        let idempotency =
-            Idempotency::Producer { id: self.id, number: batch.last_line, digest: Some(batch.digest) };
         let conditions = self.outstanding_are_there();
         let ticket = batch.events.with_parts(|parts| {
-            self.store.submit(&AppendRequest { parts, conditions: &conditions, idempotency })
+            store.submit(&AppendRequest { parts, conditions: &conditions, idempotency })
         })?;
         self.outstanding.push_back((ticket, batch.events.len() as u64));
         self.settle(TICKETS_OUTSTANDING)
@@ -104,7 +125,7 @@ mod tests {
         let input = lines.repeat(10_000);
         let mut reader = Reader::new(input.as_bytes(), Mapping::default(), Some(name.clone()));
         let mut batches = std::iter::from_fn(|| reader.next_batch().batch);
-        let mut writer = Writer::new(&store, "import", 0);
+        let mut writer = Writer::new(Sink::Here(&store), "import", 0);
         for batch in batches.by_ref().take(4) {
             writer.append(&batch).unwrap();
         }

@@ -10,6 +10,7 @@ mod import;
 mod log;
 mod logs;
 mod machine;
+mod serve;
 mod sql;
 mod state;
 mod support;

@@ -23,14 +23,17 @@ const LEVELS: [(&str, u8); 12] = [
 const SIDEWAYS: [(&str, &str); 1] = [("meshdb", "cortex")];
 
 /// Dependencies (by the beginning of their names) and the folders that may speak of them.
-const CONFINED: [(&str, &[&str]); 7] = [
+const CONFINED: [(&str, &[&str]); 10] = [
     ("arrow", &["meshdb/", "server/"]),
+    ("axum", &["server/"]),
     ("datafusion", &["meshdb/", "server/"]),
     ("foca", &["net/src/gossip/swim.rs"]),
+    ("hyper", &["server/"]),
     ("openraft", &["replication/src/raft/"]),
     ("quinn", &["net/"]),
     ("rocksdb", &["cortex/rocks/"]),
-    ("rustls", &["net/"]),
+    ("rustls", &["net/", "server/"]),
+    ("tower", &["server/"]),
 ];
 
 /// These files hold the words as samples.
@@ -156,6 +159,12 @@ fn a_word_outside_its_crate_is_a_fault() {
     }
     assert!(!word_faults("replication/src/group.rs", "use openraft::Raft;").is_empty());
     assert!(word_faults("replication/src/raft/log.rs", "use openraft::Raft;").is_empty());
+    for line in
+        ["use axum::Router;", "use hyper::body::Incoming;", "use hyper_util::rt::TokioIo;", "tower::layer()"]
+    {
+        assert!(!word_faults("cli/src/commands/serve.rs", line).is_empty(), "{line}");
+        assert!(word_faults("server/src/http/routes.rs", line).is_empty(), "{line}");
+    }
     for line in
         ["// arrow::array", "let arrow = 1;", "Format::Arrow", "let narrow = narrow::x();", "\"arrow\" => {}"]
     {

@@ -29,7 +29,11 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
 /// Writes a duration as [`duration`] reads it.
 pub(super) fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
-    if milliseconds % 1_000 == 0 { format!("{}s", milliseconds / 1_000) } else { format!("{milliseconds}ms") }
+    if milliseconds.is_multiple_of(1_000) {
+        format!("{}s", milliseconds / 1_000)
+    } else {
+        format!("{milliseconds}ms")
+    }
 }
 
 /// Writes a number of bytes as [`size`] reads it.

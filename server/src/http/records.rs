@@ -157,11 +157,14 @@ where
         Applied::Unchanged => "unchanged",
         Applied::NotFound => return Err(missing::<F::Row>(id)),
         Applied::Exists { version } => {
-            let problem = Problem::conflict(format!("there is a {noun} {id} already"));
+            let problem = Problem::conflict(format!(
+                "there is a {noun} {id} already; take another id, or change that one"
+            ));
             return Err(problem.detail("version", version.0));
         }
         Applied::Conflict { expected, actual } => {
-            let message = format!("{noun} {id} has version {actual}, not {expected}");
+            let message =
+                format!("{noun} {id} has version {actual}, not {expected}; look at it again and retry");
             let problem = Problem::conflict(message).with_status(StatusCode::PRECONDITION_FAILED);
             return Err(problem.detail("version", actual.0));
         }

@@ -8,7 +8,7 @@ use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
-use super::{Problem, append, channels, guard, health, memories, read, sql, tail, tasks};
+use super::{Problem, append, channels, gate, health, memories, read, sql, tail, tasks};
 use crate::access::Role;
 use crate::shared::Shared;
 
@@ -54,7 +54,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/memories/{id}/unpin", post(memories::unpin))
         .method_not_allowed_fallback(no_method)
         .fallback(nothing)
-        .layer(from_fn_with_state(Arc::clone(shared), guard::guard))
+        .layer(from_fn_with_state(Arc::clone(shared), gate::keep))
         .with_state(Arc::clone(shared))
 }
 

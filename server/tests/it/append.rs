@@ -162,7 +162,7 @@ async fn a_failed_sync_is_an_unknown_outcome_and_the_server_is_not_ready_any_mor
     let error = unknown.refused(503, "unavailable", "outcome unknown");
     assert_eq!(error["outcome"], "unknown");
     assert!(error["next"].as_str().unwrap().contains("same idempotency key"));
-    it.post("/v1/channels/c/events", "3").await.refused(503, "unavailable", "takes no appends");
+    it.post("/v1/channels/c/events", "3").await.refused(503, "unavailable", "failed sync");
     let ready = it.get("/health/ready").await;
     assert_eq!((ready.status, &ready.json()["reasons"][0]["reason"]), (503, &json!("poisoned")));
     // What is there can still be read.

@@ -2,12 +2,10 @@
 
 use std::io::{self, Read as _};
 
-use netdb::redex::{
-    AppendRequest, Appended, ChannelEvents, Condition, EVENT_BYTES_MAX, EventInput, Idempotency,
-};
+use netdb::redex::{AppendRequest, ChannelEvents, Condition, EVENT_BYTES_MAX, EventInput, Idempotency};
 
 use crate::arguments::AppendArguments;
-use crate::context::Context;
+use crate::context::{Context, Target};
 use crate::exit::{Code, Failure};
 use crate::output::Cell;
 
@@ -29,10 +27,20 @@ pub(super) fn run(context: &Context, arguments: &AppendArguments) -> Result<(), 
         idempotency: arguments.idempotency_key.as_deref().map_or(Idempotency::None, Idempotency::Key),
     };
 
-    let store = context.open_writer()?;
-    let appended = store.submit(&request)?.wait(arguments.ack).into_result()?;
-    store.close()?;
-    print(context, &appended)
+    match context.open_target()? {
+        Target::Here(store) => {
+            let appended = store.submit(&request)?.wait(arguments.ack).into_result()?;
+            store.close()?;
+            let ranges = appended.at.ranges().iter();
+            let places = ranges.map(|range| (range.channel.as_str(), range.first.0));
+            print(context, places, appended.at.index.0, appended.already)
+        }
+        Target::There(remote) => {
+            let appended = remote.append(&request, arguments.ack)?;
+            let places = appended.ranges.iter().map(|range| (range.channel.as_str(), range.first_seq));
+            print(context, places, appended.position, appended.is_already())
+        }
+    }
 }
 
 fn payload(argument: Option<&str>) -> Result<Vec<u8>, Failure> {
@@ -51,14 +59,19 @@ fn payload(argument: Option<&str>) -> Result<Vec<u8>, Failure> {
     Ok(payload)
 }
 
-fn print(context: &Context, appended: &Appended) -> Result<(), Failure> {
+fn print<'a>(
+    context: &Context,
+    places: impl Iterator<Item = (&'a str, u64)>,
+    position: u64,
+    is_already: bool,
+) -> Result<(), Failure> {
     let mut rows = context.rows(&["channel", "seq", "position", "outcome"])?;
-    for range in appended.at.ranges() {
+    for (channel, seq) in places {
         rows.row(&[
-            Cell::display(&range.channel),
-            Cell::Number(range.first.0),
-            Cell::Number(appended.at.index.0),
-            Cell::Text(if appended.already { "already-appended" } else { "appended" }.into()),
+            Cell::Text(channel.into()),
+            Cell::Number(seq),
+            Cell::Number(position),
+            Cell::Text(if is_already { "already-appended" } else { "appended" }.into()),
         ])?;
     }
     Ok(rows.finish()?)

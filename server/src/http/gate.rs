@@ -32,7 +32,7 @@ use crate::shared::Shared;
 const UNMATCHED: &str = "unmatched";
 
 /// Lets a request through, or answers it itself.
-pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+pub(super) async fn keep(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let clock = Arc::clone(&shared.doors.clock);
     let began = clock.monotonic();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
