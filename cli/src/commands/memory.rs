@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use netdb::cortex::models::memories::MemoriesFold;
-use netdb::{Memory, MemoryCommand, MemoryFilter, MemoryQuery, Seq};
+use netdb::{Guard, Memory, MemoryCommand, MemoryFilter, MemoryQuery, Seq, WriteOptions};
 use serde_json::{Value, json};
 
 use crate::arguments::{MemoryCommands, MemoryFindArguments, WriteArguments};
@@ -27,10 +27,14 @@ pub(super) fn run(context: &Context, command: MemoryCommands) -> Result<(), Fail
                     return state::change_there::<Memory>(context, &remote, PATH, &write, Some(&body));
                 }
             };
+            // An id that seemed free is not to take another one's place.
+            let is_free = id.is_none().then_some(Guard::Absent);
+            let guard = write.if_version.map(Guard::Version).or(is_free);
+            let options = WriteOptions { guard, ..state::options(&write) };
             let id = id.map_or_else(|| open.free_id(), Ok)?;
             let tags = texts(&tags);
             let command = MemoryCommand::Store { id, content: &content, tags: &tags, source: &source };
-            let written = open.model.write(&command, &state::options(&write))?;
+            let written = open.model.write(&command, &options)?;
             open.finish(context, id, &written)
         }
         MemoryCommands::Retag { id, tags, write } => {
