@@ -195,7 +195,7 @@ impl Running {
             None => None,
         };
         if let Some(db) = db {
-            self.shared.metrics.forget();
+            self.shared.close();
             let disk: &dyn Disk = &*self.shared.doors.disk;
             if !disk.is_volatile()
                 && let Err(cause) = LocalServer::remove(disk, db.store().dir())

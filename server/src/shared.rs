@@ -42,7 +42,7 @@ enum Phase {
     Opening,
     Open(NetDb),
     Failed(String),
-    Stopping,
+    Closed,
 }
 
 /// Why a server is not ready.
@@ -101,10 +101,15 @@ impl Shared {
         }
     }
 
-    /// Begins to stop: nothing is answered any more but how the server is.
+    /// Begins to stop: nothing new is answered any more but how the server is.
     pub(crate) fn stop(&self) {
-        *self.phase() = Phase::Stopping;
         self.stopping.send_replace(true);
+    }
+
+    /// Lets the database go, once nobody is answered any more.
+    pub(crate) fn close(&self) {
+        *self.phase() = Phase::Closed;
+        self.metrics.forget();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -117,7 +122,7 @@ impl Shared {
             Phase::Open(db) => Ok(db.clone()),
             Phase::Opening => Err(Problem::unavailable("the database is being opened")),
             Phase::Failed(error) => Err(Problem::unavailable(format!("the database is not open: {error}"))),
-            Phase::Stopping => Err(Problem::stopping()),
+            Phase::Closed => Err(Problem::stopping()),
         }
     }
 
@@ -139,10 +144,13 @@ impl Shared {
     /// Says why requests should go elsewhere; nothing when the server is ready.
     pub(crate) fn not_ready(&self) -> Vec<NotReady> {
         let reason = |reason, message: String| vec![NotReady { reason, message }];
+        if self.is_stopping() {
+            return reason("stopping", "the server is stopping".to_owned());
+        }
         let db = match &*self.phase() {
             Phase::Opening => return reason("opening", "the database is being opened".to_owned()),
             Phase::Failed(error) => return reason("failed", format!("the database is not open: {error}")),
-            Phase::Stopping => return reason("stopping", "the server is stopping".to_owned()),
+            Phase::Closed => return reason("stopping", "the server is stopping".to_owned()),
             Phase::Open(db) => db.clone(),
         };
         let mut found = Vec::new();

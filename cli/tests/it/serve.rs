@@ -268,6 +268,23 @@ fn what_a_killed_server_left_behind_misleads_nobody() {
 }
 
 #[test]
+fn a_writer_that_is_no_server_is_not_taken_for_the_one_that_was() {
+    let place = Place::new();
+    let mut serving = place.serve();
+    serving.child().0.kill().unwrap();
+    serving.end();
+    let mut importing = place.command(&["import", "--channel", "c", "-"]);
+    let mut importing = importing.stdin(Stdio::piped()).spawn().unwrap();
+    let stdin = importing.stdin.as_mut().unwrap();
+    std::io::Write::write_all(stdin, records(0, 5_000).as_bytes()).unwrap();
+    let there = |place: &Place| place.run(&["log", "channels"]).stdout.contains("\"channel\":\"c\"");
+    wait_for(|| there(&place).then_some(()));
+    place.run(&["log", "append", "c", "1"]).failed(6, "locked by another writer");
+    drop(importing.stdin.take());
+    assert_eq!(finish(importing).last_line(), "acknowledged 5000");
+}
+
+#[test]
 fn a_configuration_that_is_wrong_is_usage_and_all_of_it_is_told() {
     let place = Place::new();
     place.ok(&["init"]);

@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 use super::Problem;
 use super::problem::Failed;
-use super::routes::{Class, class, role};
+use super::routes::{Class, SQL, class, role};
 use crate::access::Caller;
 use crate::connections::{OnDrop, Peer};
 use crate::shared::Shared;
@@ -41,19 +41,15 @@ pub(super) async fn keep(State(shared): State<Arc<Shared>>, request: Request, ne
     let class = route.as_deref().map_or(Class::Work, class);
     let mut name = None;
     let answered = let_through(&shared, class, route.as_deref(), request, next, &mut name).await;
-    let response = answered.unwrap_or_else(|problem| {
-        let message = problem.message.clone();
-        if problem.status.is_server_error() {
-            warn!(%message, "refused");
-        }
-        problem.into_response()
-    });
+    let response = answered.unwrap_or_else(Problem::into_response);
     let took = clock.monotonic().saturating_sub(began);
     let label = route.as_deref().unwrap_or(UNMATCHED);
     let status = response.status();
     shared.metrics.answered(label, known(&method), status.as_u16(), took);
     let failed = response.extensions().get::<Failed>();
     let kind = failed.map_or("none", |failed| failed.kind.as_str());
+    // What is said about a statement may hold values that it reads.
+    let cause = failed.filter(|_| label != SQL).map(|failed| failed.message.as_str());
     let (method, caller) = (known(&method), name.as_deref().unwrap_or("unknown"));
     let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -61,7 +57,7 @@ pub(super) async fn keep(State(shared): State<Arc<Shared>>, request: Request, ne
     match status {
         // That it is not ready yet is what the question is for.
         _ if class == Class::Free => {}
-        500.. => warn!(method, route = label, status, kind, caller, peer, took_ms, "request failed"),
+        500.. => warn!(method, route = label, status, kind, cause, caller, peer, took_ms, "request failed"),
         400.. => info!(method, route = label, status, kind, caller, peer, took_ms, "request refused"),
         _ => tracing::debug!(method, route = label, status, caller, peer, took_ms, "request answered"),
     }

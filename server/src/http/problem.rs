@@ -242,6 +242,7 @@ impl From<tokio::task::JoinError> for Problem {
 #[derive(Debug, Clone)]
 pub(crate) struct Failed {
     pub(crate) kind: ErrorKind,
+    pub(crate) message: String,
 }
 
 impl IntoResponse for Problem {
@@ -252,7 +253,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.extend(self.headers);
-        response.extensions_mut().insert(Failed { kind: self.kind });
+        response.extensions_mut().insert(Failed { kind: self.kind, message: self.message });
         response
     }
 }

@@ -23,6 +23,8 @@ pub(super) enum Class {
     Stream,
 }
 
+/// Where statements are sent.
+pub(super) const SQL: &str = "/v1/sql";
 const TAIL: &str = "/v1/channels/{channel}/tail";
 const WATCH_TASKS: &str = "/v1/tasks/watch";
 const WATCH_MEMORIES: &str = "/v1/memories/watch";
@@ -40,7 +42,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route(TAIL, get(tail::channel))
         .route("/v1/events", post(append::to_channels))
         .route("/v1/producers/{id}", get(channels::producer))
-        .route("/v1/sql", post(sql::run))
+        .route(SQL, post(sql::run))
         .route("/v1/tasks", get(tasks::list).post(tasks::create))
         .route(WATCH_TASKS, get(tasks::watch))
         .route("/v1/tasks/{id}", get(tasks::one).delete(tasks::delete))
@@ -77,7 +79,7 @@ pub(super) fn class(route: &str) -> Class {
 /// The least role that may do something.
 pub(super) fn role(method: &Method, route: &str) -> Role {
     match (method, route) {
-        (&Method::GET | &Method::HEAD | &Method::OPTIONS, _) | (_, "/v1/sql" | "") => Role::Read,
+        (&Method::GET | &Method::HEAD | &Method::OPTIONS, _) | (_, SQL | "") => Role::Read,
         _ => Role::Write,
     }
 }

@@ -335,3 +335,18 @@ impl Answer {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_statement_that_does_not_end_by_itself_is_given_up() {
+        let (sender, batches) = mpsc::channel(1);
+        let late = Problem::late(Duration::from_secs(1));
+        let mut rows = Rows { batches, deadline: Instant::now(), late };
+        let problem = rows.begin().await.map(|_| ()).unwrap_err();
+        assert_eq!(problem.status, StatusCode::GATEWAY_TIMEOUT);
+        assert!(sender.is_closed(), "its threads learn that nobody listens");
+    }
+}
