@@ -160,6 +160,8 @@ async fn a_statement_that_takes_too_long_is_ended() {
 async fn a_statement_ends_when_its_client_goes_and_leaves_its_place() {
     let mut config = config();
     config.sql.statements_max = 1;
+    // By itself it would not end while this test looks.
+    config.sql.time = Duration::from_secs(3_600);
     let it = start_with(config).await;
     let endless = statement(ENDLESS);
     let mut stream = it.connect().await;
@@ -171,7 +173,8 @@ async fn a_statement_ends_when_its_client_goes_and_leaves_its_place() {
     // It runs once another one is kept out.
     while it.post(SQL, &statement("select 1")).await.status != 503 {}
     drop(stream);
-    while it.post(SQL, &statement("select 1")).await.status != 200 {}
+    let ended = async { while it.post(SQL, &statement("select 1")).await.status != 200 {} };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the statement ends with its client");
     let metrics = String::from_utf8(it.get("/metrics").await.body).unwrap();
     assert!(metrics.contains("netdb_sql_statements_total{outcome=\"cancelled\"} 1"), "{metrics}");
 }
