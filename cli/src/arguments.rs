@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod cluster;
 mod log;
 mod placement;
 mod serve;
 mod state;
 mod transfer;
 
+pub(crate) use cluster::ClusterCommand;
 pub(crate) use log::{
     AppendArguments, FsckArguments, LogCommand, ReadArguments, RedactArguments, TailArguments,
     VerifyArguments,
@@ -94,6 +96,9 @@ pub(crate) enum Command {
     /// Serves the directory over HTTP until it is told to stop (SIGTERM, or Ctrl-C once).
     #[command(after_help = "Examples:\n  net-db serve\n  net-db serve --config net-db.toml --port-base 8700")]
     Serve(ServeArguments),
+    /// Begins a cluster, joins one, and looks after it.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Shows settings, and makes tokens.
     #[command(subcommand)]
     Config(ConfigCommand),

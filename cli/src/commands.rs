@@ -1,5 +1,6 @@
 //! The commands, a module for each verb.
 
+mod cluster;
 mod config;
 mod export;
 mod import;
@@ -27,6 +28,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Memory(command) => memory::run(context, command),
         Command::Watch(command) => watch::run(context, command),
         Command::Serve(arguments) => serve::run(context, &arguments),
+        Command::Cluster(command) => cluster::run(context, command),
         Command::Config(command) => config::run(context, command),
     }
 }

@@ -114,7 +114,7 @@ impl Remote {
     }
 
     /// Asks.
-    fn get(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         let request = self.agent.get(self.url(path)).header("authorization", self.bearer());
         self.answer(request.call())
     }
@@ -139,6 +139,12 @@ impl Remote {
             request = request.header("idempotency-key", key);
         }
         self.answer(request.call())
+    }
+
+    /// Puts something in its place.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let request = self.agent.put(self.url(path)).header("authorization", self.bearer());
+        self.answer(request.header("content-type", JSON).send(body.to_string().as_bytes()))
     }
 
     fn post(&self, path: &str, media_type: &str, key: Option<&str>, body: &[u8]) -> Result<Value, Failure> {
@@ -201,7 +207,7 @@ fn failure(error: &Value) -> Failure {
 }
 
 /// Writes a text as one part of a path.
-fn in_path(text: &str) -> String {
+pub(crate) fn in_path(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~');
     let part = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(part).collect()

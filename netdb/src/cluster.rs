@@ -290,6 +290,25 @@ impl Cluster {
         self.inner.groups.get(state.logs.get(&LogName::new(log).ok()?)?.id)
     }
 
+    /// Tells whether anybody is known to lead the control log.
+    pub fn has_leader(&self) -> bool {
+        self.inner.control.group().standing().leader.is_some()
+    }
+
+    /// Waits until this node's readers see everything that was committed, anywhere, when this was called.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Unavailable` when the leader of a log does not answer in time.
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        let groups = self.inner.groups.all();
+        let reads = groups.iter().map(|group| group.read_position(REQUEST_WITHIN));
+        for read in futures::future::join_all(reads).await {
+            read?;
+        }
+        Ok(())
+    }
+
     /// Returns how the cluster stands, as this node sees it.
     pub fn status(&self) -> ClusterStatus {
         status::of(&self.inner)

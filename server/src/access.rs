@@ -23,7 +23,7 @@ pub enum Role {
     Read,
     /// Append events, write tasks and memories.
     Write,
-    /// Also write directly to the channels that models are folded from.
+    /// Also write directly to the channels that models are folded from, and change the cluster.
     Admin,
 }
 

@@ -17,7 +17,7 @@ pub(crate) use load::missing_for;
 pub use load::{Flags, Loaded, Settings, Sources, load};
 
 use crate::access::Token;
-use crate::limits::{HTTP_PORT_OFFSET, PORT_BASE};
+use crate::limits::{HTTP_PORT_OFFSET, MESH_PORT_OFFSET, PORT_BASE};
 
 /// Everything that a server is told. [`Config::default`] is what an empty configuration gives.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// What SQL statements may use.
     pub sql: SqlConfig,
+    /// How other nodes are met; of use in a directory that belongs to a cluster.
+    pub mesh: MeshConfig,
     /// How long requests may go on once the server is told to stop, and how long closing may take on top. Longer
     /// loses fewer answers, shorter restarts sooner. Default: 10 s.
     pub shutdown_within: Duration,
@@ -63,6 +65,21 @@ pub struct HttpConfig {
     pub answer_within: Duration,
     /// How long a stream may be silent before a comment is sent. Default: 15 s.
     pub keep_alive: Duration,
+}
+
+/// How other nodes are met.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MeshConfig {
+    /// The address, over UDP. Only members of the cluster are let in. Default: 127.0.0.1:7701.
+    pub listen: SocketAddr,
+    /// Where other nodes find it, when not there. Default: where it listens.
+    pub advertise: Option<SocketAddr>,
+    /// What the node calls itself. Default: node.
+    pub name: String,
+    /// How long a member may be gone until others hold what it held, where there are others; without it, until it is
+    /// removed. Longer moves less data about, shorter is sooner as safe as before. Default: 10 min.
+    pub replace_after: Option<Duration>,
 }
 
 /// Certificate and key of a TLS listener.
@@ -142,6 +159,7 @@ impl Default for Config {
         Self {
             http: HttpConfig::default(),
             sql: SqlConfig::default(),
+            mesh: MeshConfig::default(),
             shutdown_within: Duration::from_secs(10),
             log_filter: "info".to_owned(),
             log_format: LogFormat::Auto,
@@ -163,6 +181,17 @@ impl Default for HttpConfig {
             stall_within: Duration::from_secs(30),
             answer_within: Duration::from_secs(60),
             keep_alive: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Default for MeshConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_BASE + MESH_PORT_OFFSET)),
+            advertise: None,
+            name: "node".to_owned(),
+            replace_after: Some(Duration::from_secs(600)),
         }
     }
 }

@@ -4,6 +4,7 @@ mod answer;
 mod append;
 mod body;
 mod channels;
+mod cluster;
 mod events;
 mod form;
 mod gate;

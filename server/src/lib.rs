@@ -22,8 +22,8 @@ mod tls;
 
 pub use access::{Role, Token, hash_token, make_token};
 pub use config::{
-    Config, ConfigError, Fault, Flags, HttpConfig, Loaded, LogFormat, Settings, Source, Sources, SqlConfig,
-    TlsFiles, load,
+    Config, ConfigError, Fault, Flags, HttpConfig, Loaded, LogFormat, MeshConfig, Settings, Source, Sources,
+    SqlConfig, TlsFiles, load,
 };
 pub use error::{ServeError, StopReport};
 pub use local::{LOCAL_FILE, LocalServer};

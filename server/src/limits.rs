@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Port of HTTP above the port base.
 pub(crate) const HTTP_PORT_OFFSET: u16 = 0;
+/// Port of the mesh, over UDP, above the port base.
+pub(crate) const MESH_PORT_OFFSET: u16 = 1;
+/// Bytes of a node's name.
+pub(crate) const NODE_NAME_BYTES_MAX: usize = 64;
 /// The port base unless it is set.
 pub(crate) const PORT_BASE: u16 = 7700;
 /// Highest port base: the listeners of a node have ten ports together.

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use netdb::base::{Disk, Doors};
+use netdb::cluster::{self, Cluster, ClusterOptions};
 use netdb::{Error, NetDb};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
@@ -125,17 +126,42 @@ impl Opening {
             Ok(opened) => opened,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        self.shared.opened(&opened);
         let (told, db) = match opened {
-            Err(error) => (Err(error.into()), None),
-            Ok(db) => {
-                self.shared.metrics.watch(db.clone());
-                (self.leave_word(&db), Some(db))
+            Err(error) => {
+                self.shared.failed(&error);
+                (Err(error.into()), None)
             }
+            Ok(db) => match self.take_part(&db).await {
+                Err(error) => {
+                    self.shared.failed(&error);
+                    (Err(error.into()), Some(db))
+                }
+                Ok(()) => {
+                    self.shared.metrics.watch(db.clone());
+                    self.shared.opened(&db);
+                    (self.leave_word(&db), Some(db))
+                }
+            },
         };
         // Whoever does not ask learns from the answers.
         let _ = self.tell.send(told);
         db
+    }
+
+    /// Takes part in the cluster that the directory belongs to, if it does to one.
+    async fn take_part(&self, db: &NetDb) -> Result<(), Error> {
+        let doors = &self.shared.doors;
+        if !cluster::is_member(db.store().dir(), &*doors.disk)? {
+            return Ok(());
+        }
+        let mesh = &self.shared.config.mesh;
+        let mut options = ClusterOptions::new(mesh.listen, &mesh.name);
+        options.advertise = mesh.advertise;
+        options.replace_after = mesh.replace_after;
+        let cluster = Cluster::start(db, &options).await?;
+        info!(cluster = %cluster.id(), node = %cluster.node(), address = %cluster.address(), "mesh listens");
+        self.shared.joined(cluster);
+        Ok(())
     }
 
     /// Tells programs on this machine how to reach the server.
@@ -194,6 +220,11 @@ impl Running {
             Some(opening) => resumed(opening.await),
             None => None,
         };
+        if let Some(cluster) = self.shared.cluster()
+            && let Err(cause) = cluster.stop().await
+        {
+            warn!(%cause, "a replica was not closed cleanly");
+        }
         if let Some(db) = db {
             self.shared.close();
             let disk: &dyn Disk = &*self.shared.doors.disk;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use netdb::base::{Doors, Timestamp};
+use netdb::cluster::Cluster;
 use netdb::redex::{AppendError, Rejection};
 use netdb::{Error, NetDb};
 use tokio::sync::{Semaphore, watch};
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) statements: Arc<Semaphore>,
     phase: Mutex<Phase>,
+    /// The node's part in its cluster, once it takes part.
+    cluster: OnceLock<Cluster>,
     /// When an append was last refused because the disk is full.
     disk_full_at: Mutex<Option<Duration>>,
     /// What made it unknown what the disk holds.
@@ -77,6 +80,7 @@ impl Shared {
             config,
             doors,
             phase: Mutex::new(Phase::Opening),
+            cluster: OnceLock::new(),
             disk_full_at: Mutex::new(None),
             broken: OnceLock::new(),
         }
@@ -90,15 +94,31 @@ impl Shared {
         self.disk_full_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn opened(&self, opened: &Result<NetDb, Error>) {
+    pub(crate) fn opened(&self, db: &NetDb) {
+        self.leave_opening(Phase::Open(db.clone()));
+    }
+
+    pub(crate) fn failed(&self, error: &Error) {
+        self.leave_opening(Phase::Failed(error.to_string()));
+    }
+
+    fn leave_opening(&self, next: Phase) {
         let mut phase = self.phase();
         // Whoever stopped meanwhile closes what was opened.
         if matches!(*phase, Phase::Opening) {
-            *phase = match opened {
-                Ok(db) => Phase::Open(db.clone()),
-                Err(error) => Phase::Failed(error.to_string()),
-            };
+            *phase = next;
         }
+    }
+
+    /// Notes the node's part in its cluster.
+    pub(crate) fn joined(&self, cluster: Cluster) {
+        // It is started once.
+        let _ = self.cluster.set(cluster);
+    }
+
+    /// Returns the node's part in its cluster; `None` for a node of none, or that does not take part yet.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.get()
     }
 
     /// Begins to stop: nothing new is answered any more but how the server is.
@@ -163,6 +183,12 @@ impl Shared {
                 let message = format!("log `{}`: {error}; restart the server", log.reader().name());
                 found.push(NotReady { reason: "poisoned", message });
             }
+        }
+        if let Some(cluster) = self.cluster()
+            && !cluster.has_leader()
+        {
+            let message = "nobody leads the cluster: a majority of its nodes is not there".to_owned();
+            found.push(NotReady { reason: "no-leader", message });
         }
         let full_at = *self.disk_full_at();
         let now = self.doors.clock.monotonic();

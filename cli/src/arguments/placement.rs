@@ -91,6 +91,10 @@ pub(crate) struct CreateArguments {
     /// So that its events can be redacted.
     #[arg(long)]
     pub(crate) erasable: bool,
+    /// Held by so many nodes of the cluster, in a log that consensus puts in order; through the server.
+    #[arg(long, value_name = "N", conflicts_with_all = ["content_type", "erasable", "own", "log", "keep_events",
+        "keep_bytes", "keep_age", "compression"])]
+    pub(crate) replicas: Option<u8>,
     #[command(flatten)]
     pub(crate) placement: PlacementArguments,
 }
@@ -144,7 +148,7 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 /// Reads a duration: a number and its unit.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     let milliseconds =
         with_unit(text, &units).filter(|_| text.ends_with(|end: char| end.is_ascii_alphabetic()));

@@ -14,6 +14,9 @@ pub(crate) struct ConfigPlace {
     /// The address of HTTP, such as 127.0.0.1:7700.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen_http: Option<String>,
+    /// The address of the mesh, over UDP, such as 10.0.0.1:7701; of use in a cluster.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen_mesh: Option<String>,
     /// The first of the ports of listeners that have no address of their own [default: 7700].
     #[arg(long, value_name = "N")]
     pub(crate) port_base: Option<String>,

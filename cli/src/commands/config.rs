@@ -21,6 +21,7 @@ pub(super) fn load(context: &Context, place: &ConfigPlace) -> Result<Loaded, Fai
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
     let mut flags = Flags::default();
     flags.listen_http.clone_from(&place.listen_http);
+    flags.listen_mesh.clone_from(&place.listen_mesh);
     flags.port_base.clone_from(&place.port_base);
     flags.log_format.clone_from(&place.log_format);
     let sources = Sources {

@@ -65,6 +65,13 @@ impl Store {
         }
     }
 
+    /// Returns a producer's last append to any log, attached ones included; of several, the one with the highest number.
+    pub fn newest_of_producer(&self, id: &str) -> Option<ProducerState> {
+        let own = self.opened().into_iter().filter_map(|opened| opened.log.producer(id));
+        let attached: Vec<_> = self.attached().values().cloned().collect();
+        own.chain(attached.iter().filter_map(|log| log.producer(id))).max_by_key(|state| state.number)
+    }
+
     /// Returns what a channel is written through: the log that it lives in, whoever puts it in order.
     pub fn writer_of(&self, channel: &ChannelName) -> Arc<dyn LogWriter> {
         match self.shared.homes.get(channel) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::value::{count, duration, show_duration, show_size, size};
 use super::{Config, LogFormat};
-use crate::limits::{PORT_BASE, PORT_BASE_MAX};
+use crate::limits::{NODE_NAME_BYTES_MAX, PORT_BASE, PORT_BASE_MAX};
 
 /// One key: its dotted name in the file, its variable, and what it does to a draft.
 pub(super) struct Key {
@@ -25,6 +25,7 @@ pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) port_base: Option<u16>,
     pub(super) listen: Option<SocketAddr>,
+    pub(super) listen_mesh: Option<SocketAddr>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
 }
@@ -52,10 +53,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "http.listen",
         variable: "NETDB_HTTP_LISTEN",
         set: |draft, text, _| {
-            let address = text
-                .parse()
-                .map_err(|_| format!("`{text}` is no address: write it like 127.0.0.1:7700 or [::1]:7700"))?;
-            draft.listen = Some(address);
+            draft.listen = Some(address(text)?);
             Ok(())
         },
         show: |draft| draft.config.http.listen.to_string(),
@@ -151,6 +149,46 @@ pub(super) const KEYS: &[Key] = &[
         show: |draft| show_duration(draft.config.sql.time),
     },
     Key {
+        name: "mesh.listen",
+        variable: "NETDB_MESH_LISTEN",
+        set: |draft, text, _| {
+            draft.listen_mesh = Some(address(text)?);
+            Ok(())
+        },
+        show: |draft| draft.config.mesh.listen.to_string(),
+    },
+    Key {
+        name: "mesh.advertise",
+        variable: "NETDB_MESH_ADVERTISE",
+        set: |draft, text, _| {
+            draft.config.mesh.advertise = Some(address(text)?);
+            Ok(())
+        },
+        show: |draft| draft.config.mesh.advertise.map_or_else(String::new, |address| address.to_string()),
+    },
+    Key {
+        name: "mesh.name",
+        variable: "NETDB_MESH_NAME",
+        set: |draft, text, _| {
+            if text.is_empty() || text.len() > NODE_NAME_BYTES_MAX {
+                return Err(format!("a name of {} bytes: give 1 to {NODE_NAME_BYTES_MAX}", text.len()));
+            }
+            text.clone_into(&mut draft.config.mesh.name);
+            Ok(())
+        },
+        show: |draft| draft.config.mesh.name.clone(),
+    },
+    Key {
+        name: "mesh.replace-after",
+        variable: "NETDB_MESH_REPLACE_AFTER",
+        set: |draft, text, _| {
+            let after = if text == "never" { None } else { Some(duration(text)?) };
+            draft.config.mesh.replace_after = after;
+            Ok(())
+        },
+        show: |draft| draft.config.mesh.replace_after.map_or_else(|| "never".to_owned(), show_duration),
+    },
+    Key {
         name: "shutdown-within",
         variable: "NETDB_SHUTDOWN_WITHIN",
         set: |draft, text, _| put(&mut draft.config.shutdown_within, duration(text)),
@@ -183,6 +221,10 @@ pub(super) const KEYS: &[Key] = &[
 /// Returns a key by its dotted name.
 pub(super) fn named(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is no address: write it like 127.0.0.1:7700 or [::1]:7700"))
 }
 
 fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {

@@ -7,7 +7,7 @@ use netdb::base::{Disk, OpenMode, read_to_end};
 
 use super::keys::{Draft, KEYS, named};
 use super::{Config, ConfigError, Fault, Source, TlsFiles, file};
-use crate::limits::{CONFIG_BYTES_MAX, HTTP_PORT_OFFSET};
+use crate::limits::{CONFIG_BYTES_MAX, HTTP_PORT_OFFSET, MESH_PORT_OFFSET};
 
 /// The name of the configuration file in a data directory.
 const FILE_NAME: &str = "net-db.toml";
@@ -36,6 +36,8 @@ pub struct Sources<'a> {
 pub struct Flags {
     /// `--listen-http`
     pub listen_http: Option<String>,
+    /// `--listen-mesh`
+    pub listen_mesh: Option<String>,
     /// `--port-base`
     pub port_base: Option<String>,
     /// `--log-format`
@@ -155,6 +157,7 @@ fn from_flags(
 ) {
     let given = [
         ("http.listen", "--listen-http", &flags.listen_http),
+        ("mesh.listen", "--listen-mesh", &flags.listen_mesh),
         ("port-base", "--port-base", &flags.port_base),
         ("log.format", "--log-format", &flags.log_format),
     ];
@@ -170,10 +173,14 @@ fn from_flags(
 
 /// Settles what several keys decide together.
 fn settle(draft: &mut Draft, source: &dyn Fn(&str) -> Source, faults: &mut Vec<Fault>) {
-    let port = draft.port_base() + HTTP_PORT_OFFSET;
-    let mut usual = Config::default().http.listen;
-    usual.set_port(port);
-    draft.config.http.listen = draft.listen.unwrap_or(usual);
+    let on = |mut usual: SocketAddr, offset: u16| {
+        usual.set_port(draft.port_base() + offset);
+        usual
+    };
+    let usual = Config::default();
+    let (http, mesh) = (on(usual.http.listen, HTTP_PORT_OFFSET), on(usual.mesh.listen, MESH_PORT_OFFSET));
+    draft.config.http.listen = draft.listen.unwrap_or(http);
+    draft.config.mesh.listen = draft.listen_mesh.unwrap_or(mesh);
     match (&draft.certificate, &draft.key) {
         (Some(certificate), Some(key)) => {
             draft.config.http.tls = Some(TlsFiles { certificate: certificate.clone(), key: key.clone() });

@@ -78,8 +78,10 @@ pub(super) async fn producer(
     let id = text(path)?;
     Params::of(request.uri())?.finish()?;
     let db = shared.db()?;
-    let known = db.store().logs().into_iter().filter_map(|log| log.producer(&id));
-    let Some(state) = known.max_by_key(|state| state.number) else {
+    if let Some(cluster) = shared.cluster() {
+        cluster.catch_up().await?;
+    }
+    let Some(state) = db.store().newest_of_producer(&id) else {
         return Err(Problem::not_found("there is no such producer"));
     };
     let told = json!({ "id": id, "number": state.number, "digest": state.digest.to_string() });

@@ -8,7 +8,7 @@ use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
-use super::{Problem, append, channels, gate, health, memories, read, sql, tail, tasks};
+use super::{Problem, append, channels, cluster, gate, health, memories, read, sql, tail, tasks};
 use crate::access::Role;
 use crate::shared::Shared;
 
@@ -37,7 +37,12 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/v1/status", get(health::status))
         .route("/v1/channels", get(channels::list))
-        .route("/v1/channels/{channel}", get(channels::one))
+        .route("/v1/channels/{channel}", get(channels::one).put(cluster::create_channel))
+        .route("/v1/cluster", get(cluster::status))
+        .route("/v1/cluster/invite", post(cluster::invite))
+        .route("/v1/cluster/remove", post(cluster::remove))
+        .route("/v1/cluster/transfer", post(cluster::transfer))
+        .route("/v1/cluster/move", post(cluster::go))
         .route("/v1/channels/{channel}/events", get(read::events).post(append::to_channel))
         .route(TAIL, get(tail::channel))
         .route("/v1/events", post(append::to_channels))
@@ -80,6 +85,7 @@ pub(super) fn class(route: &str) -> Class {
 pub(super) fn role(method: &Method, route: &str) -> Role {
     match (method, route) {
         (&Method::GET | &Method::HEAD | &Method::OPTIONS, _) | (_, SQL | "") => Role::Read,
+        (_, route) if route.starts_with("/v1/cluster/") => Role::Admin,
         _ => Role::Write,
     }
 }

@@ -1,14 +1,19 @@
 //! `net-db log create`, `net-db log move` and `net-db log set`
 
+use netdb::base::ChannelName;
 use netdb::redex::{ChannelConfig, LogConfig, LogName, Placement, Store};
 
 use crate::arguments::{CreateArguments, MoveArguments, PlacementArguments, SetArguments};
 use crate::context::Context;
 use crate::exit::{Code, Failure};
 use crate::output::Cell;
+use crate::remote::{Remote, in_path};
 
 pub(super) fn create(context: &Context, arguments: &CreateArguments) -> Result<(), Failure> {
     let channel = &arguments.channel;
+    if let Some(replicas) = arguments.replicas {
+        return create_replicated(context, channel, replicas);
+    }
     let mut config = match &arguments.content_type {
         Some(content_type) => ChannelConfig::with_content_type(content_type),
         None => ChannelConfig::default(),
@@ -25,6 +30,18 @@ pub(super) fn create(context: &Context, arguments: &CreateArguments) -> Result<(
         ("log", Cell::Text(log.into())),
         ("outcome", Cell::Text(outcome.into())),
     ])?;
+    Ok(())
+}
+
+fn create_replicated(context: &Context, channel: &ChannelName, replicas: u8) -> Result<(), Failure> {
+    let remote = Remote::find(context).ok_or_else(|| {
+        let message = "a replicated channel is created through a node of a cluster, and no server runs here";
+        Failure::new(Code::Unavailable, message).hint("start it with `net-db serve`")
+    })?;
+    let path = format!("/v1/channels/{}", in_path(channel.as_str()));
+    let told = remote.put(&path, &serde_json::json!({ "factor": replicas }))?;
+    let log = told["log"].as_str().unwrap_or_default().to_owned();
+    context.record(&[("channel", Cell::display(channel)), ("log", Cell::Text(log.into()))])?;
     Ok(())
 }
 
