@@ -51,6 +51,9 @@ pub struct HttpConfig {
     /// Largest body of a request, in bytes. More takes that much memory for each request. Default: 48 MiB, which an
     /// append of the largest entry fits in as base64.
     pub body_bytes_max: usize,
+    /// Bytes of all bodies that are held at a time; a request whose body does not fit is refused with 503. At least
+    /// the largest body. Default: 512 MiB.
+    pub bodies_bytes_max: usize,
     /// Requests that are worked on at a time, streams apart; the others are refused with 503. Default: 256.
     pub requests_max: usize,
     /// Tails and watches that are open at a time. Default: 256.
@@ -174,6 +177,7 @@ impl Default for HttpConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_BASE + HTTP_PORT_OFFSET)),
             tls: None,
             body_bytes_max: 48 << 20,
+            bodies_bytes_max: 512 << 20,
             requests_max: 256,
             streams_max: 256,
             connections_max: 1_024,

@@ -1,7 +1,7 @@
 //! NetDb as a process: it opens a directory, listens, answers over HTTP, tells how it is, and stops in order.
 //!
-//! [`load`] gathers a [`Config`] from a file, the environment and flags, [`Server::bind`] takes the addresses, and
-//! [`Server::open`] opens the database behind them. The contract of the endpoints is `docs/http.md`, that of keys and
+//! [`load`] gathers a [`Config`] from a file, the environment and flags, [`Server::start`] takes the addresses and
+//! opens the database behind them, and [`Running::stop`] ends it in order. The contract of the endpoints is `docs/http.md`, that of keys and
 //! metrics `docs/operating.md`.
 //!
 //! It knows nothing of its own about logs, folds or SQL: every answer comes from `netdb`.

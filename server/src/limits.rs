@@ -18,6 +18,8 @@ pub(crate) const CONFIG_BYTES_MAX: usize = 1 << 20;
 pub(crate) const FAULTS_TOLD_MAX: usize = 100;
 /// Most tokens; each request is compared with all.
 pub(crate) const TOKENS_MAX: usize = 1_000;
+/// Bytes by which room for bodies is counted.
+pub(crate) const BODY_UNIT_BYTES: usize = 1 << 10;
 /// Headers of a request.
 pub(crate) const HEADERS_MAX: usize = 100;
 /// Bytes of a request's first line and headers together.

@@ -13,7 +13,7 @@ use crate::Config;
 use crate::access::Access;
 use crate::engine::Engine;
 use crate::http::Problem;
-use crate::limits::DISK_FULL_REMEMBERED;
+use crate::limits::{BODY_UNIT_BYTES, DISK_FULL_REMEMBERED};
 use crate::metrics::Metrics;
 
 /// What all requests share.
@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     /// Becomes true when the server is to stop; streams end then.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) requests: Arc<Semaphore>,
+    /// Room for bodies, in units of [`BODY_UNIT_BYTES`].
+    pub(crate) bodies: Arc<Semaphore>,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) statements: Arc<Semaphore>,
     phase: Mutex<Phase>,
@@ -75,6 +77,7 @@ impl Shared {
             started_at,
             stopping: watch::Sender::new(false),
             requests: semaphore(config.http.requests_max),
+            bodies: semaphore(config.http.bodies_bytes_max.div_ceil(BODY_UNIT_BYTES)),
             streams: semaphore(config.http.streams_max),
             statements: semaphore(config.sql.statements_max),
             config,

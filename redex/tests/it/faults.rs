@@ -331,6 +331,7 @@ fn a_failed_sync_poisons_until_the_log_is_opened_again() {
     let store = world.open();
     let log = store.main();
     append(log, "a", "acknowledged");
+    assert_eq!(log.accepts(), Ok(()));
     let sync = world.disk.operation_count() + 1;
     world.disk.inject(sync, Fault::Error(EIO));
     let ticket = log.append(&channel("a"), &event(b"open")).unwrap();
@@ -339,6 +340,7 @@ fn a_failed_sync_poisons_until_the_log_is_opened_again() {
     assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
     assert!(matches!(log.append(&channel("a"), &event(b"x")), Err(AppendError::Poisoned { .. })));
     assert!(matches!(log.sync(), Err(AppendError::Poisoned { .. })));
+    assert!(matches!(log.accepts(), Err(AppendError::Poisoned { .. })));
     assert_eq!(all(log, "a"), ["acknowledged"], "reads go on");
     assert!(store.close().is_err());
     drop((store, ticket));

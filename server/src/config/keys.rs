@@ -77,6 +77,12 @@ pub(super) const KEYS: &[Key] = &[
         show: |draft| show_size(draft.config.http.body_bytes_max as u64),
     },
     Key {
+        name: "http.bodies-max",
+        variable: "NETDB_HTTP_BODIES_MAX",
+        set: |draft, text, _| bytes(&mut draft.config.http.bodies_bytes_max, text),
+        show: |draft| show_size(draft.config.http.bodies_bytes_max as u64),
+    },
+    Key {
         name: "http.requests-max",
         variable: "NETDB_HTTP_REQUESTS_MAX",
         set: |draft, text, _| put(&mut draft.config.http.requests_max, count(text)),

@@ -195,6 +195,14 @@ fn settle(draft: &mut Draft, source: &dyn Fn(&str) -> Source, faults: &mut Vec<F
             "a key needs its certificate: set `http.tls-certificate`",
         )),
     }
+    let http = &draft.config.http;
+    if http.bodies_bytes_max < http.body_bytes_max {
+        let message =
+            "all bodies together have less room than one: raise `http.bodies-max`, or lower `http.body-max`";
+        let said = [source("http.bodies-max"), source("http.body-max")];
+        let source = said.into_iter().find(|source| *source != Source::Default).unwrap_or(Source::Default);
+        faults.push(Fault::new(source, message));
+    }
     let listen = draft.config.http.listen;
     let missing = missing_for(listen, draft.config.http.tls.is_some(), !draft.config.tokens.is_empty());
     // Whether tokens are missing is not known while those of the file are faulty.

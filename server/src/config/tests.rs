@@ -107,6 +107,8 @@ fn values_of_the_wrong_shape_are_faults() {
         ("[auth]\ntokens = [1]", "a token is a table"),
         ("[auth]\nusers = 1", "no key `auth.users`"),
         ("[http]\nbody-max = 0", "admits nothing"),
+        ("[http]\nbody-max = \"1GiB\"", "less room than one"),
+        ("[http]\nbodies-max = \"1MiB\"", "less room than one"),
     ] {
         let found = faults(text);
         assert!(found.len() == 1 && found[0].contains(said), "{text}: {found:?}");
