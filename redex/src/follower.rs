@@ -9,6 +9,7 @@ use crate::chain::Chain;
 use crate::channels::VisibleChannels;
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::SEGMENT_HEADER_BYTES;
+use crate::codec::superblock::LogKind;
 use crate::codec::visible::{self, VISIBLE_BYTES, Visible};
 use crate::damage::replay_over_damage;
 use crate::error::{Corruption, ReadError};
@@ -33,6 +34,9 @@ pub(crate) struct Follower {
     disk: Arc<dyn Disk>,
     /// The node's lock file, which tells whether there is a writer.
     lock: PathBuf,
+    /// Whether others decide what the log holds: then entries are visible only as far as somebody said so, and segments
+    /// may end where later ones cut them off.
+    replicated: bool,
     place: Option<Place>,
 }
 
@@ -62,9 +66,9 @@ enum Reading {
 }
 
 impl Follower {
-    pub(crate) fn new(segments: Arc<Segments>, lock: PathBuf) -> Self {
+    pub(crate) fn new(segments: Arc<Segments>, lock: PathBuf, kind: LogKind) -> Self {
         let disk = Arc::clone(&segments.disk);
-        Self { segments, disk, lock, place: None }
+        Self { segments, disk, lock, replicated: kind == LogKind::Replicated, place: None }
     }
 
     fn position(&self) -> Option<Position> {
@@ -129,7 +133,7 @@ impl Follower {
     /// Returns how far a live writer lets readers read; `None` when there is no writer, so that everything
     /// that opening would keep is visible.
     fn bound(&self) -> Result<Option<Position>, ReadError> {
-        if !self.disk.is_locked(&self.lock).map_err(ReadError::io(&self.lock))? {
+        if !self.replicated && !self.disk.is_locked(&self.lock).map_err(ReadError::io(&self.lock))? {
             return Ok(None);
         }
         let told = self.read_visible();
@@ -226,6 +230,10 @@ impl Follower {
             }
             // The end of a part says nothing while the file goes on.
             _ if !whole => Ok(if progressed { Reading::On } else { Reading::Short }),
+            _ if self.replicated && missing.is_some() && self.is_cut_off(&place.segment, &replay) => {
+                place.sealed = true;
+                Ok(Reading::On)
+            }
             _ if missing.is_some() => {
                 Err(corrupt(&place.segment, replay.offset, &format!("entry {}", replay.state.next_index)))
             }
@@ -240,6 +248,13 @@ impl Follower {
         *place.index.write().unwrap_or_else(PoisonError::into_inner) = replay.index;
         self.place = Some(Place { state: replay.state, chain: replay.chain, offset: replay.offset, ..place });
         reading
+    }
+
+    /// Tells whether a later segment goes on where a segment was read to.
+    fn is_cut_off(&self, segment: &Segment, replay: &Replay) -> bool {
+        let next = replay.state.next_index;
+        let found = self.segments.between(next.0, next.0 + 1);
+        found.iter().any(|later| later.first_index == next && later.number > segment.number)
     }
 
     /// Goes over damaged stretches as opening for writing would; tells whether there are any, and no torn end.

@@ -1,9 +1,10 @@
 //! What a replica holds under its lock: the end of its log, local state, and who waits.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Hash, IncarnationId, Index, Position, Slot};
+use base::{DiskFile, Hash, IncarnationId, Index, Position, Slot};
 
 use super::{COMMITTED_WITHIN, Completion, EntryContent, ReplicaEntry, ReplicaError, ReplicaState};
 use crate::Compression;
@@ -14,6 +15,7 @@ use crate::codec::control::{self, Control};
 use crate::codec::entry::{self, EntryHead, EntryParts, HeadFields};
 use crate::codec::frame::{self, FrameKind};
 use crate::codec::local::{self, LocalState, Vote};
+use crate::codec::visible::{self, Visible};
 use crate::codec::{Malformed, Put};
 use crate::hashing::LogHasher;
 use crate::reader::Published;
@@ -38,6 +40,8 @@ pub(super) struct Core {
     pub durable_writes: u64,
     /// Who waits for which write to become durable, in order.
     pub waiting: VecDeque<(u64, Completion)>,
+    /// Tells readers in other processes how far they may read.
+    pub told: Arc<dyn DiskFile>,
     pub compressor: Compressor,
     pub poison: Option<String>,
     pub closed: bool,
@@ -353,6 +357,7 @@ impl Core {
         if self.visible.position() == before {
             return;
         }
+        self.tell_readers(true);
         let state = &self.visible;
         published.update(|visible| {
             visible.position = state.position();
@@ -376,7 +381,21 @@ impl Core {
         }
         let closed = closed.map_err(|stopped| self.stopped(stopped));
         self.closed = true;
+        self.tell_readers(false);
         closed
+    }
+
+    /// Tells readers in other processes how far they may read; derived, so that failing to is no failure.
+    fn tell_readers(&self, open: bool) {
+        let visible = Visible {
+            log: self.end.superblock.log,
+            incarnation: self.visible.incarnation(),
+            position: self.visible.position(),
+            open,
+        };
+        if let Err(cause) = base::write_all_at(&*self.told, &visible::encode(&visible), 0) {
+            tracing::warn!(%cause, "visible position not written");
+        }
     }
 
     fn write_local_if_due(&mut self) -> Result<(), Stopped> {

@@ -144,7 +144,10 @@ fn assemble(
     check_beginning(&end, kept, dir)?;
     let committed = local.committed.map_or(Position::ZERO, |slot| slot.index.position_after()).max(kept);
     let (visible, unseen) = up_to(&end, committed).map_err(|error| read_error(dir, error))?;
+    let told_path = dir.join("visible");
+    let told = doors.disk.open(&told_path, OpenMode::OpenOrCreate).map_err(OpenError::io(&told_path))?;
     let mut core = Core {
+        told,
         local,
         local_due: None,
         committed,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base::{Clock, Doors, OriginId, Position};
 
-use super::logs::{local_log_names, log_dir};
+use super::logs::{log_dir, log_names};
 use super::{MAIN, StoreTail, StoreView};
 use crate::error::{OpenError, ReadError};
 use crate::follower::Follower;
@@ -166,7 +166,7 @@ impl StoreReader {
         let Some(place) = &self.place else { return Ok(()) };
         let _looking = place.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.logs();
-        for name in local_log_names(&place.dir, &*place.doors.disk)? {
+        for name in log_names(&place.dir, &*place.doors.disk)? {
             if known.iter().all(|log| log.name() != name.as_str()) {
                 self.shelf.add(place.open(name.as_str())?);
             }
@@ -183,7 +183,7 @@ impl Place {
         super::logs::check_name(&superblock, &log_dir, name)?;
         let cache_bytes = self.options.cache_bytes;
         let segments = Arc::new(Segments::new(&log_dir, superblock.log, Arc::clone(disk), cache_bytes));
-        let follower = Follower::new(Arc::clone(&segments), self.dir.join("lock"));
+        let follower = Follower::new(Arc::clone(&segments), self.dir.join("lock"), superblock.kind);
         let published = Arc::new(Published::new(VisibleState::empty(), Arc::clone(clock)));
         let reader = LogReader::new(superblock, segments, published, Some(follower));
         reader.refresh().map_err(open_error)?;

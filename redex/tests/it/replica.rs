@@ -551,3 +551,40 @@ fn a_crash_around_a_vote_leaves_the_old_one_or_the_new_one_with_everything_befor
         },
     );
 }
+
+#[test]
+fn another_process_reads_a_replica_as_far_as_it_is_committed_and_beyond_what_was_cut_off() {
+    let world = World::new();
+    let store = world.open();
+    let named = ReplicaIdentity { name: "shared".to_owned(), ..identity() };
+    let log = store.open_replica(&named).unwrap();
+    let beside = || redex::StoreReader::open(Path::new(DIR), &world.doors, &LogOptions::default()).unwrap();
+    let seen = |reader: &redex::StoreReader| {
+        reader.refresh().unwrap();
+        let events = reader.view().read(&Selection::channel(&channel("orders"))).unwrap();
+        events.map(|event| String::from_utf8(event.unwrap().payload.to_vec()).unwrap()).collect::<Vec<_>>()
+    };
+    append(&log, &[blank(1, 0)]);
+    let mut proposer = log.proposer(Term(1), NodeId(1), leader(1));
+    let entries: Vec<_> = (1..5).map(|n| sealed(&mut proposer, "orders", &format!("{n}"))).collect();
+    append(&log, &entries);
+    log.flush_step();
+    let reader = beside();
+    assert_eq!(seen(&reader), [""; 0]);
+    log.save_committed(Some(slot(1, 2))).unwrap();
+    assert_eq!(seen(&reader), ["1", "2"]);
+    // What was never committed goes, and something else comes in its place.
+    log.truncate_after(Some(Index(2))).unwrap();
+    append(&log, &[blank(2, 3)]);
+    let mut proposer = log.proposer(Term(2), NodeId(2), leader(2));
+    append(&log, &[sealed(&mut proposer, "orders", "three"), sealed(&mut proposer, "orders", "four")]);
+    log.flush_step();
+    log.save_committed(Some(slot(2, 4))).unwrap();
+    assert_eq!(seen(&reader), ["1", "2", "three"]);
+    assert_eq!(seen(&beside()), ["1", "2", "three"]);
+    log.close().unwrap();
+    store.close().unwrap();
+    // Nobody writes: what is not committed stays unseen.
+    assert_eq!(seen(&reader), ["1", "2", "three"]);
+    assert_eq!(seen(&beside()), ["1", "2", "three"]);
+}
