@@ -32,7 +32,7 @@ pub struct Config {
     /// How long requests may go on once the server is told to stop, and how long closing may take on top. Longer
     /// loses fewer answers, shorter restarts sooner. Default: 10 s.
     pub shutdown_within: Duration,
-    /// What is logged: directives such as `info` or `server=debug`. Default: `info`.
+    /// What is logged: directives such as `info` or `server=debug`. Default: `info,openraft=warn`.
     pub log_filter: String,
     /// How it is written. Default: for people on a terminal, else JSON lines.
     pub log_format: LogFormat,
@@ -164,7 +164,7 @@ impl Default for Config {
             sql: SqlConfig::default(),
             mesh: MeshConfig::default(),
             shutdown_within: Duration::from_secs(10),
-            log_filter: "info".to_owned(),
+            log_filter: "info,openraft=warn".to_owned(),
             log_format: LogFormat::Auto,
             tokens: Vec::new(),
         }

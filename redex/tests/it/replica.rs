@@ -587,4 +587,7 @@ fn another_process_reads_a_replica_as_far_as_it_is_committed_and_beyond_what_was
     // Nobody writes: what is not committed stays unseen.
     assert_eq!(seen(&reader), ["1", "2", "three"]);
     assert_eq!(seen(&beside()), ["1", "2", "three"]);
+    // The key beside it need not have begun it, and nothing here says what it keeps.
+    let verified = redex::verify_all(Path::new(DIR), &world.doors, &redex::VerifyOptions::default()).unwrap();
+    assert!(verified.iter().all(|report| report.faults.is_empty()), "{verified:?}");
 }
