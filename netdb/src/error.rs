@@ -60,7 +60,14 @@ from!(base::ChannelNameError, redex::OpenError, redex::AppendError, redex::ReadE
 from!(redex::LogNameError, redex::PlaceError);
 from!(cortex::OpenError, cortex::FoldStopped, cortex::WaitError, cortex::WriteError);
 #[cfg(feature = "cluster")]
-from!(net::BindError, net::GossipError, net::JoinError, net::TicketError, replication::ConfigError);
+from!(
+    net::BindError,
+    net::ConnectError,
+    net::GossipError,
+    net::JoinError,
+    net::TicketError,
+    replication::ConfigError
+);
 #[cfg(feature = "cluster")]
 from!(replication::ConsensusError, replication::control::ChangeError, base::IdentityError);
 #[cfg(feature = "sql")]

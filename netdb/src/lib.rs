@@ -14,6 +14,8 @@ mod blocking;
 mod builder;
 mod channel;
 #[cfg(feature = "cluster")]
+pub mod client;
+#[cfg(feature = "cluster")]
 pub mod cluster;
 mod database;
 mod error;

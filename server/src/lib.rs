@@ -7,6 +7,7 @@
 //! It knows nothing of its own about logs, folds or SQL: every answer comes from `netdb`.
 
 mod access;
+mod clients;
 mod config;
 mod connections;
 mod engine;

@@ -6,6 +6,14 @@ use std::time::Duration;
 pub(crate) const HTTP_PORT_OFFSET: u16 = 0;
 /// Port of the mesh, over UDP, above the port base.
 pub(crate) const MESH_PORT_OFFSET: u16 = 1;
+/// Port of clients, over UDP, above the port base.
+pub(crate) const CLIENTS_PORT_OFFSET: u16 = 4;
+/// Sessions of clients at a time.
+pub(crate) const SESSIONS_MAX: usize = 10_000;
+/// How long a session lets its key in, and append.
+pub(crate) const SESSION_WITHIN: Duration = Duration::from_secs(24 * 3_600);
+/// Appends of one exchange that are not answered.
+pub(crate) const CLIENT_APPENDS_MAX: usize = 16_384;
 /// Bytes of a node's name.
 pub(crate) const NODE_NAME_BYTES_MAX: usize = 64;
 /// The port base unless it is set.

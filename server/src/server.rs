@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::access::{Access, make_token};
+use crate::clients::ClientDoor;
 use crate::config::missing_for;
 use crate::connections::{Door, serve};
 use crate::engine::Engine;
@@ -57,6 +58,7 @@ impl Server {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let mut config = server::Config::default();
     /// config.http.listen = "127.0.0.1:0".parse()?;
+    /// config.clients = config.http.listen;
     /// let open = |doors: Doors| NetDb::builder().in_memory().doors(doors).with_tasks().open();
     /// let mut running = server::Server::start(config, Doors::memory(), open).await?;
     /// running.opened().await?;
@@ -151,9 +153,16 @@ impl Opening {
     /// Takes part in the cluster that the directory belongs to, if it does to one.
     async fn take_part(&self, db: &NetDb) -> Result<(), Error> {
         let doors = &self.shared.doors;
-        if !cluster::is_member(db.store().dir(), &*doors.disk)? {
-            return Ok(());
+        if cluster::is_member(db.store().dir(), &*doors.disk)? {
+            self.join(db).await?;
         }
+        let door = ClientDoor::open(&self.shared, db, self.shared.config.clients)?;
+        info!(address = %door.session().address, "clients are listened to");
+        self.shared.opened_to_clients(door);
+        Ok(())
+    }
+
+    async fn join(&self, db: &NetDb) -> Result<(), Error> {
         let mesh = &self.shared.config.mesh;
         let mut options = ClusterOptions::new(mesh.listen, &mesh.name);
         options.advertise = mesh.advertise;
@@ -220,6 +229,9 @@ impl Running {
             Some(opening) => resumed(opening.await),
             None => None,
         };
+        if let Some(door) = self.shared.clients() {
+            door.close().await;
+        }
         if let Some(cluster) = self.shared.cluster()
             && let Err(cause) = cluster.stop().await
         {

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::Config;
 use crate::access::Access;
+use crate::clients::{ClientDoor, Sessions};
 use crate::engine::Engine;
 use crate::http::Problem;
 use crate::limits::{BODY_UNIT_BYTES, DISK_FULL_REMEMBERED};
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) doors: Doors,
     pub(crate) access: Access,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) engine: Engine,
     pub(crate) started: Duration,
@@ -35,6 +37,7 @@ pub(crate) struct Shared {
     phase: Mutex<Phase>,
     /// The node's part in its cluster, once it takes part.
     cluster: OnceLock<Cluster>,
+    clients: OnceLock<ClientDoor>,
     /// When an append was last refused because the disk is full.
     disk_full_at: Mutex<Option<Duration>>,
     /// What made it unknown what the disk holds.
@@ -70,6 +73,8 @@ impl Shared {
         let (started, started_at) = (doors.clock.monotonic(), doors.clock.now());
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Self {
+            sessions: Arc::new(Sessions::new(Arc::clone(&doors.clock))),
+            clients: OnceLock::new(),
             access,
             metrics,
             engine,
@@ -122,6 +127,17 @@ impl Shared {
     /// Returns the node's part in its cluster; `None` for a node of none, or that does not take part yet.
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
         self.cluster.get()
+    }
+
+    /// Notes the door for clients.
+    pub(crate) fn opened_to_clients(&self, door: ClientDoor) {
+        // It is opened once.
+        let _ = self.clients.set(door);
+    }
+
+    /// Returns the door for clients, once it is open.
+    pub(crate) fn clients(&self) -> Option<&ClientDoor> {
+        self.clients.get()
     }
 
     /// Begins to stop: nothing new is answered any more but how the server is.

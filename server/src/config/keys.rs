@@ -26,6 +26,7 @@ pub(super) struct Draft {
     pub(super) port_base: Option<u16>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) listen_mesh: Option<SocketAddr>,
+    pub(super) listen_clients: Option<SocketAddr>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
 }
@@ -193,6 +194,15 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
         show: |draft| draft.config.mesh.replace_after.map_or_else(|| "never".to_owned(), show_duration),
+    },
+    Key {
+        name: "clients.listen",
+        variable: "NETDB_CLIENTS_LISTEN",
+        set: |draft, text, _| {
+            draft.listen_clients = Some(address(text)?);
+            Ok(())
+        },
+        show: |draft| draft.config.clients.to_string(),
     },
     Key {
         name: "shutdown-within",

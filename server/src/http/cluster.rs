@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use netdb::base::NodeId;
+use netdb::base::{NodeId, PublicKey};
 use netdb::cluster::Cluster;
 use netdb::net::Uses;
 use netdb::replication::ReplicationConfig;
@@ -18,6 +19,7 @@ use super::channels::{PathText, name};
 use super::params::Params;
 use super::tasks::parts;
 use super::{Problem, answer, body};
+use crate::access::Caller;
 use crate::shared::Shared;
 
 /// How long a ticket is valid unless it is said.
@@ -112,6 +114,30 @@ pub(super) async fn go(State(shared): State<Arc<Shared>>, request: Request) -> R
     let Move { log, nodes } = body::json(&shared, &headers, content).await?;
     cluster(&shared)?.move_log(&log, &nodes).await?;
     Ok(done(json!({ "log": log, "replicas": nodes })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewSession {
+    key: PublicKey,
+}
+
+/// `POST /v1/sessions`: lets a key append over QUIC, as the caller.
+pub(super) async fn session(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (headers, params, content) = parts(request)?;
+    params.finish()?;
+    let NewSession { key } = body::json(&shared, &headers, content).await?;
+    shared.db()?;
+    let door = shared.clients().ok_or_else(|| Problem::unavailable("clients are not listened to yet"))?;
+    if !shared.sessions.begin(key, caller) {
+        return Err(Problem::unavailable("there are too many sessions"));
+    }
+    let told = serde_json::to_value(door.session()).map_err(|error| Problem::internal(error.to_string()))?;
+    Ok(done(told))
 }
 
 /// `PUT /v1/channels/{channel}`: creates a replicated channel.

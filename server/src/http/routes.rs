@@ -38,6 +38,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/status", get(health::status))
         .route("/v1/channels", get(channels::list))
         .route("/v1/channels/{channel}", get(channels::one).put(cluster::create_channel))
+        .route("/v1/sessions", post(cluster::session))
         .route("/v1/cluster", get(cluster::status))
         .route("/v1/cluster/invite", post(cluster::invite))
         .route("/v1/cluster/remove", post(cluster::remove))

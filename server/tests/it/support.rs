@@ -22,6 +22,7 @@ pub struct Fixture {
 pub fn config() -> Config {
     let mut config = Config::default();
     config.http.listen = "127.0.0.1:0".parse().unwrap();
+    config.clients = config.http.listen;
     config
 }
 
