@@ -106,7 +106,7 @@ impl SimulatedNetwork {
         Self(Arc::new(Network { random: SeededRandom::new(seed), state: Mutex::new(state) }))
     }
 
-    /// Opens a socket at an address; one that was there before gets nothing any more.
+    /// Opens a socket at an address; one that was there before gets and sends nothing any more.
     pub fn socket(&self, address: SocketAddr) -> Socket {
         let mailbox: Arc<Mutex<Mailbox>> = Arc::default();
         self.0.state().boxes.insert(address, Arc::clone(&mailbox));
@@ -115,7 +115,7 @@ impl SimulatedNetwork {
         Socket { inner, of_machine: false }
     }
 
-    /// Takes the socket at an address away, as when its machine stops.
+    /// Takes the socket at an address away, as when its machine loses its power: it gets and sends nothing any more.
     pub fn unplug(&self, address: SocketAddr) {
         self.0.state().boxes.remove(&address);
     }
@@ -198,6 +198,14 @@ struct SimulatedSocket {
     alarm: Mutex<Option<Pin<Box<Sleep>>>>,
 }
 
+impl SimulatedSocket {
+    /// Tells whether it is the one at its address.
+    fn is_plugged(&self) -> bool {
+        let state = self.network.state();
+        state.boxes.get(&self.address).is_some_and(|there| Arc::ptr_eq(there, &self.mailbox))
+    }
+}
+
 impl fmt::Debug for SimulatedSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SimulatedSocket({})", self.address)
@@ -220,6 +228,9 @@ impl AsyncUdpSocket for SimulatedSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if !self.is_plugged() {
+            return Ok(());
+        }
         let bytes = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         transmit
             .contents

@@ -205,9 +205,10 @@ impl Group {
     /// Waits until asking again may help: something changed, or some time went by.
     async fn wait_for_change(&self, seen: &mut Seen, deadline: Instant) {
         seen.pause = (seen.pause * 2).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX);
+        // Where the group stopped, nothing changes any more: then the time is all there is to wait for.
         tokio::select! {
-            _ = seen.standing.changed() => {}
-            _ = seen.ready.changed() => {}
+            Ok(()) = seen.standing.changed() => {}
+            Ok(()) = seen.ready.changed() => {}
             () = tokio::time::sleep_until(deadline.min(Instant::now() + seen.pause)) => {}
         }
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use base::Fault;
 use redex::{Idempotency, Outcome, Rejection};
+use replication::Role;
 use tokio::time::Instant;
 
 use crate::support::{Cluster, LONG, append, appended, payloads};
@@ -113,4 +115,34 @@ async fn what_was_acknowledged_outlasts_the_crash_of_every_node() {
     appended(&cluster.group(cluster.leader().await), "after").await;
     wanted.push("after".to_owned());
     assert_eq!(cluster.agreed().await, wanted);
+}
+
+#[test]
+fn whoever_asks_a_node_that_stopped_waits_and_does_not_keep_it_busy() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    // Whoever asks again at once never lets the paused clock go on, and would hang here.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        done.send(runtime.unwrap().block_on(ask_a_node_that_stopped()))
+    });
+    let (outcome, read) = is_done.recv_timeout(Duration::from_secs(60)).expect("it does not hang");
+    let unavailable = matches!(&outcome, Outcome::Rejected { reason: Rejection::Unavailable { .. }, .. });
+    assert!(unavailable && read.is_err(), "{outcome:?} {read:?}");
+}
+
+async fn ask_a_node_that_stopped() -> (Outcome, Result<base::Position, replication::ConsensusError>) {
+    let cluster = Cluster::start(15, 3).await;
+    let group = cluster.group(cluster.leader().await);
+    appended(&group, "before").await;
+    let stopped = cluster.follower().await;
+    let disk = &cluster.nodes[&stopped].disk;
+    (0..20).for_each(|at| disk.inject(disk.operation_count() + at, Fault::Error(5)));
+    appended(&group, "while its disk fails").await;
+    let stopped = cluster.group(stopped);
+    while stopped.standing().role != Role::Idle {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let within = Duration::from_secs(2);
+    let outcome = append(&stopped, "no", Idempotency::None, within).await;
+    (outcome, stopped.read_position(within).await)
 }

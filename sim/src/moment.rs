@@ -1,0 +1,215 @@
+//! What is seen of all nodes at one moment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Hash, Index, Slot};
+use redex::EntryContent;
+use replication::Role;
+
+use crate::invariant::{Invariant, all};
+use crate::node::Node;
+use crate::world::World;
+
+/// An entry as it lies in a node's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Its place.
+    pub slot: Slot,
+    /// Of its content.
+    pub hash: Hash,
+    /// Of it and everything before.
+    pub chain: Hash,
+}
+
+/// Who votes, as a membership says: one set, or two while it changes.
+pub type Voters = Vec<Vec<u64>>;
+
+/// What is seen of one node.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    /// Its number.
+    pub id: u64,
+    /// Which start of it this is.
+    pub boot: u32,
+    /// Whether it is up; if not, this is what was seen last.
+    pub up: bool,
+    /// Whether its disk was made to fail since its start.
+    pub harmed: bool,
+    /// What it takes itself for.
+    pub role: Role,
+    /// The leadership that it has, as it sees it: term and node.
+    pub leads: Option<(u64, u64)>,
+    /// Its vote: term, node, and whether that leads.
+    pub vote: Option<(u64, u64, bool)>,
+    /// Up to where it knows the log to be committed.
+    pub committed: u64,
+    /// Up to where readers see it.
+    pub visible: u64,
+    /// Up to where it survives a power failure.
+    pub durable: u64,
+    /// Its log, from index 0.
+    pub log: Vec<Record>,
+    /// The first index that changed since it was looked at before.
+    pub changed_from: usize,
+    /// The newest two memberships in the log: their indexes, and who votes.
+    pub memberships: Vec<(u64, Voters)>,
+}
+
+impl NodeView {
+    /// Begins to look at a node.
+    pub fn new(id: u64) -> Self {
+        Self {
+            id,
+            boot: 0,
+            up: false,
+            harmed: false,
+            role: Role::Idle,
+            leads: None,
+            vote: None,
+            committed: 0,
+            visible: 0,
+            durable: 0,
+            log: Vec::new(),
+            changed_from: 0,
+            memberships: Vec::new(),
+        }
+    }
+
+    /// Returns the leadership that the node has while it is up.
+    pub fn leadership(&self) -> Option<(u64, u64)> {
+        self.leads.filter(|_| self.up)
+    }
+}
+
+/// All nodes at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Moment {
+    /// How long the run goes on.
+    pub at: Duration,
+    /// What is seen of each node.
+    pub nodes: BTreeMap<u64, NodeView>,
+}
+
+/// Looks at all nodes again and again.
+#[derive(Debug)]
+pub struct Watcher {
+    moment: Moment,
+    invariants: Vec<Box<dyn Invariant>>,
+    looks: u64,
+}
+
+impl Watcher {
+    /// Begins with all invariants.
+    pub fn new() -> Self {
+        Self { moment: Moment::default(), invariants: all(), looks: 0 }
+    }
+
+    /// Looks at all nodes; returns what does not hold.
+    pub fn look(&mut self, world: &World) -> Vec<String> {
+        self.looks += 1;
+        self.moment.at = world.elapsed();
+        for id in world.ids() {
+            let view = self.moment.nodes.entry(id).or_insert_with(|| NodeView::new(id));
+            view.changed_from = view.log.len();
+            match world.node(id) {
+                Some(node) => {
+                    let before = (view.role, view.vote);
+                    take(view, &node, world.is_harmed(id));
+                    if (view.role, view.vote) != before {
+                        let NodeView { role, vote, .. } = view;
+                        world.trace.note(format_args!("node {id} is {role}, voted {vote:?}"));
+                    }
+                }
+                None => view.up = false,
+            }
+        }
+        let mut found = Vec::new();
+        for invariant in &mut self.invariants {
+            if let Err(fault) = invariant.see(&self.moment) {
+                found.push(format!("{}: {fault}", invariant.name()));
+            }
+        }
+        found
+    }
+
+    /// Returns what was seen last.
+    pub fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    /// Returns how often was looked.
+    pub fn looks(&self) -> u64 {
+        self.looks
+    }
+}
+
+impl Default for Watcher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Takes what a node shows.
+fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool) {
+    let replica = node.group.replica();
+    let state = replica.state();
+    view.boot = node.boot;
+    view.up = true;
+    view.harmed = harmed;
+    let standing = node.group.standing();
+    view.role = standing.role;
+    view.leads = match (standing.role, standing.leader) {
+        (Role::Leader, Some(leader)) => Some((standing.term.0, leader.0)),
+        _ => None,
+    };
+    view.vote = replica.vote().map(|vote| (vote.term.0, vote.node.0, vote.committed));
+    view.committed = replica.committed().map_or(0, |slot| slot.index.position_after().0);
+    view.visible = state.visible.0;
+    view.durable = state.durable.0;
+    take_log(view, node, state.last);
+    view.memberships = replica
+        .consensus()
+        .iter()
+        .filter_map(|(slot, bytes)| {
+            let membership = replication::raft::decode_membership(bytes).ok()?;
+            let sets = membership.get_joint_config().iter();
+            Some((slot.index.0, sets.map(|set| set.iter().copied().collect()).collect()))
+        })
+        .collect();
+}
+
+/// Takes what changed of a node's log: what was cut off, and what is new.
+fn take_log(view: &mut NodeView, node: &Arc<Node>, last: Option<Slot>) {
+    let replica = node.group.replica();
+    let end = last.map_or(0, |slot| slot.index.0 + 1);
+    let mut kept = view.log.len().min(usize::try_from(end).unwrap_or(usize::MAX));
+    // Equal slots mean equal logs up to there, which an invariant looks after.
+    while let Some(known) = kept.checked_sub(1).map(|at| view.log[at].slot) {
+        let same = match known.index.0 + 1 == end {
+            true => last == Some(known),
+            false => {
+                let found = replica.entries(known.index..known.index.next(), 1);
+                found.is_ok_and(|found| found.first().is_some_and(|entry| entry.slot == known))
+            }
+        };
+        if same {
+            break;
+        }
+        kept -= 1;
+    }
+    view.changed_from = view.changed_from.min(kept);
+    view.log.truncate(kept);
+    let Ok(found) = replica.entries(Index(kept as u64)..Index(u64::MAX), u64::MAX) else { return };
+    for entry in found {
+        let before = view.log.last().map_or(Hash::ZERO, |record| record.chain);
+        let hash = match &entry.content {
+            EntryContent::Sealed(sealed) => Hash::of(sealed.bytes()),
+            EntryContent::Consensus(bytes) => Hash::of(bytes),
+        };
+        let place = format!("{:?}", entry.slot);
+        let chain = Hash::of(&[before.as_bytes(), place.as_bytes(), hash.as_bytes()].concat());
+        view.log.push(Record { slot: entry.slot, hash, chain });
+    }
+}

@@ -1,0 +1,221 @@
+//! One node: a replica on a simulated disk, its group, what it is reached over, and the fold of its tasks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{ClusterId, Doors, Identity, LogId, NodeId, PublicKey, SeededRandom, SimulatedDisk};
+use cortex::models::tasks::TasksFold;
+use cortex::{ErrorPolicy, Folded, RunMode, Runner, RunnerOptions};
+use redex::{FlusherMode, LogOptions, ReplicaIdentity, ReplicaLog};
+use replication::{Group, Groups, Member, Timing};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::clock::MachineClock;
+use crate::dice::{Dice, mixed, named};
+use crate::wires::{Gate, Plug, Wires};
+
+/// The directory of a node on its disk.
+pub const DIRECTORY: &str = "/node";
+/// The name of the replicated log.
+pub const LOG: &str = "main";
+/// Small, so that segments are sealed, and truncations and crashes meet their borders.
+const SEGMENT_BYTES: u64 = 64 << 10;
+
+/// The public keys of all nodes.
+pub type Keys = BTreeMap<NodeId, PublicKey>;
+
+/// Who a node is, for one start of it.
+#[derive(Debug, Clone)]
+pub struct Passport {
+    /// The seed of the run.
+    pub seed: u64,
+    /// Its number.
+    pub node: NodeId,
+    /// The seed of its randomness, another one at each start.
+    pub random: u64,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its key.
+    pub identity: Arc<Identity>,
+    /// The keys of all nodes.
+    pub keys: Arc<Keys>,
+}
+
+impl Passport {
+    /// Returns who a node is at its start of that number.
+    pub fn new(seed: u64, node: u64, boot: u32, keys: &Arc<Keys>) -> Self {
+        Self {
+            seed,
+            node: NodeId(node),
+            random: mixed(seed, &format!("node {node} boot {boot}")),
+            cluster: ClusterId::from_bytes(named(seed, "cluster")),
+            identity: Arc::new(identity(seed, NodeId(node))),
+            keys: Arc::clone(keys),
+        }
+    }
+}
+
+/// Returns the key of a node.
+pub fn identity(seed: u64, node: NodeId) -> Identity {
+    let (one, two) = (named(seed, &format!("key {node}")), named(seed, &format!("more of key {node}")));
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&one);
+    bytes[16..].copy_from_slice(&two);
+    Identity::from_seed(&bytes)
+}
+
+/// Returns how a node is found.
+pub fn member(node: u64) -> (NodeId, Member) {
+    (NodeId(node), Member { address: format!("node-{node}") })
+}
+
+/// Returns the log that all nodes hold.
+pub fn log_identity(seed: u64) -> ReplicaIdentity {
+    ReplicaIdentity {
+        log: LogId::from_bytes(named(seed, "log")),
+        origin: identity(seed, NodeId(1)).origin(),
+        name: LOG.to_owned(),
+    }
+}
+
+/// A node that is up.
+#[derive(Debug)]
+pub struct Node {
+    /// Its number.
+    pub id: u64,
+    /// Which start of it this is, from 1.
+    pub boot: u32,
+    /// The replicated log.
+    pub group: Group,
+    /// Folds it.
+    pub folds: Folds,
+    /// Closed while the node is stopped.
+    pub gate: Gate,
+    /// How long a sync takes at most, in microseconds.
+    pub sync_micros: watch::Sender<u64>,
+    /// Told when the power goes.
+    pub dead: watch::Sender<bool>,
+    groups: Groups,
+    plug: Plug,
+    flusher: JoinHandle<()>,
+}
+
+/// The fold of tasks on one node.
+pub struct Folds {
+    runner: Runner,
+    tasks: Folded<TasksFold>,
+}
+
+impl std::fmt::Debug for Folds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Folds").field("folded", &self.runner.folded()).finish_non_exhaustive()
+    }
+}
+
+impl Folds {
+    /// Begins to fold a log from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being folded.
+    pub fn new(reader: &redex::LogReader, clock: Arc<MachineClock>) -> Result<Self, String> {
+        let mut options = RunnerOptions::default();
+        options.mode = RunMode::Manual;
+        let runner = Runner::new(reader, clock, options);
+        let tasks = runner.add(TasksFold, ErrorPolicy::SkipAndRecord, None);
+        let tasks = tasks.map_err(|error| error.to_string())?;
+        runner.start();
+        Ok(Self { runner, tasks })
+    }
+
+    /// Folds what is visible; returns up to where, and the hash of the state.
+    ///
+    /// # Errors
+    ///
+    /// Why the fold stopped.
+    pub fn fold(&self) -> Result<(u64, base::Hash), String> {
+        let position = self.runner.step();
+        let snapshot = self.tasks.snapshot().map_err(|stopped| stopped.to_string())?;
+        Ok((position.0, cortex::state_hash(&TasksFold, &snapshot.state)))
+    }
+}
+
+/// The disk and the clock that a node starts on.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Its disk.
+    pub disk: SimulatedDisk,
+    /// Its clock.
+    pub clock: Arc<MachineClock>,
+}
+
+impl Node {
+    /// Starts a node.
+    ///
+    /// # Errors
+    ///
+    /// What its disk did, or what is wrong with its log.
+    pub async fn start(
+        passport: &Passport,
+        boot: u32,
+        machine: &Machine,
+        wires: &Wires,
+    ) -> Result<Self, String> {
+        let doors = Doors {
+            clock: Arc::clone(&machine.clock) as _,
+            random: Arc::new(SeededRandom::new(passport.random)),
+            disk: Arc::new(machine.disk.clone()),
+        };
+        let mut options = LogOptions::default();
+        options.segment_bytes = SEGMENT_BYTES;
+        options.cache_bytes = 1 << 20;
+        options.flusher = FlusherMode::Manual;
+        let identity = log_identity(passport.seed);
+        let log = ReplicaLog::open(Path::new(DIRECTORY), &identity, &doors, &options);
+        let log = log.map_err(|error| error.to_string())?;
+        let folds = Folds::new(log.reader(), Arc::clone(&machine.clock))?;
+        let (gate, groups) = (Gate::default(), Groups::default());
+        let sync_micros = watch::Sender::new(1_500);
+        let dice = Dice::new(passport.random, "syncs");
+        let flusher = tokio::spawn(flush(log.clone(), gate.clone(), sync_micros.subscribe(), dice));
+        let plug = wires.plug(passport, &groups, &gate)?;
+        let (link, key) = (Arc::clone(&plug.link), Arc::clone(&passport.identity));
+        let started = Group::start(log, passport.node, key, link, &Timing::default()).await;
+        let group = match started {
+            Ok(group) => group,
+            Err(error) => {
+                plug.pull();
+                flusher.abort();
+                return Err(error.to_string());
+            }
+        };
+        groups.add(group.clone());
+        let (id, dead) = (passport.node.0, watch::Sender::new(false));
+        Ok(Self { id, boot, group, folds, gate, sync_micros, dead, groups, plug, flusher })
+    }
+
+    /// Ends everything that the node does. With a disk that has no power, that is a crash.
+    pub async fn end(&self) {
+        self.dead.send_replace(true);
+        self.gate.close(false);
+        self.plug.pull();
+        // What waits for a sync is told that there is none any more.
+        let _ = self.group.stop().await;
+        self.flusher.abort();
+        self.groups.remove(self.group.id());
+    }
+}
+
+/// Syncs what was written, again and again, each time after as long as a disk takes.
+async fn flush(log: ReplicaLog, gate: Gate, sync_micros: watch::Receiver<u64>, dice: Dice) {
+    loop {
+        let longest = *sync_micros.borrow();
+        let takes = Duration::from_micros(100 + dice.below(longest));
+        tokio::time::sleep(takes).await;
+        gate.pass().await;
+        log.flush_step();
+    }
+}
