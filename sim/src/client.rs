@@ -9,7 +9,7 @@ use redex::{
 };
 
 use crate::dice::Dice;
-use crate::history::{Asked, Operation, Recorder, Told, nanos, prefixes};
+use crate::history::{Asked, Operation, Recorder, Told, digest, nanos};
 use crate::node::Node;
 use crate::world::World;
 
@@ -71,7 +71,7 @@ impl Client {
     /// Appends and reads until `until`.
     pub async fn run(mut self, until: Duration) {
         while self.world.elapsed() < until {
-            let pause = self.dice.time(Duration::ZERO..Duration::from_millis(40));
+            let pause = self.dice.time(Duration::ZERO..Duration::from_millis(60));
             tokio::time::sleep(pause).await;
             match self.dice.below(10) {
                 0 | 1 => self.read().await,
@@ -179,7 +179,8 @@ impl Client {
         let mut dead = node.dead.subscribe();
         let asked = async {
             node.gate.pass().await;
-            let outcome = node.group.append(&request, WITHIN).await;
+            let within = self.dice.time(WITHIN / 4..WITHIN);
+            let outcome = node.group.append(&request, within).await;
             // What is acknowledged is looked at before anything else happens.
             self.world.see();
             node.gate.pass().await;
@@ -225,7 +226,7 @@ impl Client {
             read = reading => read,
         };
         let Some((position, names)) = read else { return };
-        let hash = prefixes(names.iter().map(String::as_str)).pop().unwrap_or_default();
+        let hash = digest(names.iter().map(String::as_str));
         let told = Told::Read(names.len() as u64, hash);
         self.world.trace.note(format_args!("{} read {wanted} at node {} {position}: {told:?}", self.name, node.id));
         self.note(node.id, begun, Asked::Read { channel: wanted.to_owned() }, told);

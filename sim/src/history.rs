@@ -107,12 +107,21 @@ impl History {
     }
 }
 
+/// Returns the hash of what a channel holds.
+pub fn digest<'a>(events: impl IntoIterator<Item = &'a str>) -> String {
+    events.into_iter().fold(Hash::ZERO, then).to_string()
+}
+
+fn then(before: Hash, event: &str) -> Hash {
+    Hash::of(&[before.as_bytes(), event.as_bytes()].concat())
+}
+
 /// Returns the hashes of what a channel held after each number of events, from none on.
 pub fn prefixes<'a>(events: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut hash = Hash::ZERO;
     let mut all = vec![hash.to_string()];
     for event in events {
-        hash = Hash::of(&[hash.as_bytes(), event.as_bytes()].concat());
+        hash = then(hash, event);
         all.push(hash.to_string());
     }
     all

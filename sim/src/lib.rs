@@ -9,6 +9,7 @@ compile_error!("build within `sim/`, whose `.cargo/config.toml` says how, or by 
 
 pub mod client;
 pub mod clock;
+pub mod command;
 pub mod dice;
 pub mod entropy;
 pub mod history;

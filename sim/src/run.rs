@@ -19,7 +19,7 @@ use crate::world::{Plan, World};
 use crate::{entropy, nemesis};
 
 /// How long things go wrong.
-const TROUBLE: Duration = Duration::from_secs(12);
+const TROUBLE: Duration = Duration::from_secs(10);
 /// How long it takes at most that a group has a leader at first.
 const BEGIN: Duration = Duration::from_secs(2);
 /// How often all nodes are looked at, beside at each acknowledgement and before each crash.
@@ -159,8 +159,9 @@ async fn live(world: &Arc<World>, nemeses: &[Nemesis]) -> Report {
     }
     let recorder = Arc::new(Recorder::default());
     let watching = tokio::spawn(watch(Arc::clone(world)));
-    tokio::time::sleep(BEGIN).await;
-    let clients: Vec<_> = (0..5)
+    let _ = tokio::time::timeout(BEGIN, end::learn(world)).await;
+    tokio::time::sleep(BEGIN.saturating_sub(world.elapsed())).await;
+    let clients: Vec<_> = (0..4)
         .map(|number| tokio::spawn(Client::new(world, &recorder, number).run(BEGIN + TROUBLE)))
         .collect();
     trouble(world, nemeses).await;

@@ -1,6 +1,6 @@
 //! Who leads has the votes of a majority.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Invariant;
 use crate::moment::Moment;
@@ -11,6 +11,7 @@ use crate::moment::Moment;
 pub struct ElectionSafety {
     /// The highest vote of each node.
     votes: BTreeMap<u64, (u64, u64)>,
+    seen: BTreeSet<(u64, u64)>,
 }
 
 impl Invariant for ElectionSafety {
@@ -30,14 +31,17 @@ impl Invariant for ElectionSafety {
             if leads.1 != node.id {
                 return Err(format!("node {} leads as node {} in term {}", node.id, leads.1, leads.0));
             }
-            // While membership changes, the one before is what it was elected by.
-            let Some((_, sets)) = node.memberships.first() else { continue };
-            for set in sets {
+            if !self.seen.insert(leads) {
+                continue;
+            }
+            // It was elected by the newest membership, or by the one before if it has changed that since.
+            let votes = |set: &Vec<u64>| {
                 let voted = |id: &&u64| self.votes.get(*id).is_some_and(|vote| *vote >= leads);
-                let votes = set.iter().filter(voted).count();
-                if votes * 2 <= set.len() {
-                    return Err(format!("node {} leads in term {} by {votes} of {set:?}", node.id, leads.0));
-                }
+                set.iter().filter(voted).count() * 2 > set.len()
+            };
+            if !node.memberships.iter().any(|(_, sets)| sets.iter().all(votes)) {
+                let (term, memberships) = (leads.0, &node.memberships);
+                return Err(format!("node {} leads in term {term} without the votes of {memberships:?}", node.id));
             }
         }
         Ok(())

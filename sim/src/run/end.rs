@@ -116,7 +116,7 @@ async fn agree(world: &Arc<World>) {
 }
 
 /// Makes nodes learners that no change of membership has met yet.
-async fn learn(world: &Arc<World>) {
+pub(super) async fn learn(world: &Arc<World>) {
     loop {
         if let Some(leader) = world.leader() {
             let known = leader.group.standing().members;
