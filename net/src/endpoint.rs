@@ -13,6 +13,7 @@ use crate::connection::Live;
 use crate::error::{BindError, ConnectError};
 use crate::greeting::{Answer, GREETING_BYTES, Hello, REASON_BYTES_MAX};
 use crate::join::JoinDoor;
+use crate::restart::{Ids, RestartKey};
 use crate::{Connection, Protocol, Refusal, RefusalCode, Socket, tls};
 
 mod counts;
@@ -144,8 +145,9 @@ impl Endpoint {
             .incoming_buffer_size_total(STRANGERS_BYTES_MAX);
         let mut seed = [0; 32];
         random.fill(&mut seed);
-        let mut endpoint = EndpointConfig::default();
-        endpoint.rng_seed(Some(seed));
+        let ids = Ids::new(random);
+        let mut endpoint = EndpointConfig::new(Arc::new(RestartKey::new(&identity)));
+        endpoint.rng_seed(Some(seed)).cid_generator(move || Box::new(ids.clone()));
         let runtime = Arc::new(quinn::TokioRuntime);
         let inner = quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket.inner, runtime)
             .map_err(|source| BindError::Socket { source })?;

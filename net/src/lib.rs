@@ -21,6 +21,7 @@ mod gossip;
 mod greeting;
 mod join;
 mod pool;
+mod restart;
 mod simulated;
 mod socket;
 mod ticket;
