@@ -11,7 +11,7 @@ use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::impls::ProgressResponder;
-use openraft::metrics::RaftServerMetrics;
+use openraft::metrics::{RaftMetrics, RaftServerMetrics};
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::TypeConfigExt as _;
 use openraft::type_config::alias::WatchReceiverOf;
@@ -202,12 +202,12 @@ impl Consensus {
 
     /// Tells how the group stands.
     pub(crate) fn standing(&self) -> Standing {
-        standing_of(&self.raft.server_metrics().borrow_watched())
+        self.watch().standing()
     }
 
     /// Follows how the group stands.
     pub(crate) fn watch(&self) -> StandingWatch {
-        StandingWatch { metrics: self.raft.server_metrics(), me: self.me }
+        StandingWatch { metrics: self.raft.server_metrics(), end: self.raft.metrics(), me: self.me }
     }
 
     /// Follows the last slot that is known here to be committed.
@@ -364,21 +364,34 @@ fn standing_of(metrics: &RaftServerMetrics<TypeConfig>) -> Standing {
 /// Follows how a group stands.
 pub(crate) struct StandingWatch {
     metrics: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
+    /// Says that consensus stopped, which the other one does not.
+    end: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
     me: NodeId,
 }
 
 impl StandingWatch {
     /// Returns how the group stands; what changes from now on is told.
     pub(crate) fn standing(&mut self) -> Standing {
-        standing_of(&self.metrics.borrow_and_update())
+        let standing = standing_of(&self.metrics.borrow_and_update());
+        match self.is_stopped() {
+            true => Standing { role: Role::Idle, leader: None, ..standing },
+            false => standing,
+        }
     }
 
     /// Returns the leadership that this node has; what changes from now on is told.
     pub(crate) fn leadership(&mut self) -> Option<Leadership> {
+        if self.is_stopped() {
+            return None;
+        }
         let metrics = self.metrics.borrow_and_update();
         let leads = metrics.state == ServerState::Leader && metrics.vote.committed;
         let own = metrics.vote.leader_id.node_id == self.me.0;
         (leads && own).then(|| Leadership { term: Term(metrics.vote.leader_id.term), node: self.me })
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.end.borrow_watched().running_state.is_err()
     }
 
     /// Waits until something changed since it was last looked at.

@@ -117,6 +117,21 @@ async fn what_was_acknowledged_outlasts_the_crash_of_every_node() {
     assert_eq!(cluster.agreed().await, wanted);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stopped_over_its_disk_does_not_say_that_it_leads() {
+    let cluster = Cluster::start(16, 3).await;
+    let old = cluster.leader().await;
+    let group = cluster.group(old);
+    appended(&group, "before").await;
+    let disk = &cluster.nodes[&old].disk;
+    (0..20).for_each(|at| disk.inject(disk.operation_count() + at, Fault::Error(5)));
+    let _ = append(&group, "while its disk fails", Idempotency::None, Duration::from_secs(1)).await;
+    let new = cluster.leader_besides(&[old]).await;
+    appended(&cluster.group(new), "after").await;
+    let standing = group.standing();
+    assert_eq!((standing.role, standing.leader), (Role::Idle, None));
+}
+
 #[test]
 fn whoever_asks_a_node_that_stopped_waits_and_does_not_keep_it_busy() {
     let (done, is_done) = std::sync::mpsc::channel();
