@@ -397,8 +397,12 @@ impl Group {
         if watch.leadership().is_none() {
             return Err(ConsensusError::NotLeading { leader: self.standing().leader });
         }
-        // Nothing is proposed meanwhile, since consensus would refuse it.
-        let _paused = self.pause().await?;
+        let deadline = Instant::now() + within;
+        // Nothing is proposed meanwhile, since consensus would refuse it. What is on its way comes to no end without a majority.
+        let Ok(paused) = tokio::time::timeout_at(deadline, self.pause()).await else {
+            return Err(ConsensusError::NotLeading { leader: self.standing().leader });
+        };
+        let _paused = paused?;
         self.inner.consensus.transfer(to).await?;
         let leads = async {
             while watch.standing().leader != Some(to) {
@@ -406,7 +410,7 @@ impl Group {
             }
             Some(())
         };
-        match tokio::time::timeout(within, leads).await {
+        match tokio::time::timeout_at(deadline, leads).await {
             Ok(Some(())) => Ok(()),
             _ => Err(ConsensusError::NotLeading { leader: self.standing().leader }),
         }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use base::{NodeId, SimulatedDisk};
+use redex::Idempotency;
+use tokio::time::Instant;
 
-use crate::support::{Cluster, LONG, appended, member, payloads};
+use crate::support::{Cluster, LONG, append, appended, member, payloads};
 
 #[tokio::test(start_paused = true)]
 async fn a_fourth_node_learns_the_log_and_takes_the_place_of_another() {
@@ -71,4 +73,26 @@ async fn only_the_leader_changes_membership() {
     let follower = cluster.group(cluster.follower().await);
     assert!(follower.add_learners(&[member(4)].into()).await.is_err());
     assert!(follower.transfer(NodeId(1), LONG).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leadership_that_cannot_be_handed_over_in_time_is_not_waited_for() {
+    let cluster = Cluster::start(24, 3).await;
+    let leader = cluster.leader().await;
+    let group = cluster.group(leader);
+    appended(&group, "before").await;
+    cluster.isolate(leader, true);
+    // Without a majority it comes to no end.
+    let asked = group.clone();
+    let alone = tokio::spawn(async move { append(&asked, "alone", Idempotency::None, LONG).await });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let within = Duration::from_secs(1);
+    let begun = Instant::now();
+    let moved = tokio::time::timeout(LONG, group.transfer(cluster.follower().await, within)).await;
+    assert!(moved.expect("it ends").is_err());
+    assert!(begun.elapsed() <= within + Duration::from_millis(10), "{:?}", begun.elapsed());
+    cluster.isolate(leader, false);
+    alone.await.unwrap();
+    let left = cluster.leader().await;
+    appended(&cluster.group(left), "after").await;
 }
