@@ -98,7 +98,8 @@ impl Client {
                 By::Producer(self.name.clone(), self.number)
             }
         };
-        let bytes = if self.dice.happens(60) { 12_000 } else { usize::try_from(self.dice.below(200)).unwrap_or(0) };
+        let bytes =
+            if self.dice.happens(60) { 12_000 } else { usize::try_from(self.dice.below(200)).unwrap_or(0) };
         self.ask(Wanted { channel: ORDERS, names, by, expect: None, bytes }).await;
     }
 
@@ -191,10 +192,14 @@ impl Client {
             _ = dead.wait_for(|dead| *dead) => return Told::Unknown,
             outcome = asked => outcome,
         };
+        if let Ok(outcome @ (Outcome::Rejected { .. } | Outcome::Unknown { .. })) = &outcome {
+            self.world.trace.note(format_args!("{} at node {}: {outcome:?}", self.name, node.id));
+        }
         match outcome {
-            Ok(Outcome::Rejected { reason: Rejection::StaleProducer { .. } | Rejection::KeyReused { .. }, .. }) => {
-                Told::Unknown
-            }
+            Ok(Outcome::Rejected {
+                reason: Rejection::StaleProducer { .. } | Rejection::KeyReused { .. },
+                ..
+            }) => Told::Unknown,
             Ok(Outcome::Rejected { .. }) => Told::Rejected,
             Ok(outcome) => match outcome.at().and_then(redex::At::first_seq) {
                 Some(seq) => Told::Appended(seq.0),
@@ -228,7 +233,9 @@ impl Client {
         let Some((position, names)) = read else { return };
         let hash = digest(names.iter().map(String::as_str));
         let told = Told::Read(names.len() as u64, hash);
-        self.world.trace.note(format_args!("{} read {wanted} at node {} {position}: {told:?}", self.name, node.id));
+        self.world
+            .trace
+            .note(format_args!("{} read {wanted} at node {} {position}: {told:?}", self.name, node.id));
         self.note(node.id, begun, Asked::Read { channel: wanted.to_owned() }, told);
     }
 

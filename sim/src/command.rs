@@ -138,7 +138,8 @@ impl Sums {
     /// Returns fields of a line of JSON.
     pub fn to_json(&self) -> String {
         let faults: Vec<_> = self.faults.iter().map(|(name, count)| format!("\"{name}\":{count}")).collect();
-        let Self { seeds, quic, operations, committed, simulated_ms, healed_ms, looks, violations, .. } = self;
+        let Self { seeds, quic, operations, committed, simulated_ms, healed_ms, looks, violations, .. } =
+            self;
         format!(
             "\"runs\":{seeds},\"quic\":{quic},\"operations\":{operations},\"committed\":{committed},\
              \"simulated_s\":{},\"healed_ms_max\":{healed_ms},\"looks\":{looks},\"violations\":{violations},\
@@ -179,7 +180,9 @@ mod tests {
         assert_eq!((command.seeds.clone(), command.twice), (3..9, true));
         let replay = "sim/run --seed 4 --transport quic --trace --nemeses crash,pause";
         assert_eq!(command.replay(4, Transport::Quic), replay);
-        for wrong in ["", "--seeds 3", "--seeds 9..3", "--seed x", "--nemeses rain --seed 1", "--what", "--seed"] {
+        for wrong in
+            ["", "--seeds 3", "--seeds 9..3", "--seed x", "--nemeses rain --seed 1", "--what", "--seed"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

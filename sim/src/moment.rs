@@ -37,6 +37,10 @@ pub struct NodeView {
     pub up: bool,
     /// Whether its disk was made to fail since its start.
     pub harmed: bool,
+    /// Whether its log takes nothing more, since it is not known what the disk holds.
+    pub poisoned: bool,
+    /// The slots of the entries that were there when it started.
+    pub opened: Arc<[Slot]>,
     /// What it takes itself for.
     pub role: Role,
     /// The leadership that it has, as it sees it: term and node.
@@ -65,6 +69,8 @@ impl NodeView {
             boot: 0,
             up: false,
             harmed: false,
+            poisoned: false,
+            opened: Arc::new([]),
             role: Role::Idle,
             leads: None,
             vote: None,
@@ -109,6 +115,7 @@ impl Watcher {
     /// Looks at all nodes; returns what does not hold.
     pub fn look(&mut self, world: &World) -> Vec<String> {
         self.looks += 1;
+        let mut found = Vec::new();
         self.moment.at = world.elapsed();
         for id in world.ids() {
             let view = self.moment.nodes.entry(id).or_insert_with(|| NodeView::new(id));
@@ -116,7 +123,7 @@ impl Watcher {
             match world.node(id) {
                 Some(node) => {
                     let before = (view.role, view.vote);
-                    take(view, &node, world.is_harmed(id));
+                    found.extend(take(view, &node, world.is_harmed(id)).err());
                     if (view.role, view.vote) != before {
                         let NodeView { role, vote, .. } = view;
                         world.trace.note(format_args!("node {id} is {role}, voted {vote:?}"));
@@ -125,7 +132,6 @@ impl Watcher {
                 None => view.up = false,
             }
         }
-        let mut found = Vec::new();
         for invariant in &mut self.invariants {
             if let Err(fault) = invariant.see(&self.moment) {
                 found.push(format!("{}: {fault}", invariant.name()));
@@ -152,12 +158,16 @@ impl Default for Watcher {
 }
 
 /// Takes what a node shows.
-fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool) {
+fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool) -> Result<(), String> {
     let replica = node.group.replica();
     let state = replica.state();
     view.boot = node.boot;
     view.up = true;
     view.harmed = harmed;
+    view.opened = Arc::clone(&node.opened);
+    // Noting what is known already does nothing, but where nothing is taken any more.
+    let noted = replica.save_committed(replica.committed());
+    view.poisoned = matches!(noted, Err(redex::ReplicaError::Poisoned { .. }));
     let standing = node.group.standing();
     view.role = standing.role;
     view.leads = match (standing.role, standing.leader) {
@@ -168,7 +178,6 @@ fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool) {
     view.committed = replica.committed().map_or(0, |slot| slot.index.position_after().0);
     view.visible = state.visible.0;
     view.durable = state.durable.0;
-    take_log(view, node, state.last);
     view.memberships = replica
         .consensus()
         .iter()
@@ -178,10 +187,15 @@ fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool) {
             Some((slot.index.0, sets.map(|set| set.iter().copied().collect()).collect()))
         })
         .collect();
+    take_log(view, node, state.last)
+}
+
+fn unread(view: &NodeView, cause: &redex::ReadError) -> String {
+    format!("node {} cannot read its entries from {} on: {cause}", view.id, view.log.len())
 }
 
 /// Takes what changed of a node's log: what was cut off, and what is new.
-fn take_log(view: &mut NodeView, node: &Arc<Node>, last: Option<Slot>) {
+fn take_log(view: &mut NodeView, node: &Arc<Node>, last: Option<Slot>) -> Result<(), String> {
     let replica = node.group.replica();
     let end = last.map_or(0, |slot| slot.index.0 + 1);
     let mut kept = view.log.len().min(usize::try_from(end).unwrap_or(usize::MAX));
@@ -201,7 +215,14 @@ fn take_log(view: &mut NodeView, node: &Arc<Node>, last: Option<Slot>) {
     }
     view.changed_from = view.changed_from.min(kept);
     view.log.truncate(kept);
-    let Ok(found) = replica.entries(Index(kept as u64)..Index(u64::MAX), u64::MAX) else { return };
+    let from = Index(kept as u64);
+    let read = |to: u64| replica.entries(from..Index(to), u64::MAX);
+    let found = match read(u64::MAX) {
+        Ok(found) => found,
+        // A write that failed may leave an entry that cannot be read; not one that was durable.
+        Err(_) if view.harmed => read(view.durable.max(from.0)).map_err(|cause| unread(view, &cause))?,
+        Err(cause) => return Err(unread(view, &cause)),
+    };
     for entry in found {
         let before = view.log.last().map_or(Hash::ZERO, |record| record.chain);
         let hash = match &entry.content {
@@ -212,4 +233,5 @@ fn take_log(view: &mut NodeView, node: &Arc<Node>, last: Option<Slot>) {
         let chain = Hash::of(&[before.as_bytes(), place.as_bytes(), hash.as_bytes()].concat());
         view.log.push(Record { slot: entry.slot, hash, chain });
     }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{ClusterId, Doors, Identity, LogId, NodeId, PublicKey, SeededRandom, SimulatedDisk};
+use base::{ClusterId, Doors, Identity, Index, LogId, NodeId, PublicKey, SeededRandom, SimulatedDisk, Slot};
 use cortex::models::tasks::TasksFold;
 use cortex::{ErrorPolicy, Folded, RunMode, Runner, RunnerOptions};
 use redex::{FlusherMode, LogOptions, ReplicaIdentity, ReplicaLog};
@@ -96,6 +96,8 @@ pub struct Node {
     pub gate: Gate,
     /// How long a sync takes at most, in microseconds.
     pub sync_micros: watch::Sender<u64>,
+    /// The slots of the entries that were there when it started.
+    pub opened: Arc<[Slot]>,
     /// Told when the power goes.
     pub dead: watch::Sender<bool>,
     groups: Groups,
@@ -176,6 +178,9 @@ impl Node {
         let identity = log_identity(passport.seed);
         let log = ReplicaLog::open(Path::new(DIRECTORY), &identity, &doors, &options);
         let log = log.map_err(|error| error.to_string())?;
+        let opened =
+            log.entries(Index::ZERO..Index(u64::MAX), u64::MAX).map_err(|error| error.to_string())?;
+        let opened = opened.iter().map(|entry| entry.slot).collect();
         let folds = Folds::new(log.reader(), Arc::clone(&machine.clock))?;
         let (gate, groups) = (Gate::default(), Groups::default());
         let sync_micros = watch::Sender::new(1_500);
@@ -194,7 +199,7 @@ impl Node {
         };
         groups.add(group.clone());
         let (id, dead) = (passport.node.0, watch::Sender::new(false));
-        Ok(Self { id, boot, group, folds, gate, sync_micros, dead, groups, plug, flusher })
+        Ok(Self { id, boot, group, folds, gate, sync_micros, opened, dead, groups, plug, flusher })
     }
 
     /// Ends everything that the node does. With a disk that has no power, that is a crash.

@@ -76,7 +76,8 @@ impl Place {
 impl World {
     /// Makes machines that are all off, within a runtime.
     pub fn new(plan: Plan, keeps_lines: bool) -> Self {
-        let keys = (1..=plan.nodes).map(|node| (NodeId(node), identity(plan.seed, NodeId(node)).public_key()));
+        let keys =
+            (1..=plan.nodes).map(|node| (NodeId(node), identity(plan.seed, NodeId(node)).public_key()));
         let machine = |node| {
             let place = Place {
                 disk: SimulatedDisk::new(),
@@ -180,7 +181,8 @@ impl World {
     pub async fn start(&self, id: u64) -> Result<(), String> {
         let (boot, machine) = {
             let mut machines = self.machines();
-            let Some(place) = machines.get_mut(&id).filter(|place| place.node.is_none() && !place.busy) else {
+            let Some(place) = machines.get_mut(&id).filter(|place| place.node.is_none() && !place.busy)
+            else {
                 return Ok(());
             };
             place.busy = true;

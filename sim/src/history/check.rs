@@ -55,7 +55,8 @@ pub fn check(history: &History) -> Result<Checked, Vec<String>> {
         }
     }
     let strangers = places.keys().filter(|place| !known.contains(*place));
-    faults.extend(strangers.map(|(channel, event)| format!("{channel} holds {event}, which nobody appended")));
+    faults
+        .extend(strangers.map(|(channel, event)| format!("{channel} holds {event}, which nobody appended")));
     for (channel, effects) in &effects {
         faults.extend(order_faults(channel, effects));
     }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use replication::Role;
+
 use super::Invariant;
 use crate::moment::Moment;
 
-/// A node that stopped since its disk failed has nothing further durable until it is started again.
+/// A log of which nobody knows what the disk holds, has nothing further durable until it is opened again; and no node stops
+/// but over its disk.
 #[derive(Debug, Default)]
 pub struct AcknowledgedAfterFailure {
     stopped: BTreeMap<u64, (u32, u64)>,
@@ -18,11 +21,11 @@ impl Invariant for AcknowledgedAfterFailure {
 
     fn see(&mut self, moment: &Moment) -> Result<(), String> {
         for node in moment.nodes.values().filter(|node| node.up) {
-            if node.role != replication::Role::Idle {
-                continue;
-            }
-            if !node.harmed {
+            if !node.harmed && (node.poisoned || node.role == Role::Idle) {
                 return Err(format!("node {} stopped, and its disk did not fail", node.id));
+            }
+            if !node.poisoned {
+                continue;
             }
             let (boot, durable) = *self.stopped.entry(node.id).or_insert((node.boot, node.durable));
             if boot != node.boot {
@@ -38,8 +41,6 @@ impl Invariant for AcknowledgedAfterFailure {
 
 #[cfg(test)]
 mod tests {
-    use replication::Role;
-
     use super::*;
     use crate::invariant::samples::sound;
 
@@ -48,7 +49,7 @@ mod tests {
         let mut invariant = AcknowledgedAfterFailure::default();
         let mut moment = sound(&[(1, 1), (1, 1)]);
         let node = moment.nodes.get_mut(&2).unwrap();
-        (node.role, node.harmed, node.durable) = (Role::Idle, true, 1);
+        (node.poisoned, node.harmed, node.durable) = (true, true, 1);
         assert_eq!(invariant.see(&moment), Ok(()));
         moment.nodes.get_mut(&2).unwrap().durable = 2;
         assert!(invariant.see(&moment).is_err());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base::Hash;
+use base::Slot;
 
 use super::Invariant;
 use crate::moment::Moment;
@@ -10,8 +10,8 @@ use crate::moment::Moment;
 /// A node that starts again has everything that was durable when it ended.
 #[derive(Debug, Default)]
 pub struct DurableSurvives {
-    /// Of each node: start, and chain up to where it was durable.
-    durable: BTreeMap<u64, (u32, usize, Hash)>,
+    /// Of each node: start, and the last slot that was durable.
+    durable: BTreeMap<u64, (u32, Option<Slot>)>,
 }
 
 impl Invariant for DurableSurvives {
@@ -21,17 +21,16 @@ impl Invariant for DurableSurvives {
 
     fn see(&mut self, moment: &Moment) -> Result<(), String> {
         for node in moment.nodes.values().filter(|node| node.up) {
-            if let Some((boot, position, chain)) = self.durable.get(&node.id)
+            if let Some((boot, Some(last))) = self.durable.get(&node.id)
                 && *boot != node.boot
-                && let Some(last) = position.checked_sub(1)
-                && node.log.get(last).is_none_or(|record| record.chain != *chain)
+                && usize::try_from(last.index.0).ok().and_then(|at| node.opened.get(at)) != Some(last)
             {
-                let end = node.log.len();
-                return Err(format!("node {} had {position} entries durable, and has {end}", node.id));
+                let end = node.opened.len();
+                return Err(format!("node {} had {last} durable, and started with {end} entries", node.id));
             }
             let durable = usize::try_from(node.durable).unwrap_or(usize::MAX).min(node.log.len());
-            let chain = durable.checked_sub(1).map_or(Hash::ZERO, |last| node.log[last].chain);
-            self.durable.insert(node.id, (node.boot, durable, chain));
+            let last = durable.checked_sub(1).map(|last| node.log[last].slot);
+            self.durable.insert(node.id, (node.boot, last));
         }
         Ok(())
     }
@@ -48,7 +47,7 @@ mod tests {
         let mut moment = sound(&[(1, 1), (1, 1)]);
         assert_eq!(invariant.see(&moment), Ok(()));
         let node = moment.nodes.get_mut(&2).unwrap();
-        (node.boot, node.log) = (2, log(&[(1, 1)]));
+        (node.boot, node.opened) = (2, log(&[(1, 1)]).iter().map(|record| record.slot).collect());
         assert!(invariant.see(&moment).is_err());
     }
 }

@@ -41,7 +41,10 @@ impl Invariant for ElectionSafety {
             };
             if !node.memberships.iter().any(|(_, sets)| sets.iter().all(votes)) {
                 let (term, memberships) = (leads.0, &node.memberships);
-                return Err(format!("node {} leads in term {term} without the votes of {memberships:?}", node.id));
+                return Err(format!(
+                    "node {} leads in term {term} without the votes of {memberships:?}",
+                    node.id
+                ));
             }
         }
         Ok(())

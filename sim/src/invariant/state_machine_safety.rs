@@ -17,7 +17,8 @@ impl Invariant for StateMachineSafety {
     fn see(&mut self, moment: &Moment) -> Result<(), String> {
         self.committed.learn(moment);
         for node in moment.nodes.values().filter(|node| node.up) {
-            let Some(last) = usize::try_from(node.visible).ok().and_then(|visible| visible.checked_sub(1)) else {
+            let Some(last) = usize::try_from(node.visible).ok().and_then(|visible| visible.checked_sub(1))
+            else {
                 continue;
             };
             let (shown, known) = (node.log.get(last), self.committed.0.get(last));

@@ -15,6 +15,7 @@ pub(super) async fn strike(world: Arc<World>, dice: Arc<Dice>) {
     let voters = leader.group.standing().voters;
     let others: Vec<_> = voters.into_iter().filter(|node| node.0 != leader.id).collect();
     let Some(next) = dice.pick(&others) else { return };
+    world.trace.note(format_args!("node {} is to hand over to {next}", leader.id));
     let mut dead = leader.dead.subscribe();
     let moved = tokio::select! {
         biased;

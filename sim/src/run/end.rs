@@ -57,7 +57,8 @@ async fn serve(world: Arc<World>, node: Arc<Node>) -> Duration {
     let outcome = node.group.append(&request, SERVES_WITHIN).await;
     world.trace.note(format_args!("healed node {}: {outcome:?}", node.id));
     if !outcome.as_ref().is_ok_and(|outcome| outcome.at().is_some()) {
-        world.violate(format!("node {} does not serve {SERVES_WITHIN:?} after healing: {outcome:?}", node.id));
+        world
+            .violate(format!("node {} does not serve {SERVES_WITHIN:?} after healing: {outcome:?}", node.id));
     }
     begun.elapsed()
 }
@@ -80,7 +81,8 @@ pub(super) async fn look(world: &Arc<World>, recorder: &Recorder) -> History {
             world.up().iter().map(|node| (node.id, client::names(u64::MAX, node, name))).collect();
         let different: BTreeSet<_> = shown.values().collect();
         if different.len() > 1 {
-            let counts = |names: &Result<Vec<String>, String>| names.as_ref().map(Vec::len).map_err(Clone::clone);
+            let counts =
+                |names: &Result<Vec<String>, String>| names.as_ref().map(Vec::len).map_err(Clone::clone);
             let counts: Vec<_> = shown.iter().map(|(id, names)| (*id, counts(names))).collect();
             world.violate(format!("nodes differ in what {name} holds: {counts:?}"));
         }
@@ -136,13 +138,16 @@ pub(super) async fn learn(world: &Arc<World>) {
 fn producers(world: &World, history: &History) {
     let mut last: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for operation in &history.operations {
-        let Operation { client, asked: Asked::Append { channel, events, .. }, told: Told::Appended(at), .. } =
-            operation
+        let Operation {
+            client, asked: Asked::Append { channel, events, .. }, told: Told::Appended(at), ..
+        } = operation
         else {
             continue;
         };
         let number = |name: &String| name.split(['-', '.']).nth(1).and_then(|number| number.parse().ok());
-        let Some(number) = events.first().and_then(number).filter(|_| channel == client::ORDERS) else { continue };
+        let Some(number) = events.first().and_then(number).filter(|_| channel == client::ORDERS) else {
+            continue;
+        };
         let before = last.insert(client, (number, *at));
         if let Some(before) = before.filter(|before| before.0 >= number || before.1 >= *at) {
             world.violate(format!("{client} has {number} at {at} behind {before:?}"));

@@ -38,13 +38,8 @@ struct Place {
 
 impl MemoryNetwork {
     pub fn new(seed: u64, weather: Weather) -> Self {
-        let state = State {
-            weather,
-            cut: BTreeSet::new(),
-            nodes: BTreeMap::new(),
-            boots: 0,
-            counts: Counts::new(),
-        };
+        let state =
+            State { weather, cut: BTreeSet::new(), nodes: BTreeMap::new(), boots: 0, counts: Counts::new() };
         Self { dice: Dice::new(seed, "messages"), state: Mutex::new(state) }
     }
 
