@@ -4,7 +4,7 @@ use super::{Committed, Invariant};
 use crate::moment::{Moment, Voters};
 
 /// When readers first see an entry somewhere, a majority of those who vote have it durable. Not looked at while
-/// nodes differ in who votes.
+/// nodes differ in who votes, or that was settled behind the entry.
 #[derive(Debug, Default)]
 pub struct CommittedIsDurable {
     committed: Committed,
@@ -19,7 +19,7 @@ impl Invariant for CommittedIsDurable {
         let known = self.committed.learn(moment);
         let committed = &self.committed.0;
         let Some(last) = committed.len().checked_sub(1).filter(|last| *last >= known) else { return Ok(()) };
-        let Some(sets) = agreed(moment) else { return Ok(()) };
+        let Some(sets) = agreed(moment, last as u64) else { return Ok(()) };
         for set in sets {
             let holds = |id: &&u64| {
                 let node = moment.nodes.get(*id);
@@ -38,12 +38,11 @@ impl Invariant for CommittedIsDurable {
     }
 }
 
-/// Returns who votes, where all nodes with a vote say the same.
-fn agreed(moment: &Moment) -> Option<&Voters> {
-    let newest = |id: &u64| moment.nodes.get(id)?.memberships.last().map(|(_, voters)| voters);
-    let mut all = moment.nodes.keys().filter_map(newest);
-    let first = all.next()?;
-    all.all(|voters| voters == first).then_some(first)
+/// Returns who votes on an entry, where all nodes say the same.
+fn agreed(moment: &Moment, entry: u64) -> Option<&Voters> {
+    let mut all = moment.nodes.values().filter_map(|node| node.memberships.last());
+    let first = all.next().filter(|(index, _)| *index <= entry)?;
+    all.all(|newest| newest == first).then_some(&first.1)
 }
 
 #[cfg(test)]

@@ -28,7 +28,9 @@ impl Invariant for DurableSurvives {
                 let end = node.opened.len();
                 return Err(format!("node {} had {last} durable, and started with {end} entries", node.id));
             }
-            let durable = usize::try_from(node.durable).unwrap_or(usize::MAX).min(node.log.len());
+            // A truncation that failed may have cut off what was durable and not committed.
+            let durable = if node.poisoned { node.visible } else { node.durable };
+            let durable = usize::try_from(durable).unwrap_or(usize::MAX).min(node.log.len());
             let last = durable.checked_sub(1).map(|last| node.log[last].slot);
             self.durable.insert(node.id, (node.boot, last));
         }
