@@ -102,7 +102,7 @@ pub fn nemeses(names: &[String]) -> Result<Vec<Nemesis>, String> {
 pub fn plan(seed: u64, transport: Option<Transport>) -> Plan {
     let dice = Dice::new(seed, "plan");
     // Every second seed, so that any range has half of each.
-    let by_seed = if seed % 2 == 0 { Transport::Quic } else { Transport::Memory };
+    let by_seed = if seed.is_multiple_of(2) { Transport::Quic } else { Transport::Memory };
     let (voters, spare) = match dice.below(4) {
         0 => (5, 0),
         1 => (3, 2),

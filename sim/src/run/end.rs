@@ -178,8 +178,7 @@ async fn files(world: &World) {
     for id in world.ids() {
         world.stop(id).await;
         let Some(disk) = world.disk(id) else { continue };
-        let mut options = VerifyOptions::default();
-        options.all_signatures = true;
+        let options = VerifyOptions { all_signatures: true, ..VerifyOptions::default() };
         let at = Path::new(DIRECTORY);
         let doors = Doors {
             clock: Arc::new(MachineClock::new(world.elapsed(), 0)),
