@@ -58,7 +58,9 @@ impl Etcd {
             let Some(mut client) = connect(node).await else { continue };
             let within = std::time::Duration::from_secs(1);
             let Ok(Ok(status)) = tokio::time::timeout(within, client.status()).await else { continue };
-            if status.leader() != 0 && status.header().is_some_and(|header| header.member_id() == status.leader()) {
+            if status.leader() != 0
+                && status.header().is_some_and(|header| header.member_id() == status.leader())
+            {
                 return Some(node);
             }
         }

@@ -24,7 +24,8 @@ impl JetStream {
         let sync = if synced { "sync_interval: always" } else { "" };
         let mut nodes = Vec::new();
         for node in 0..NODES {
-            let (file, store) = (scratch.join(&format!("nats{node}.conf")), scratch.join(&format!("nats{node}")));
+            let (file, store) =
+                (scratch.join(&format!("nats{node}.conf")), scratch.join(&format!("nats{node}")));
             let text = format!(
                 "server_name: n{node}\nlisten: 127.0.0.1:{}\njetstream {{ store_dir: \"{}\"\nmax_file: 30G\n{sync} }}\n\
                  cluster {{ name: c, listen: 127.0.0.1:{}, routes: [{}] }}\n",

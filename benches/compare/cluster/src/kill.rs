@@ -96,7 +96,9 @@ pub async fn ours(program: &Path, scratch: Scratch, kills: usize) {
     report(
         "net-db",
         &gaps,
-        &format!("{acknowledged} acknowledged; on the nodes {there}; {lost} lost, {twice} twice; {elections} terms too many"),
+        &format!(
+            "{acknowledged} acknowledged; on the nodes {there}; {lost} lost, {twice} twice; {elections} terms too many"
+        ),
     );
 }
 

@@ -99,7 +99,9 @@ async fn run(clients: &[Arc<dyn Client>], shape: Shape, bytes: usize, within: Du
                 while Instant::now() < ends {
                     let asked = Instant::now();
                     match client.append(payload.clone()).await {
-                        true => latencies.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX)),
+                        true => {
+                            latencies.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX))
+                        }
                         false => failed += 1,
                     }
                 }

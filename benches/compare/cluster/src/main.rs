@@ -55,7 +55,9 @@ struct Arguments {
 async fn main() {
     let arguments = Arguments::parse();
     let within = Duration::from_secs_f64(arguments.seconds);
-    println!("| what | payload | clients x outstanding | per second | p50 | p99 | failed |\n|---|---|---|---|---|---|---|");
+    println!(
+        "| what | payload | clients x outstanding | per second | p50 | p99 | failed |\n|---|---|---|---|---|---|---|"
+    );
     for what in &arguments.what {
         let scratch = Scratch::new(&arguments.dir);
         match what.as_str() {
@@ -63,7 +65,9 @@ async fn main() {
             "kill-etcd" => kill::etcd(scratch, arguments.kills).await,
             _ => {
                 let target: Arc<dyn Target> = match what.as_str() {
-                    "ours" => Arc::new(ours::Ours::start(&arguments.net_db, scratch, 3, arguments.spread).await),
+                    "ours" => {
+                        Arc::new(ours::Ours::start(&arguments.net_db, scratch, 3, arguments.spread).await)
+                    }
                     "one" => Arc::new(ours::Ours::start(&arguments.net_db, scratch, 1, false).await),
                     "etcd" => Arc::new(etcd::Etcd::start(scratch, 3).await),
                     "jetstream" => Arc::new(jetstream::JetStream::start(scratch, false).await),

@@ -54,11 +54,14 @@ impl Ours {
                 patiently("three members", || async {
                     let status = ours.get(node, "/v1/cluster").await?;
                     let control = status["logs"][0]["here"]["voters"].as_array()?.len();
-                    (status["members"].as_array()?.len() == usize::from(count) && control == usize::from(count)).then_some(())
+                    (status["members"].as_array()?.len() == usize::from(count)
+                        && control == usize::from(count))
+                    .then_some(())
                 })
                 .await;
             }
-            patiently("the channel", || ours.put(1, "/v1/channels/orders", &json!({ "factor": count }))).await;
+            patiently("the channel", || ours.put(1, "/v1/channels/orders", &json!({ "factor": count })))
+                .await;
             patiently("a leader", || async { ours.leader().await }).await;
         }
         ours
@@ -115,7 +118,10 @@ impl Ours {
         let (url, method) = (format!("http://127.0.0.1:{ports}{path}"), method.to_owned());
         let body = body.map(ToString::to_string);
         tokio::task::spawn_blocking(move || {
-            let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(std::time::Duration::from_secs(30))).build().into();
+            let agent: ureq::Agent = ureq::Agent::config_builder()
+                .timeout_global(Some(std::time::Duration::from_secs(30)))
+                .build()
+                .into();
             let answered = match (method.as_str(), body) {
                 ("PUT", Some(body)) => agent.put(&url).header("content-type", "application/json").send(body),
                 (_, Some(body)) => agent.post(&url).header("content-type", "application/json").send(body),

@@ -48,7 +48,10 @@ async fn connect() -> Option<RedisClient> {
             let mut next = Some(first);
             out.clear();
             while let Some((payload, answer)) = next {
-                out.extend(format!("*5\r\n$4\r\nXADD\r\n$1\r\ne\r\n$1\r\n*\r\n$1\r\nd\r\n${}\r\n", payload.len()).as_bytes());
+                out.extend(
+                    format!("*5\r\n$4\r\nXADD\r\n$1\r\ne\r\n$1\r\n*\r\n$1\r\nd\r\n${}\r\n", payload.len())
+                        .as_bytes(),
+                );
                 out.extend(&payload);
                 out.extend(b"\r\n");
                 if waits.send(answer).await.is_err() {

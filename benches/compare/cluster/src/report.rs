@@ -5,7 +5,11 @@ use crate::load::{Run, Shape};
 /// One row: the median over the runs, with the least and the most.
 pub fn row(name: &str, bytes: usize, shape: Shape, runs: &[Run]) -> String {
     let at = |part: f64| {
-        spread(runs.iter().map(|run| run.latencies.get((run.latencies.len() as f64 * part) as usize)).map(|us| us.map_or(0.0, |us| f64::from(*us) / 1e3)))
+        spread(
+            runs.iter()
+                .map(|run| run.latencies.get((run.latencies.len() as f64 * part) as usize))
+                .map(|us| us.map_or(0.0, |us| f64::from(*us) / 1e3)),
+        )
     };
     let failed: u64 = runs.iter().map(|run| run.failed).sum();
     let per_second = spread(runs.iter().map(|run| run.per_second));
@@ -34,7 +38,9 @@ impl Spread {
 pub fn spread(values: impl Iterator<Item = f64>) -> Spread {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
-    let at = |part: f64| values.get(((values.len() - 1) as f64 * part).round() as usize).copied().unwrap_or(f64::NAN);
+    let at = |part: f64| {
+        values.get(((values.len() - 1) as f64 * part).round() as usize).copied().unwrap_or(f64::NAN)
+    };
     if values.is_empty() {
         return Spread { least: f64::NAN, median: f64::NAN, most: f64::NAN };
     }
