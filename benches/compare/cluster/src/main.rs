@@ -1,6 +1,11 @@
 //! Three processes on one machine and the clients beside them: what is committed in a second, how long one append takes,
 //! and how long nothing is committed after the leader was killed. Peers run one after the other in the same run.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a command that measures what runs on a machine, with that machine's clock and disk"
+)]
+
 mod etcd;
 mod jetstream;
 mod kill;

@@ -60,8 +60,8 @@ impl Ours {
                 })
                 .await;
             }
-            patiently("the channel", || ours.put(1, "/v1/channels/orders", &json!({ "factor": count })))
-                .await;
+            let replicated = json!({ "factor": count });
+            patiently("the channel", || ours.put(1, "/v1/channels/orders", &replicated)).await;
             patiently("a leader", || async { ours.leader().await }).await;
         }
         ours
