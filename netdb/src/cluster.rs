@@ -295,6 +295,11 @@ impl Cluster {
         self.inner.control.group().standing().leader.is_some()
     }
 
+    /// Tells whether a replica takes no part, since the disk is full.
+    pub fn waits_for_room(&self) -> bool {
+        self.inner.groups.all().iter().any(Group::waits_for_room)
+    }
+
     /// Waits until this node's readers see everything that was committed, anywhere, when this was called.
     ///
     /// # Errors

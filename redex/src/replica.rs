@@ -501,9 +501,11 @@ impl Flush for Shared {
         let note = self.core().note_due(now);
         if note {
             let mut core = self.core();
-            // A hint that could not be written is written later.
-            if let Err(Stopped::Broken(cause)) = core.write_local() {
-                core.stopped(Stopped::Broken(cause));
+            match core.write_local() {
+                Ok(()) => {}
+                // A hint that could not be written is written later.
+                Err(Stopped::Write(_)) => core.local_due = Some(now + COMMITTED_WITHIN),
+                Err(broken) => drop(core.stopped(broken)),
             }
         }
         self.flush();

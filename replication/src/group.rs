@@ -124,6 +124,12 @@ impl Group {
         self.inner.consensus.standing()
     }
 
+    /// Tells whether the disk is full, and the group takes no part on this node until there is room. What it was asked
+    /// meanwhile is refused; the other nodes go on, if they are a majority.
+    pub fn waits_for_room(&self) -> bool {
+        self.inner.consensus.waits_for_room()
+    }
+
     /// Returns the replica.
     pub fn replica(&self) -> &ReplicaLog {
         &self.inner.log
@@ -222,6 +228,10 @@ impl Group {
     /// Has this node's sequencer decide.
     async fn decide(&self, encoded: &[u8], deadline: Instant) -> Result<Tried, AppendError> {
         let Inner { me, sequencer, .. } = &*self.inner;
+        if self.waits_for_room() {
+            let position = self.reader().visible();
+            return Ok(Tried::Decided(Outcome::Rejected { reason: Rejection::DiskFull, position }));
+        }
         let Some(deciding) = decode_request(encoded, |request| sequencer.submit(request))?? else {
             return Ok(Tried::Again(format!("node {me} does not put the log in order now")));
         };

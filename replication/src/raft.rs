@@ -6,6 +6,7 @@ mod guard;
 mod machine;
 mod membership;
 mod network;
+mod room;
 mod rpc;
 mod store;
 #[cfg(test)]

@@ -211,7 +211,8 @@ impl Shared {
         }
         let full_at = *self.disk_full_at();
         let now = self.doors.clock.monotonic();
-        if full_at.is_some_and(|at| now.saturating_sub(at) < DISK_FULL_REMEMBERED) {
+        let was_full = full_at.is_some_and(|at| now.saturating_sub(at) < DISK_FULL_REMEMBERED);
+        if was_full || self.cluster().is_some_and(Cluster::waits_for_room) {
             let message = "the disk is full: free some space".to_owned();
             found.push(NotReady { reason: "disk-full", message });
         }

@@ -131,11 +131,16 @@ fn status(context: &Context) -> Result<(), Failure> {
     }
     for log in list("logs") {
         let here = &log["here"];
+        let state = match (here.is_null(), here["waits_for_room"].as_bool()) {
+            (true, _) => Cell::Text("not here".into()),
+            (false, Some(true)) => Cell::Text("disk full".into()),
+            (false, _) => shown(&here["role"]),
+        };
         let replicas = log["replicas"].as_array().into_iter().flatten().map(Value::to_string);
         rows.row(&[
             Cell::Text("log".into()),
             shown(&log["log"]),
-            if here.is_null() { Cell::Text("not here".into()) } else { shown(&here["role"]) },
+            state,
             shown(&here["leader"]),
             Cell::Text(replicas.collect::<Vec<_>>().join(" ").into()),
             shown(&here["visible"]),

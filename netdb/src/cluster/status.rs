@@ -61,6 +61,8 @@ pub struct LogStatus {
 pub struct ReplicaStatus {
     /// What the node is: `leader`, `replica`, `candidate`, `learner` or `idle`.
     pub role: &'static str,
+    /// Whether the disk is full, so that the replica takes no part until there is room.
+    pub waits_for_room: bool,
     /// The term.
     pub term: u64,
     /// Who leads, as far as is known.
@@ -128,6 +130,7 @@ fn replica(group: &Group) -> ReplicaStatus {
     let progress = group.progress().into_iter().map(|(node, known)| (node, known.position.0));
     ReplicaStatus {
         role: role.as_str(),
+        waits_for_room: group.waits_for_room(),
         term,
         leader: standing.leader,
         voters: standing.voters.into_iter().collect(),

@@ -115,8 +115,13 @@ impl Core {
         let appended = self.append_batches(entries);
         if appended.is_err() && self.poison.is_none() && self.end.state.next_index > before {
             // Segments that were filled on the way hold the first of the entries.
+            // What cannot be taken back either is in the log, and nobody was told that it is.
             if let Err(stopped) = self.truncate_from(before) {
-                return Err(self.stopped(stopped));
+                let cause = match stopped {
+                    Stopped::Write(cause) => format!("entries that could not be taken back ({cause})"),
+                    Stopped::Broken(cause) => cause,
+                };
+                return Err(self.stopped(Stopped::Broken(cause)));
             }
         }
         appended

@@ -21,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::machine::Machine;
 use super::network::Network;
+use super::room::Room;
 use super::rpc::{Rpc, encode_appended, encode_transferred, encode_voted};
 use super::{LeaderId, LogId, LogStore, Member, Proposal, TimeoutError, Timing, TypeConfig, config};
 use crate::link::Link;
@@ -164,6 +165,7 @@ pub(crate) struct Consensus {
     raft: Raft<TypeConfig, Machine>,
     me: NodeId,
     applied: watch::Receiver<Option<Slot>>,
+    room: Room,
 }
 
 impl fmt::Debug for Consensus {
@@ -186,8 +188,14 @@ impl Consensus {
         let applied = machine.applied();
         let network = Network { group, link, request: timing.request };
         let store = LogStore::new(log.clone());
+        let room = store.room();
         let raft = Raft::new(me.0, config, network, store, machine).await.map_err(|cause| stopped(&cause))?;
-        Ok(Self { raft, me, applied })
+        Ok(Self { raft, me, applied, room })
+    }
+
+    /// Tells whether the group waits here for room on the disk.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.room.is_waited_for()
     }
 
     /// Begins a group that has no members yet.
@@ -328,6 +336,7 @@ impl Consensus {
 
     /// Stops taking part; what was proposed and not decided stays undecided.
     pub(crate) async fn stop(&self) {
+        self.room.stop();
         if let Err(panicked) = self.raft.shutdown().await {
             tracing::error!(%panicked, "consensus ended by a panic");
         }

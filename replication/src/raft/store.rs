@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Index, NodeId, Term};
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use redex::{Completion, EntryContent, ReplicaEntry, ReplicaError, ReplicaLog, Vo
 use tokio::sync::oneshot;
 
 use super::membership::{decode_membership, encode_membership};
+use super::room::Room;
 use super::{Entry, LogId, Proposal, RaftVote, TypeConfig, log_id_of, slot_of};
 
 /// Bytes that openraft gets at once when it does not say how many entries it wants.
@@ -22,12 +24,22 @@ const READ_BYTES_MAX: u64 = 4 << 20;
 #[derive(Debug, Clone)]
 pub struct LogStore {
     log: ReplicaLog,
+    room: Room,
 }
 
 impl LogStore {
     /// Writes to a replica.
     pub fn new(log: ReplicaLog) -> Self {
-        Self { log }
+        Self { log, room: Room::default() }
+    }
+
+    /// Returns what tells whether the group waits for room on the disk.
+    pub(crate) fn room(&self) -> Room {
+        self.room.clone()
+    }
+
+    async fn again(&self, ended: &Result<(), ReplicaError>) -> bool {
+        self.room.again(ended, self.log.state().durable).await
     }
 
     /// Returns the replica.
@@ -47,6 +59,14 @@ fn failed(error: ReplicaError) -> io::Error {
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, error)
+}
+
+/// Tells a callback, unless it was told before.
+fn tell(callback: &Mutex<Option<IOFlushed<TypeConfig>>>, outcome: Result<(), ReplicaError>) {
+    let callback = callback.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(callback) = callback {
+        callback.io_completed(outcome.map_err(failed));
+    }
 }
 
 fn to_raft(entry: ReplicaEntry) -> Result<Entry, io::Error> {
@@ -122,11 +142,16 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let leader = vote.leader_id();
         let vote =
             Vote { term: Term(leader.term), node: NodeId(leader.node_id), committed: vote.is_committed() };
-        let (sender, receiver) = oneshot::channel();
-        let flushed = Completion::new(move |outcome| drop(sender.send(outcome)));
-        // Whoever is told nothing would wait for ever, so that a completion tells in any case.
-        let _ = self.log.save_vote_then(vote, flushed);
-        receiver.await.map_err(io::Error::other)?.map_err(failed)
+        loop {
+            let (sender, receiver) = oneshot::channel();
+            let flushed = Completion::new(move |outcome| drop(sender.send(outcome)));
+            // Whoever is told nothing would wait for ever, so that a completion tells in any case.
+            let _ = self.log.save_vote_then(vote, flushed);
+            let saved = receiver.await.map_err(io::Error::other)?;
+            if !self.again(&saved).await {
+                return saved.map_err(failed);
+            }
+        }
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
@@ -144,12 +169,33 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<_> = entries.into_iter().map(from_raft).collect();
-        let flushed = Completion::new(|outcome| callback.io_completed(outcome.map_err(failed)));
-        self.log.append(&entries, flushed).map_err(failed)
+        let callback = Arc::new(Mutex::new(Some(callback)));
+        loop {
+            let told = Arc::clone(&callback);
+            let flushed = Completion::new(move |outcome| {
+                // Of a full disk openraft hears nothing while it is waited for.
+                if !matches!(outcome, Err(ReplicaError::DiskFull)) {
+                    tell(&told, outcome);
+                }
+            });
+            let appended = self.log.append(&entries, flushed);
+            if !self.again(&appended).await {
+                if appended.is_err() {
+                    tell(&callback, appended.clone());
+                }
+                return appended.map_err(failed);
+            }
+        }
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
-        self.log.truncate_after(last.map(|last: OpenLogId<_>| Index(last.index()))).map_err(failed)
+        let last = last.map(|last: OpenLogId<_>| Index(last.index()));
+        loop {
+            let truncated = self.log.truncate_after(last);
+            if !self.again(&truncated).await {
+                return truncated.map_err(failed);
+            }
+        }
     }
 
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {

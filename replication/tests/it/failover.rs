@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base::Fault;
 use redex::{Idempotency, Outcome, Rejection};
-use replication::Role;
+use replication::{Group, Role};
 use tokio::time::Instant;
 
 use crate::support::{Cluster, LONG, append, appended, payloads};
@@ -160,4 +160,55 @@ async fn ask_a_node_that_stopped() -> (Outcome, Result<base::Position, replicati
     let within = Duration::from_secs(2);
     let outcome = append(&stopped, "no", Idempotency::None, within).await;
     (outcome, stopped.read_position(within).await)
+}
+
+/// The disk of a follower, then of the leader, is full for a while: the others go on, and it catches up without being
+/// opened again.
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_holds_its_node_up_and_nobody_else() {
+    let cluster = Cluster::start(16, 3).await;
+    let follower = cluster.follower().await;
+    let payload = "x".repeat(4 << 10);
+    appended(&cluster.group(follower), "first").await;
+    cluster.nodes[&follower].disk.fill_up(Some(0));
+    let leader = cluster.leader().await;
+    for _ in 0..20 {
+        appended(&cluster.group(leader), &payload).await;
+    }
+    assert!(cluster.group(follower).waits_for_room());
+    assert_eq!(cluster.leader().await, leader);
+    cluster.nodes[&follower].disk.fill_up(None);
+    until_there_is_room(&cluster.group(follower)).await;
+    assert_eq!(cluster.agreed().await.len(), 21);
+
+    cluster.nodes[&leader].disk.fill_up(Some(0));
+    let mut outcomes = Vec::new();
+    while !matches!(outcomes.last(), Some(Outcome::Unknown { .. })) {
+        assert!(outcomes.len() < 20, "the disk is full");
+        let within = Duration::from_secs(5);
+        outcomes.push(append(&cluster.group(leader), &payload, Idempotency::None, within).await);
+    }
+    let refused = append(&cluster.group(leader), "no", Idempotency::None, LONG).await;
+    assert!(matches!(refused, Outcome::Rejected { reason: Rejection::DiskFull, .. }), "{refused:?}");
+    let next = cluster.leader_besides(&[leader]).await;
+    appended(&cluster.group(next), "from the next").await;
+    cluster.nodes[&leader].disk.fill_up(None);
+    until_there_is_room(&cluster.group(leader)).await;
+    let found = cluster.agreed().await;
+    assert_eq!(found.last().map(String::as_str), Some("from the next"));
+    assert!(!found.contains(&"no".to_owned()));
+
+    // A node that waits for room can be stopped.
+    cluster.nodes[&leader].disk.fill_up(Some(0));
+    for _ in 0..20 {
+        appended(&cluster.group(next), &payload).await;
+    }
+    assert!(cluster.group(leader).waits_for_room());
+    assert!(tokio::time::timeout(LONG, cluster.group(leader).stop()).await.is_ok());
+}
+
+async fn until_there_is_room(group: &Group) {
+    while group.waits_for_room() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
