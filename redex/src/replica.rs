@@ -140,9 +140,14 @@ pub enum ReplicaError {
         /// The committed position.
         committed: Position,
     },
-    /// The disk is full; nothing of the call is in the log.
-    #[error("no space left on the disk: free some, and call again")]
-    DiskFull,
+    /// The disk is full.
+    #[error(
+        "no space left on the disk, {taken} entries were taken: free some, and call again with the others"
+    )]
+    DiskFull {
+        /// How many entries of the call are in the log, the first ones.
+        taken: usize,
+    },
     /// A write failed; nothing of the call is in the log.
     #[error("write failed ({cause}); nothing of it is in the log")]
     WriteFailed {
@@ -171,7 +176,7 @@ impl Classify for ReplicaError {
         match self {
             Self::Misplaced { .. } | Self::Committed { .. } => ErrorKind::Conflict,
             Self::Misfit { .. } => ErrorKind::Corrupt,
-            Self::DiskFull | Self::WriteFailed { .. } | Self::Poisoned { .. } | Self::Read(_) => {
+            Self::DiskFull { .. } | Self::WriteFailed { .. } | Self::Poisoned { .. } | Self::Read(_) => {
                 ErrorKind::Unavailable
             }
             Self::Closed | Self::Abandoned => ErrorKind::Closed,
@@ -223,7 +228,7 @@ impl ReplicaLog {
 
     /// Appends entries behind the newest, without gaps. When this returns, every reader of the replica's entries finds
     /// them; they are durable once `flushed` is told so. A failure tells `flushed`, too, and leaves nothing of the call
-    /// in the log.
+    /// in the log, but for a full disk: that leaves the first entries, as the error says.
     ///
     /// What a [`Proposer`] of this process sealed for another place, or behind another entry, becomes a blank entry:
     /// consensus has given the place away by then, and gives it to nothing else.

@@ -60,7 +60,9 @@ impl Core {
     pub(super) fn stopped(&mut self, stopped: Stopped) -> ReplicaError {
         match stopped {
             Stopped::Write(cause) => match cause.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ReplicaError::DiskFull,
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    ReplicaError::DiskFull { taken: 0 }
+                }
                 _ => ReplicaError::WriteFailed { cause: cause.to_string() },
             },
             Stopped::Broken(cause) => {
@@ -100,7 +102,7 @@ impl Core {
         }
     }
 
-    /// Appends entries; when it fails, none of them is in the log.
+    /// Appends entries; when it fails, none of them is in the log, but for what [`ReplicaError::DiskFull`] says.
     pub(super) fn append(&mut self, entries: &[ReplicaEntry]) -> Result<(), ReplicaError> {
         self.check_open()?;
         self.end.prepare().map_err(|stopped| self.stopped(stopped))?;
@@ -113,6 +115,11 @@ impl Core {
         }
         let before = self.end.state.next_index;
         let appended = self.append_batches(entries);
+        if let Err(ReplicaError::DiskFull { .. }) = appended {
+            // To take those back that fitted would want room, too.
+            let taken = self.end.state.next_index.0.saturating_sub(before.0);
+            return Err(ReplicaError::DiskFull { taken: taken as usize });
+        }
         if appended.is_err() && self.poison.is_none() && self.end.state.next_index > before {
             // Segments that were filled on the way hold the first of the entries.
             // What cannot be taken back either is in the log, and nobody was told that it is.
@@ -131,7 +138,7 @@ impl Core {
         let mut frames = Vec::new();
         let mut batch = Vec::new();
         let mut chain = self.end.chain.clone();
-        for entry in entries {
+        for (at, entry) in entries.iter().enumerate() {
             match self.encode(entry, &chain, &mut frames) {
                 Ok(encoded) => {
                     chain.push(&self.end.segments.hasher, encoded.slot, encoded.hash, encoded.signed);
@@ -145,7 +152,11 @@ impl Core {
             if self.end.writer.tail() + frames.len() as u64 >= self.end.segment_bytes {
                 self.write(&mut frames, &mut batch, &chain)?;
                 self.end.local = self.local;
-                self.end.roll().map_err(|stopped| self.stopped(stopped))?;
+                match self.end.roll() {
+                    // The entries are in the log; whoever writes next tries to roll again.
+                    Err(Stopped::Write(_)) if at + 1 == entries.len() => return Ok(()),
+                    rolled => rolled.map_err(|stopped| self.stopped(stopped))?,
+                }
             }
         }
         self.write(&mut frames, &mut batch, &chain)

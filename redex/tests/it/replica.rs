@@ -301,13 +301,44 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_space() {
             Err(error) => break error,
         }
     };
-    assert_eq!(refused, ReplicaError::DiskFull);
-    assert_eq!(told.lock().unwrap().last(), Some(&(next, Err(ReplicaError::DiskFull))));
+    assert_eq!(refused, ReplicaError::DiskFull { taken: 0 });
+    assert_eq!(told.lock().unwrap().last(), Some(&(next, Err(ReplicaError::DiskFull { taken: 0 }))));
     assert_eq!(all(&log).len() as u64, next);
     world.disk.fill_up(None);
     append(&log, &blanks(1, next..next + 20));
     log.close().unwrap();
     assert_eq!(faults(&world), []);
+}
+
+#[test]
+fn a_call_that_fits_in_part_goes_on_where_it_was_when_there_is_space() {
+    let mut in_part = 0;
+    for free in (0..300_000).step_by(7_321) {
+        let world = World::new();
+        let log = open(&world.doors);
+        append(&log, &blanks(1, 0..3));
+        log.flush_step();
+        world.disk.fill_up(Some(free));
+        let entries = blanks(1, 3..1_500);
+        let mut rest = &entries[..];
+        for _ in 0..3 {
+            match log.append(rest, Completion::ignored()) {
+                Ok(()) => rest = &[],
+                Err(ReplicaError::DiskFull { taken }) => {
+                    in_part += u32::from(taken > 0);
+                    rest = &rest[taken..];
+                    assert_eq!(all(&log).len(), 1_500 - rest.len());
+                }
+                Err(error) => panic!("{free} bytes free: {error}"),
+            }
+        }
+        world.disk.fill_up(None);
+        append(&log, rest);
+        assert_eq!(all(&log).len(), 1_500);
+        log.close().unwrap();
+        assert_eq!(faults(&world), []);
+    }
+    assert!(in_part > 5, "{in_part}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Room {
     /// Tells whether something that ended so is to be tried again; waits before, while the disk is full.
     pub(super) async fn again(&self, ended: &Result<(), ReplicaError>, durable: Position) -> bool {
         let mut stopping = self.stopping.subscribe();
-        if !matches!(ended, Err(ReplicaError::DiskFull)) || *stopping.borrow_and_update() {
+        if !matches!(ended, Err(ReplicaError::DiskFull { .. })) || *stopping.borrow_and_update() {
             if self.waits.swap(false, Ordering::SeqCst) {
                 tracing::info!(%durable, "the group has room on the disk again, or waits no more");
             }

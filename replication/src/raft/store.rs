@@ -55,7 +55,7 @@ impl LogStore {
 
 fn failed(error: ReplicaError) -> io::Error {
     let kind = match &error {
-        ReplicaError::DiskFull => io::ErrorKind::StorageFull,
+        ReplicaError::DiskFull { .. } => io::ErrorKind::StorageFull,
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, error)
@@ -170,15 +170,19 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     {
         let entries: Vec<_> = entries.into_iter().map(from_raft).collect();
         let callback = Arc::new(Mutex::new(Some(callback)));
+        let mut rest = &entries[..];
         loop {
             let told = Arc::clone(&callback);
             let flushed = Completion::new(move |outcome| {
                 // Of a full disk openraft hears nothing while it is waited for.
-                if !matches!(outcome, Err(ReplicaError::DiskFull)) {
+                if !matches!(outcome, Err(ReplicaError::DiskFull { .. })) {
                     tell(&told, outcome);
                 }
             });
-            let appended = self.log.append(&entries, flushed);
+            let appended = self.log.append(rest, flushed);
+            if let Err(ReplicaError::DiskFull { taken }) = appended {
+                rest = rest.get(taken..).unwrap_or_default();
+            }
             if !self.again(&appended).await {
                 if appended.is_err() {
                     tell(&callback, appended.clone());
