@@ -17,7 +17,7 @@ pub(crate) use load::missing_for;
 pub use load::{Flags, Loaded, Settings, Sources, load};
 
 use crate::access::Token;
-use crate::limits::{CLIENTS_PORT_OFFSET, HTTP_PORT_OFFSET, MESH_PORT_OFFSET, PORT_BASE};
+use crate::limits::{HTTP_PORT_OFFSET, MESH_PORT_OFFSET, PORT_BASE};
 
 /// Everything that a server is told. [`Config::default`] is what an empty configuration gives.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub struct Config {
     /// How other nodes are met; of use in a directory that belongs to a cluster.
     pub mesh: MeshConfig,
     /// The address of clients that append over QUIC. Only keys that were given a session over HTTP are let in. Default:
-    /// 127.0.0.1:7704.
+    /// any port on 127.0.0.1, which a session says.
     pub clients: SocketAddr,
     /// How long requests may go on once the server is told to stop, and how long closing may take on top. Longer
     /// loses fewer answers, shorter restarts sooner. Default: 10 s.
@@ -166,7 +166,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             sql: SqlConfig::default(),
             mesh: MeshConfig::default(),
-            clients: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_BASE + CLIENTS_PORT_OFFSET)),
+            clients: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             shutdown_within: Duration::from_secs(10),
             log_filter: "info,openraft=warn".to_owned(),
             log_format: LogFormat::Auto,

@@ -6,8 +6,6 @@ use std::time::Duration;
 pub(crate) const HTTP_PORT_OFFSET: u16 = 0;
 /// Port of the mesh, over UDP, above the port base.
 pub(crate) const MESH_PORT_OFFSET: u16 = 1;
-/// Port of clients, over UDP, above the port base.
-pub(crate) const CLIENTS_PORT_OFFSET: u16 = 4;
 /// Sessions of clients at a time.
 pub(crate) const SESSIONS_MAX: usize = 10_000;
 /// How long a session lets its key in, and append.

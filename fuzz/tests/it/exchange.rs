@@ -9,7 +9,7 @@ use redex::{AppendRequest, BlobReference, ChannelEvents, Condition, EventInput, 
 
 /// Reads bytes as a request: what is taken is within the limits, or is refused by them, and has one encoding.
 fn request(bytes: &[u8]) {
-    let read = within_bounds(bytes.len(), || decode_request(bytes, |request| encode_request(request)));
+    let read = within_bounds(bytes.len(), || decode_request(bytes, encode_request));
     if let Ok(Ok(again)) = read {
         assert!(again == bytes, "a request has two encodings");
     }
@@ -22,7 +22,7 @@ fn outcome(bytes: &[u8]) {
 }
 
 fn sample() -> Vec<u8> {
-    let channel = ChannelName::new("orders/audit").unwrap();
+    let channel = ChannelName::new("orders/audit").expect("a name");
     let headers: [(&str, &[u8]); 1] = [("source", b"test")];
     let blobs = [BlobReference { hash: Hash::of(b"blob"), bytes: 4 }];
     let event =
@@ -32,7 +32,7 @@ fn sample() -> Vec<u8> {
     let conditions = [Condition { channel: channel.clone(), expect: Expect::Exact(Seq(3)) }];
     let idempotency = Idempotency::Producer { id: "p", number: 1, digest: Some(Hash::of(b"lines")) };
     encode_request(&Request::Append(&AppendRequest { parts: &parts, conditions: &conditions, idempotency }))
-        .unwrap()
+        .expect("within the limits")
 }
 
 #[test]

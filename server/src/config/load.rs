@@ -7,7 +7,7 @@ use netdb::base::{Disk, OpenMode, read_to_end};
 
 use super::keys::{Draft, KEYS, named};
 use super::{Config, ConfigError, Fault, Source, TlsFiles, file};
-use crate::limits::{CLIENTS_PORT_OFFSET, CONFIG_BYTES_MAX, HTTP_PORT_OFFSET, MESH_PORT_OFFSET};
+use crate::limits::{CONFIG_BYTES_MAX, HTTP_PORT_OFFSET, MESH_PORT_OFFSET};
 
 /// The name of the configuration file in a data directory.
 const FILE_NAME: &str = "net-db.toml";
@@ -182,7 +182,7 @@ fn settle(draft: &mut Draft, source: &dyn Fn(&str) -> Source, faults: &mut Vec<F
     let (http, mesh) = (on(usual.http.listen, HTTP_PORT_OFFSET), on(usual.mesh.listen, MESH_PORT_OFFSET));
     draft.config.http.listen = draft.listen.unwrap_or(http);
     draft.config.mesh.listen = draft.listen_mesh.unwrap_or(mesh);
-    draft.config.clients = draft.listen_clients.unwrap_or(on(usual.clients, CLIENTS_PORT_OFFSET));
+    draft.config.clients = draft.listen_clients.unwrap_or(usual.clients);
     match (&draft.certificate, &draft.key) {
         (Some(certificate), Some(key)) => {
             draft.config.http.tls = Some(TlsFiles { certificate: certificate.clone(), key: key.clone() });
