@@ -212,7 +212,7 @@ impl Cluster {
         let listening = endpoint.local_address().map_err(|cause| io_failed(&dir, &cause))?;
         let address = options.advertise.unwrap_or(listening);
         peers.insert(membership.node, (identity.public_key(), address));
-        book.set(peers);
+        book.set(peers, BTreeSet::new());
         let endpoint = Arc::new(endpoint);
         let pool = Pool::new(Arc::clone(&endpoint));
         let origin = membership.control_origin;
@@ -293,6 +293,11 @@ impl Cluster {
     /// Tells whether anybody is known to lead the control log.
     pub fn has_leader(&self) -> bool {
         self.inner.control.group().standing().leader.is_some()
+    }
+
+    /// Returns the member that said last that this node was removed, if it was not let in by one since.
+    pub fn shut_out_by(&self) -> Option<NodeId> {
+        self.inner.book.shut_out_by()
     }
 
     /// Tells whether a replica takes no part, since the disk is full.

@@ -203,11 +203,14 @@ impl Shared {
                 found.push(NotReady { reason: "poisoned", message });
             }
         }
-        if let Some(cluster) = self.cluster()
-            && !cluster.has_leader()
-        {
-            let message = "nobody leads the cluster: a majority of its nodes is not there".to_owned();
-            found.push(NotReady { reason: "no-leader", message });
+        if let Some(cluster) = self.cluster() {
+            if let Some(member) = cluster.shut_out_by() {
+                let message = format!("node {member} says that this node was removed from the cluster");
+                found.push(NotReady { reason: "removed", message });
+            } else if !cluster.has_leader() {
+                let message = "nobody leads the cluster: a majority of its nodes is not there".to_owned();
+                found.push(NotReady { reason: "no-leader", message });
+            }
         }
         let full_at = *self.disk_full_at();
         let now = self.doors.clock.monotonic();

@@ -57,7 +57,8 @@ fn take_up_members(inner: &Inner, state: &ControlState) {
         return;
     }
     let before = inner.book.all();
-    inner.book.set(members.clone());
+    let left = state.members.values().filter(|member| member.left);
+    inner.book.set(members.clone(), left.map(|member| member.key).collect());
     inner.endpoint.review();
     for (key, _) in before.iter().filter(|(node, _)| !members.contains_key(node)).map(|(_, known)| known) {
         inner.pool.forget(*key);

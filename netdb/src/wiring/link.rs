@@ -1,35 +1,76 @@
 //! Replication over connections: who the members are, and the way to each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use base::{NodeId, PublicKey};
 use bytes::Bytes;
-use net::{Admission, Asks, Pool, Protocol, Refusal, RefusalCode, RequestError};
+use net::{Admission, Asks, ConnectError, Pool, Protocol, Refusal, RefusalCode, RequestError};
 use replication::{Answer, Link, LinkError};
 
 /// The members that a node knows of: who is let in, and where each is found. Cloning shares it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Book {
-    members: Arc<RwLock<BTreeMap<NodeId, (PublicKey, SocketAddr)>>>,
+    pages: Arc<RwLock<Pages>>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    members: BTreeMap<NodeId, (PublicKey, SocketAddr)>,
+    /// Keys that were members' once.
+    removed: BTreeSet<PublicKey>,
+    /// Who says that this node was removed.
+    shut_out_by: Option<NodeId>,
 }
 
 impl Book {
-    /// Replaces everything that is known.
-    pub fn set(&self, members: BTreeMap<NodeId, (PublicKey, SocketAddr)>) {
-        *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
+    fn pages(&self) -> RwLockReadGuard<'_, Pages> {
+        self.pages.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pages_mut(&self) -> RwLockWriteGuard<'_, Pages> {
+        self.pages.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the members, and whose keys were members' once.
+    pub fn set(&self, members: BTreeMap<NodeId, (PublicKey, SocketAddr)>, removed: BTreeSet<PublicKey>) {
+        let mut pages = self.pages_mut();
+        (pages.members, pages.removed) = (members, removed);
     }
 
     /// Returns a member's key and address.
     pub fn get(&self, node: NodeId) -> Option<(PublicKey, SocketAddr)> {
-        self.members.read().unwrap_or_else(PoisonError::into_inner).get(&node).copied()
+        self.pages().members.get(&node).copied()
     }
 
     /// Returns everybody.
     pub fn all(&self) -> BTreeMap<NodeId, (PublicKey, SocketAddr)> {
-        self.members.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.pages().members.clone()
+    }
+
+    /// Returns the member that said last that this node was removed, until one lets it in again.
+    pub fn shut_out_by(&self) -> Option<NodeId> {
+        self.pages().shut_out_by
+    }
+
+    /// Notes what came of an attempt to connect to a member.
+    fn note(&self, member: NodeId, connected: Result<(), &ConnectError>) {
+        let says = match connected {
+            Ok(()) => None,
+            Err(ConnectError::Refused { refusal, .. }) if refusal.code == RefusalCode::Removed => {
+                Some(member)
+            }
+            Err(_) => return,
+        };
+        if self.shut_out_by().is_some() == says.is_some() {
+            return;
+        }
+        self.pages_mut().shut_out_by = says;
+        if says.is_some() {
+            tracing::error!(%member, "this node was removed from the cluster: join with a new directory");
+        }
     }
 }
 
@@ -38,6 +79,10 @@ impl Admission for Book {
         match self.get(asks.node) {
             Some((key, _)) if key == asks.key => Ok(()),
             Some(_) => Err(Refusal::new(RefusalCode::Denied, "another key has this number")),
+            None if self.pages().removed.contains(&asks.key) => Err(Refusal::new(
+                RefusalCode::Removed,
+                "this node was removed from the cluster: join with a new directory",
+            )),
             None => Err(Refusal::new(RefusalCode::NotMember, "this node is no member: join by a ticket")),
         }
     }
@@ -65,7 +110,10 @@ impl Link for MeshLink {
             let deadline = tokio::time::Instant::now() + within;
             let connecting = pool.connection(key, address, Protocol::Raft);
             let connection = match tokio::time::timeout_at(deadline, connecting).await {
-                Ok(connection) => connection.map_err(|error| unreachable(error.to_string()))?,
+                Ok(connection) => {
+                    book.note(to, connection.as_ref().map(|_| ()));
+                    connection.map_err(|error| unreachable(error.to_string()))?
+                }
                 Err(_) => return Err(unreachable("no connection in time".to_owned())),
             };
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());

@@ -192,3 +192,25 @@ async fn who_may_not_join_is_told_why() {
     assert_eq!(kind(first.cluster.remove(NodeId(2)).await.map(|()| NodeId(2))), Err(ErrorKind::NotFound));
     first.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_removed_learns_so_and_the_others_go_on() {
+    let nodes = three().await;
+    until("three voters", || {
+        nodes[0].cluster.status().logs[0].here.as_ref().is_some_and(|here| here.voters.len() == 3)
+    })
+    .await;
+    let removed = nodes[2].cluster.status().node;
+    nodes[0].cluster.remove(removed).await.unwrap();
+    until("the news", || nodes[2].cluster.shut_out_by().is_some()).await;
+    until("two voters", || nodes.iter().take(2).all(|node| node.cluster.status().members.len() == 2)).await;
+    assert_eq!(nodes[0].cluster.shut_out_by(), None);
+    nodes[1]
+        .cluster
+        .create_channel("orders", &ReplicationConfig { factor: 2, ..Default::default() })
+        .await
+        .unwrap();
+    for node in nodes {
+        node.stop().await;
+    }
+}
