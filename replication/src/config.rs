@@ -29,7 +29,7 @@ pub struct ReplicationConfig {
     /// How many nodes hold the log; 1 to 16. A pinned placement has as many as it names. Default: 3.
     pub factor: u8,
     /// How often the leader tells that it is there, in milliseconds; 100 to 300,000. A follower that has heard nothing for
-    /// 4 to 8 times as long stands for election. Default: 100.
+    /// 6 to 7 times as long stands for election. Default: 100.
     pub heartbeat_ms: u64,
     /// On which nodes. Default: on those with the fewest replicas.
     pub placement: Placement,
@@ -150,13 +150,7 @@ impl ReplicationConfig {
 
     /// Returns the times of the group.
     pub fn timing(&self) -> Timing {
-        let heartbeat = Duration::from_millis(self.heartbeat_ms);
-        Timing {
-            heartbeat,
-            election_min: heartbeat * 4,
-            election_max: heartbeat * 8,
-            request: heartbeat * 3 / 2,
-        }
+        Timing::of(Duration::from_millis(self.heartbeat_ms))
     }
 }
 
