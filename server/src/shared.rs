@@ -211,6 +211,11 @@ impl Shared {
                 let message = "nobody leads the cluster: a majority of its nodes is not there".to_owned();
                 found.push(NotReady { reason: "no-leader", message });
             }
+            if cluster.is_repairing() {
+                let message =
+                    "a replica lost something, and takes no part until the others have given it back";
+                found.push(NotReady { reason: "repairing", message: message.to_owned() });
+            }
         }
         let full_at = *self.disk_full_at();
         let now = self.doors.clock.monotonic();
