@@ -14,11 +14,14 @@ use std::sync::Arc;
 use base::{Disk, DiskFile, Index, LogId, OpenMode, Position};
 
 use super::Vote;
+use super::open::read_error;
+use crate::appender::state_frames;
 use crate::codec::frame::FrameKind;
 use crate::codec::promised::{self, PROMISED_BYTES, Promised};
-use crate::codec::segment_header::{self, parse_file_name};
-use crate::error::{Corruption, OpenError, ReadError};
+use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, parse_file_name};
+use crate::error::{Corruption, OpenError};
 use crate::frames::Step;
+use crate::log::overwrite;
 use crate::replay::read_state;
 use crate::segments::{Segment, Segments};
 
@@ -205,7 +208,7 @@ impl Fault {
 
     /// Makes a fault of what opening the newest segment found.
     pub(super) fn of(segment: &Segment, corruption: &Corruption) -> Self {
-        let behind = corruption.offset >= segment_header::SEGMENT_HEADER_BYTES as u64;
+        let behind = corruption.offset >= SEGMENT_HEADER_BYTES as u64;
         let offset = if corruption.file == segment.path && behind { corruption.offset } else { 0 };
         Self::new(segment, offset, corruption.to_string())
     }
@@ -216,40 +219,59 @@ impl Fault {
     }
 }
 
-/// Looks through the segments before the newest one; returns the first place that is damaged, or misses entries.
-pub(super) fn first_fault(segments: &Segments) -> Result<Option<Fault>, ReadError> {
+/// Looks through the segments before the newest one; returns the first place that is damaged, or misses entries. Of what there
+/// are two copies, one is made anew where it is damaged.
+pub(super) fn first_fault(
+    segments: &Segments,
+    repaired: &mut Vec<PathBuf>,
+) -> Result<Option<Fault>, OpenError> {
     let all = segments.all();
     let (mut from, mut bytes) = (all.len().saturating_sub(1), 0);
     while let Some(before) = from.checked_sub(1) {
-        bytes += segments.bytes(&all[before])?;
+        bytes += segments.bytes(&all[before]).map_err(|error| read_error(&segments.dir, error))?;
         if bytes > LOOKED_THROUGH_BYTES {
             break;
         }
         from = before;
     }
     for pair in all[from..].windows(2) {
-        if let Some(fault) = fault_in(segments, &pair[0], &pair[1])? {
+        if let Some(fault) = fault_in(segments, &pair[0], &pair[1], repaired)? {
             return Ok(Some(fault));
         }
     }
     Ok(None)
 }
 
-fn fault_in(segments: &Segments, segment: &Segment, next: &Segment) -> Result<Option<Fault>, ReadError> {
-    let loaded = segments.load(segment)?;
-    let view = loaded.view();
+fn fault_in(
+    segments: &Segments,
+    segment: &Segment,
+    next: &Segment,
+    repaired: &mut Vec<PathBuf>,
+) -> Result<Option<Fault>, OpenError> {
+    let mut loaded = segments.load(segment).map_err(|error| read_error(&segments.dir, error))?;
     let fault = |offset: u64, what: String| Ok(Some(Fault::new(segment, offset, what)));
-    let Ok((header, _)) = segment_header::decode(&loaded.bytes) else {
+    let Ok((header, headers)) = segment_header::decode(&loaded.bytes) else {
         return fault(0, "a header of which neither copy reads".to_owned());
     };
     if (header.log, header.number, header.first_index) != (segments.log, segment.number, segment.first_index)
     {
         return fault(0, "the header of another segment".to_owned());
     }
-    let (mut expected, mut offset) = match read_state(view) {
-        Ok((beginning, offset, _)) => (beginning.state.next_index, offset),
+    let (beginning, mut offset, states) = match read_state(loaded.view()) {
+        Ok(read) => read,
         Err(malformed) => return fault(0, format!("log state with a wrong {malformed} in both copies")),
     };
+    let mut expected = beginning.state.next_index;
+    if headers < 2 {
+        overwrite(segments, segment, &mut loaded, 0, &segment_header::encode(&header))?;
+        repaired.push(segment.path.clone());
+    }
+    let frames = state_frames(&header, &beginning.state, &beginning.chain, &beginning.local);
+    if states < 2 && (SEGMENT_HEADER_BYTES + frames.len()) as u64 == offset {
+        overwrite(segments, segment, &mut loaded, SEGMENT_HEADER_BYTES as u64, &frames)?;
+        repaired.push(segment.path.clone());
+    }
+    let view = loaded.view();
     loop {
         match view.step(offset) {
             Step::Frame(frame) => {
@@ -272,8 +294,8 @@ fn fault_in(segments: &Segments, segment: &Segment, next: &Segment) -> Result<Op
 }
 
 /// Tells whether a segment says itself that the entries before it were given up.
-fn is_on_record(segments: &Segments, next: &Segment, expected: Index) -> Result<bool, ReadError> {
-    let loaded = segments.load(next)?;
+fn is_on_record(segments: &Segments, next: &Segment, expected: Index) -> Result<bool, OpenError> {
+    let loaded = segments.load(next).map_err(|error| read_error(&segments.dir, error))?;
     let state = read_state(loaded.view()).map(|(beginning, ..)| beginning.state);
     let covers = |first: Index, end: Index| first <= expected && end >= next.first_index;
     Ok(state.is_ok_and(|state| state.holes.iter().any(|hole| covers(hole.first, hole.next))))

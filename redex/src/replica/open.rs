@@ -78,7 +78,7 @@ pub(crate) fn open_locked(
     if doubt.held && segments.last().is_none() {
         doubt.mark("the segments of the log are gone".to_owned())?;
     }
-    if let Some(fault) = first_fault(&segments).map_err(|error| read_error(&log_dir, error))? {
+    if let Some(fault) = first_fault(&segments, &mut report.repaired)? {
         doubt.set_aside(&fault)?;
     }
     let end = open_good(doors, &log_dir, &superblock, &options, &mut report, &mut doubt)?;
@@ -287,7 +287,7 @@ fn up_to(end: &Appender, position: Position) -> Result<(LogState, VecDeque<Encod
     Ok((state, unseen))
 }
 
-fn read_error(dir: &Path, error: ReadError) -> OpenError {
+pub(super) fn read_error(dir: &Path, error: ReadError) -> OpenError {
     match error {
         ReadError::Corrupt(corruption) => OpenError::Corrupt(corruption),
         ReadError::Io { path, source } => OpenError::Io { path, source },

@@ -82,10 +82,12 @@ fn check(entries: &[ReplicaEntry], disk: &SimulatedDisk, what: &str) -> bool {
     let doubt = log.doubt();
     let lost = found.len() < entries.len() || log.vote() != Some(VOTE);
     assert!(!lost || doubt.is_some(), "{what}: {} of {} entries, and no doubt", found.len(), entries.len());
+    drop(log);
     if doubt.is_none() {
+        let faults = World::on(disk.clone(), 6).verify().faults;
+        assert_eq!(faults, [], "{what}");
         return false;
     }
-    drop(log);
     let log = open(&doors(disk));
     assert!(log.doubt().is_some(), "{what}: a doubt outlasts reopening");
     let rest: Vec<_> = entries[found.len()..].iter().map(sent).collect();
