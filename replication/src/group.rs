@@ -17,7 +17,7 @@ use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
 use crate::raft::{Consensus, ConsensusError, Member, Progress, Standing, StandingWatch, Timing};
 use crate::repair;
-use crate::sequencer::{Decision, Paused, Sequencer};
+use crate::sequencer::{Decision, Paused, Sequencer, Tell};
 
 /// How long somebody whom nobody answered waits before asking again, at first; twice as long each time.
 const ASK_AGAIN_MIN: Duration = Duration::from_millis(1);
@@ -177,11 +177,49 @@ impl Group {
     ///
     /// As [`Request::check`]; [`AppendError::Exchange`] for bytes that are no request.
     pub async fn ask_encoded(&self, encoded: &Bytes, within: Duration) -> Result<Outcome, AppendError> {
+        self.ask_until(encoded, Instant::now() + within, None).await
+    }
+
+    /// Has this node decide on a request, if it puts the log in order: `told` hears what is known of the outcome, on a task that
+    /// must not be kept. `false` when it does not, and nothing is told.
+    ///
+    /// # Errors
+    ///
+    /// As [`Request::check`]; nothing is told.
+    pub(crate) fn decide_here(
+        &self,
+        request: &Request<'_>,
+        until: Instant,
+        told: impl FnOnce() -> Tell,
+    ) -> Result<bool, AppendError> {
+        if self.waits_for_room() {
+            return Ok(false);
+        }
+        self.inner.sequencer.submit_then(request, Some(until), told)
+    }
+
+    /// Goes on with a request of which something is known but its outcome.
+    pub(crate) async fn go_on(
+        &self,
+        encoded: &Bytes,
+        until: Instant,
+        decision: Decision,
+    ) -> Result<Outcome, AppendError> {
+        let tried = self.tried(decision, until).await;
+        self.ask_until(encoded, until, Some(tried)).await
+    }
+
+    async fn ask_until(
+        &self,
+        encoded: &Bytes,
+        deadline: Instant,
+        mut first: Option<Tried>,
+    ) -> Result<Outcome, AppendError> {
         let repeatable = decode_request(encoded, |request| request.is_repeatable())?;
-        let deadline = Instant::now() + within;
         let (mut lost, mut seen) = (None, self.look());
         loop {
             let tried = match seen.standing.standing().leader {
+                _ if first.is_some() => first.take().unwrap_or_else(|| Tried::Again(String::new())),
                 Some(leader) if leader == self.inner.me => self.decide(encoded, deadline).await?,
                 Some(leader) => {
                     let forwarded = self.forward(leader, encoded, deadline);
@@ -241,12 +279,20 @@ impl Group {
             return Ok(Tried::Again(format!("node {me} does not put the log in order now")));
         };
         Ok(match tokio::time::timeout_at(deadline, deciding).await {
-            Ok(Ok(Decision::Decided(outcome))) => Tried::Decided(outcome),
-            Ok(Ok(Decision::Again)) => Tried::Again(format!("the leadership of node {me} ended")),
-            Ok(Ok(Decision::Undecided(slot, outcome))) => self.resolve(slot, outcome, deadline).await,
+            Ok(Ok(decision)) => self.tried(decision, deadline).await,
             Ok(Err(_)) => Tried::Lost(format!("the group stopped on node {me}")),
-            Err(_) => Tried::Lost("no majority took it in time".to_owned()),
+            Err(_) => self.tried(Decision::Late, deadline).await,
         })
+    }
+
+    /// Finds out what a decision of this node's sequencer came to.
+    async fn tried(&self, decision: Decision, deadline: Instant) -> Tried {
+        match decision {
+            Decision::Decided(outcome) => Tried::Decided(outcome),
+            Decision::Again => Tried::Again(format!("the leadership of node {} ended", self.inner.me)),
+            Decision::Undecided(slot, outcome) => self.resolve(slot, outcome, deadline).await,
+            Decision::Late => Tried::Lost("no majority took it in time".to_owned()),
+        }
     }
 
     /// Waits until the group has decided what stands at a slot's place.

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use base::{Identity, Position, Slot};
 use redex::exchange::Request;
 use redex::{AppendError, Outcome, Proposer, ReplicaLog};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::raft::{Consensus, Leadership, Proposed, Proposing, StandingWatch, proposed};
 
@@ -21,6 +23,8 @@ const ON_THE_WAY_MAX: usize = 4;
 /// How long nothing is proposed after consensus refused something, which it does while it has not heard of a majority, or
 /// hands the leadership over.
 const REFUSED_PAUSE: Duration = Duration::from_millis(5);
+/// How long somebody may wait beyond its time until it is told that it is over.
+const LATE_WITHIN: Duration = Duration::from_secs(1);
 /// Requests that wait for their decision at the same time.
 const WAITING_MAX: usize = 1 << 16;
 
@@ -33,15 +37,22 @@ pub(crate) enum Decision {
     Again,
     /// It stands at a slot that may become committed under another leader; the outcome is what was decided.
     Undecided(Slot, Outcome),
+    /// No majority took it in time; it may become committed.
+    Late,
 }
 
 /// A request that was decided on.
 pub(crate) type Deciding = oneshot::Receiver<Decision>;
 
+/// Is told what became of a request, on a task that must not be kept.
+pub(crate) type Tell = Box<dyn FnOnce(Decision) + Send>;
+
 struct Waiting {
     relies_on: Position,
     outcome: Outcome,
-    tell: oneshot::Sender<Decision>,
+    /// Until when whoever asked waits, if the sequencer is to look after that.
+    until: Option<Instant>,
+    tell: Tell,
 }
 
 struct Leading {
@@ -116,27 +127,58 @@ impl Sequencer {
     ///
     /// As [`Request::check`].
     pub(crate) fn submit(&self, request: &Request<'_>) -> Result<Option<Deciding>, AppendError> {
+        let (tell, deciding) = oneshot::channel();
+        // Nobody listens who stopped waiting.
+        let tell = || Box::new(move |decision| drop(tell.send(decision))) as Tell;
+        Ok(self.submit_then(request, None, tell)?.then_some(deciding))
+    }
+
+    /// Decides on a request behind everything decided before, and tells later, or [`Decision::Late`] about a second after a
+    /// time; `false` where requests are not taken now, and nothing is told.
+    ///
+    /// # Errors
+    ///
+    /// As [`Request::check`]; nothing is told.
+    pub(crate) fn submit_then(
+        &self,
+        request: &Request<'_>,
+        until: Option<Instant>,
+        tell: impl FnOnce() -> Tell,
+    ) -> Result<bool, AppendError> {
         let mut guard = self.leading();
         let Some(leading) = guard.as_mut().filter(|leading| leading.waiting.len() < WAITING_MAX) else {
-            return Ok(None);
+            return Ok(false);
         };
         let (outcome, relies_on) = match request {
             Request::Append(append) => leading.proposer.submit(append)?,
             Request::CreateChannel { channel, config } => leading.proposer.create_channel(channel, config)?,
         };
-        let (tell, deciding) = oneshot::channel();
+        let tell = tell();
         if relies_on <= leading.committed {
             drop(guard);
-            // Nobody listens who stopped waiting.
-            let _ = tell.send(Decision::Decided(outcome));
-            return Ok(Some(deciding));
+            tell(Decision::Decided(outcome));
+            return Ok(true);
         }
         let newest = leading.waiting.back().map_or(Position::ZERO, |waiting| waiting.relies_on);
-        leading.waiting.push_back(Waiting { relies_on: relies_on.max(newest), outcome, tell });
+        leading.waiting.push_back(Waiting { relies_on: relies_on.max(newest), outcome, until, tell });
         leading.staged = true;
         drop(guard);
         self.wake.notify_one();
-        Ok(Some(deciding))
+        Ok(true)
+    }
+
+    /// Tells those whose time is over.
+    fn tell_late(&self, now: Instant) {
+        let late: VecDeque<_> = match self.leading().as_mut() {
+            Some(leading) => {
+                let is_late = |waiting: &Waiting| waiting.until.is_some_and(|until| until <= now);
+                let (late, others) = leading.waiting.drain(..).partition(is_late);
+                leading.waiting = others;
+                late
+            }
+            None => return,
+        };
+        late.into_iter().for_each(|waiting| (waiting.tell)(Decision::Late));
     }
 
     /// Waits until nothing is on its way, and keeps it so while the result lives: consensus may write entries of its own
@@ -219,6 +261,7 @@ impl Sequencer {
         on_the_way: &mut VecDeque<OnTheWay>,
         pause: &mut Option<Pause>,
     ) -> Ended {
+        let mut looks = pin!(tokio::time::sleep(LATE_WITHIN));
         loop {
             let has_room = on_the_way.len() < ON_THE_WAY_MAX;
             let first = on_the_way.front_mut().map(|first| &mut first.proposing);
@@ -246,6 +289,11 @@ impl Sequencer {
                 }
                 () = self.wake.notified(), if has_room => {
                     self.seal_and_propose(leadership, on_the_way).await;
+                }
+                () = &mut looks => {
+                    let now = Instant::now();
+                    self.tell_late(now);
+                    looks.as_mut().reset(now + LATE_WITHIN);
                 }
             }
             if on_the_way.len() < ON_THE_WAY_MAX
@@ -283,7 +331,7 @@ impl Sequencer {
             }
         }
         for Waiting { outcome, tell, .. } in settled {
-            let _ = tell.send(Decision::Decided(outcome));
+            tell(Decision::Decided(outcome));
         }
     }
 
@@ -323,7 +371,7 @@ impl Sequencer {
             }
         }
         let proposed_to = proposed_to.max(committed);
-        while let Some(Waiting { relies_on, outcome, tell }) = waiting.pop_front() {
+        while let Some(Waiting { relies_on, outcome, tell, .. }) = waiting.pop_front() {
             let decision = match &outcome {
                 _ if relies_on <= committed => Decision::Decided(outcome),
                 Outcome::Appended { at } if relies_on <= proposed_to => {
@@ -332,7 +380,7 @@ impl Sequencer {
                 }
                 _ => Decision::Again,
             };
-            let _ = tell.send(decision);
+            tell(decision);
         }
     }
 }

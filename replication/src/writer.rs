@@ -1,6 +1,7 @@
 //! A group as a log that folds and channels write to, without knowing that it is replicated.
 
 use std::fmt;
+use std::future::Future;
 use std::time::Duration;
 
 use base::{ChannelName, IncarnationId, Position};
@@ -11,8 +12,13 @@ use redex::{
     Promise, Ticket,
 };
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::Group;
+use crate::sequencer::{Decision, Tell};
+
+/// How long readers of this node may take to see what is committed, beyond the time of a request.
+const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Writes to a group from threads of any kind. Cloning shares it.
 #[derive(Clone)]
@@ -47,26 +53,83 @@ impl GroupWriter {
     pub fn ask(&self, request: &Request<'_>) -> Result<Ticket, AppendError> {
         let encoded = Bytes::from(encode_request(request)?);
         let (ticket, promise) = Ticket::promised();
-        self.runtime.spawn(keep(self.group.clone(), encoded, self.within, promise));
+        let until = Instant::now() + self.within;
+        let asking = Asking { group: self.group.clone(), encoded, until, promise };
+        let mut asking = Some(asking);
+        let runtime = self.runtime.clone();
+        // Where this node decides, no task of its own is needed unless something is in the way.
+        let tell = || {
+            let asking = asking.take();
+            let told = move |decision| {
+                if let Some(late) = asking.and_then(|asking| asking.told(decision)) {
+                    runtime.spawn(late);
+                }
+            };
+            Box::new(told) as Tell
+        };
+        self.group.decide_here(request, until, tell)?;
+        if let Some(asking) = asking {
+            self.runtime.spawn(asking.ask());
+        }
         Ok(ticket)
     }
 }
 
-/// Has a request decided, and tells the outcome once this node's readers see it.
-async fn keep(group: Group, encoded: Bytes, within: Duration, promise: Promise) {
-    let outcome = match group.ask_encoded(&encoded, within).await {
-        Ok(outcome) => outcome,
-        // It was checked before it was encoded, so that this is a defect; nothing was asked of anybody.
-        Err(error) => Outcome::Unknown { cause: error.to_string() },
-    };
-    if let Some(at) = outcome.at() {
-        let seen = Position(at.index.0);
-        if tokio::time::timeout(within, group.reader().beyond(seen)).await.is_err() {
-            let cause = format!("it is committed at {}, which this node has not seen yet", at.index);
-            return promise.keep(Outcome::Unknown { cause });
+/// A request whose ticket is not told yet.
+struct Asking {
+    group: Group,
+    encoded: Bytes,
+    until: Instant,
+    promise: Promise,
+}
+
+impl Asking {
+    /// Has the request decided by whoever leads.
+    async fn ask(self) {
+        let outcome = self.group.ask_encoded(&self.encoded, self.left()).await;
+        self.keep(outcome).await;
+    }
+
+    /// Hears what this node's sequencer made of the request; what is left to do then, if anything.
+    fn told(self, decision: Decision) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let is_seen = |outcome: &Outcome| {
+            let visible = self.group.reader().visible();
+            outcome.at().is_none_or(|at| visible.includes(at.index))
+        };
+        match decision {
+            Decision::Decided(outcome) if is_seen(&outcome) => {
+                self.promise.keep(outcome);
+                None
+            }
+            decision => Some(async move {
+                let outcome = self.group.go_on(&self.encoded, self.until, decision).await;
+                self.keep(outcome).await;
+            }),
         }
     }
-    promise.keep(outcome);
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// Tells the outcome once this node's readers see it.
+    async fn keep(self, outcome: Result<Outcome, AppendError>) {
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            // It was checked before it was encoded, so that this is a defect; nothing was asked of anybody.
+            Err(error) => Outcome::Unknown { cause: error.to_string() },
+        };
+        if let Some(at) = outcome.at() {
+            let seen = Position(at.index.0);
+            // Committed is committed: it is waited for a little longer.
+            let within = self.left().max(SEEN_WITHIN);
+            if tokio::time::timeout(within, self.group.reader().beyond(seen)).await.is_err() {
+                let cause = format!("it is committed at {}, which this node has not seen yet", at.index);
+                return self.promise.keep(Outcome::Unknown { cause });
+            }
+        }
+        self.promise.keep(outcome);
+    }
 }
 
 impl LogWriter for GroupWriter {

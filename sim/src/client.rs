@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use base::{ChannelName, Seq};
 use redex::{
-    AppendRequest, ChannelEvents, Condition, EventInput, Expect, Idempotency, Outcome, Rejection, Selection,
+    Ack, AppendRequest, ChannelEvents, Condition, EventInput, Expect, Idempotency, LogWriter, Outcome,
+    Rejection, Selection,
 };
+
+use replication::GroupWriter;
+use tokio::runtime::Handle;
 
 use crate::dice::Dice;
 use crate::history::{Asked, Operation, Recorder, Told, digest, nanos};
@@ -181,7 +185,17 @@ impl Client {
         let asked = async {
             node.gate.pass().await;
             let within = self.dice.time(WITHIN / 4..WITHIN);
-            let outcome = node.group.append(&request, within).await;
+            let outcome = match self.dice.happens(500) {
+                true => node.group.append(&request, within).await,
+                // As channels and folds do.
+                false => {
+                    let writer = GroupWriter::new(node.group.clone(), Handle::current(), within);
+                    match writer.submit(&request) {
+                        Ok(ticket) => Ok(ticket.acknowledged(Ack::Durable).await),
+                        Err(error) => Err(error),
+                    }
+                }
+            };
             // What is acknowledged is looked at before anything else happens.
             self.world.see();
             node.gate.pass().await;

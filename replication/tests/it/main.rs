@@ -7,3 +7,4 @@ mod members;
 mod repair;
 mod requests;
 mod support;
+mod writer;

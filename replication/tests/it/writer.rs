@@ -1,0 +1,89 @@
+//! Tickets of a log that is put in order by consensus.
+
+use std::time::Duration;
+
+use base::NodeId;
+use redex::{Ack, AppendRequest, ChannelEvents, EventInput, Idempotency, LogWriter, Outcome, Ticket};
+use replication::GroupWriter;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::support::{Cluster, LONG, appended, channel, payloads};
+
+fn writer(cluster: &Cluster, node: NodeId, within: Duration) -> GroupWriter {
+    GroupWriter::new(cluster.group(node), Handle::current(), within)
+}
+
+fn submit(writer: &GroupWriter, payload: &str, idempotency: Idempotency<'_>) -> Ticket {
+    let orders = channel("orders");
+    let events = [EventInput::new("order.placed", payload.as_bytes())];
+    let parts = [ChannelEvents { channel: &orders, events: &events }];
+    writer.submit(&AppendRequest { parts: &parts, idempotency, ..AppendRequest::default() }).unwrap()
+}
+
+async fn told(ticket: Ticket) -> Outcome {
+    ticket.acknowledged(Ack::Durable).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn tickets_are_told_in_order_and_what_they_tell_of_is_visible() {
+    let cluster = Cluster::start(300, 3).await;
+    let (leader, follower) = (cluster.leader().await, cluster.follower().await);
+    appended(&cluster.group(leader), "first").await;
+    let mut number = 0;
+    for node in [leader, follower] {
+        let writer = writer(&cluster, node, LONG);
+        let tickets: Vec<_> =
+            (0..200).map(|at| submit(&writer, &(number + at).to_string(), Idempotency::None)).collect();
+        for ticket in tickets {
+            let outcome = told(ticket).await;
+            let at = outcome.at().unwrap_or_else(|| panic!("{outcome:?}"));
+            assert!(writer.reader().visible().includes(at.index));
+        }
+        if node == leader {
+            // On the node that decides, in the order in which they were asked for.
+            let wanted: Vec<_> = (0..200).map(|at| at.to_string()).collect();
+            assert_eq!(payloads(&cluster.group(leader))[1..], wanted);
+        }
+        number += 200;
+    }
+    assert_eq!(cluster.agreed().await.len(), 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_is_told_in_time_though_the_leader_hears_of_nobody() {
+    let cluster = Cluster::start(301, 3).await;
+    let leader = cluster.leader().await;
+    appended(&cluster.group(leader), "before").await;
+    cluster.isolate(leader, true);
+    let within = Duration::from_secs(3);
+    let (writer, began) = (writer(&cluster, leader, within), Instant::now());
+    for idempotency in [Idempotency::None, Idempotency::Producer { id: "p", number: 1, digest: None }] {
+        let outcome = told(submit(&writer, "alone", idempotency)).await;
+        assert!(matches!(outcome, Outcome::Unknown { .. } | Outcome::Rejected { .. }), "{outcome:?}");
+    }
+    let took = began.elapsed();
+    assert!(took > within && took < (within + Duration::from_secs(2)) * 2, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_when_a_leadership_ends_is_decided_by_the_next() {
+    let cluster = Cluster::start(302, 3).await;
+    let old = cluster.leader().await;
+    appended(&cluster.group(old), "before").await;
+    cluster.isolate(old, true);
+    let writer = writer(&cluster, old, LONG);
+    let tickets: Vec<_> =
+        (0..5).map(|at| submit(&writer, &format!("alone {at}"), Idempotency::None)).collect();
+    let new = cluster.leader_besides(&[old]).await;
+    appended(&cluster.group(new), "after").await;
+    cluster.isolate(old, false);
+    for ticket in tickets {
+        let outcome = told(ticket).await;
+        assert!(matches!(outcome, Outcome::Appended { .. }), "{outcome:?}");
+    }
+    let mut all = cluster.agreed().await;
+    assert_eq!(all[..2], ["before", "after"]);
+    all.sort();
+    assert_eq!(all, ["after", "alone 0", "alone 1", "alone 2", "alone 3", "alone 4", "before"]);
+}
