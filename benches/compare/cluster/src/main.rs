@@ -6,7 +6,9 @@
     reason = "a command that measures what runs on a machine, with that machine's clock and disk"
 )]
 
+mod catch_up;
 mod etcd;
+mod idle;
 mod jetstream;
 mod kill;
 mod load;
@@ -27,7 +29,7 @@ use crate::processes::Scratch;
 #[derive(Debug, Parser)]
 #[command(about = "Three nodes under load and under fire, beside etcd, NATS JetStream and Redis")]
 struct Arguments {
-    /// What to run: ours, one (a single node of ours), etcd, jetstream, jetstream-synced, redis, kill, kill-etcd.
+    /// What to run: ours, one (a single node of ours), etcd, jetstream, jetstream-synced, redis, kill, kill-etcd, idle, catch-up.
     #[arg(required = true)]
     what: Vec<String>,
     /// The program `net-db`.
@@ -51,6 +53,9 @@ struct Arguments {
     /// How often the leader is killed.
     #[arg(long, default_value_t = 10)]
     kills: usize,
+    /// Channels of an idle cluster.
+    #[arg(long, default_value_t = 1_000)]
+    channels: usize,
     /// Has clients spread over all nodes, not on the leader.
     #[arg(long)]
     spread: bool,
@@ -67,6 +72,13 @@ async fn main() {
         let scratch = Scratch::new(&arguments.dir);
         match what.as_str() {
             "kill" => kill::ours(&arguments.net_db, scratch, arguments.kills).await,
+            "idle" => idle::ours(&arguments.net_db, scratch, arguments.channels, arguments.runs).await,
+            "catch-up" => {
+                for bytes in &arguments.bytes {
+                    let scratch = Scratch::new(&arguments.dir);
+                    catch_up::ours(&arguments.net_db, scratch, *bytes, arguments.seconds).await;
+                }
+            }
             "kill-etcd" => kill::etcd(scratch, arguments.kills).await,
             _ => {
                 let target: Arc<dyn Target> = match what.as_str() {

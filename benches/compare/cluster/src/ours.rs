@@ -32,22 +32,11 @@ pub struct Node {
 impl Ours {
     pub async fn start(program: &Path, scratch: Scratch, count: u16, spread: bool) -> Self {
         let mut ours = Self { nodes: Vec::new(), program: program.to_owned(), scratch, spread };
-        for number in 0..count {
-            let mut command = ours.command(number);
-            match number {
-                0 if count == 1 => command.arg("init"),
-                0 => command.args(["cluster", "init"]),
-                _ => {
-                    let told = ours.post(0, "/v1/cluster/invite", &json!({})).await.expect("an invitation");
-                    let mesh = format!("127.0.0.1:{}", PORTS + 10 * number + 1);
-                    let ticket = told["ticket"].as_str().unwrap().to_owned();
-                    command.args(["cluster", "join", &ticket, "--listen-mesh", &mesh])
-                }
-            };
-            output(&mut command);
-            ours.nodes.push(Node { process: Mutex::default(), ports: PORTS + 10 * number });
-            ours.start_node(usize::from(number));
-            patiently("a node", || ours.is_ready(usize::from(number))).await;
+        let mut begin = ours.command(0);
+        output(if count == 1 { begin.arg("init") } else { begin.args(["cluster", "init"]) });
+        ours.begin(0).await;
+        for _ in 1..count {
+            ours.add().await;
         }
         if count > 1 {
             for node in 0..ours.nodes.len() {
@@ -84,6 +73,55 @@ impl Ours {
         self.nodes[node].process.lock().unwrap().take().unwrap().kill();
     }
 
+    /// Starts a node for the first time.
+    async fn begin(&mut self, number: u16) {
+        self.nodes.push(Node { process: Mutex::default(), ports: PORTS + 10 * number });
+        self.start_node(usize::from(number));
+        patiently("a node", || self.is_ready(usize::from(number))).await;
+    }
+
+    /// Starts one more node, which joins.
+    pub async fn add(&mut self) {
+        let number = u16::try_from(self.nodes.len()).unwrap();
+        let told = self.post(0, "/v1/cluster/invite", &json!({})).await.expect("an invitation");
+        let mesh = format!("127.0.0.1:{}", PORTS + 10 * number + 1);
+        let ticket = told["ticket"].as_str().unwrap().to_owned();
+        output(self.command(number).args(["cluster", "join", &ticket, "--listen-mesh", &mesh]));
+        self.begin(number).await;
+        patiently("its membership", || async {
+            let status = self.get(0, "/v1/cluster").await?;
+            (status["members"].as_array()?.len() == self.nodes.len()).then_some(())
+        })
+        .await;
+    }
+
+    /// Returns how the channel's log stands on a node.
+    pub async fn log(&self, node: usize) -> Option<Value> {
+        let status = self.get(node, "/v1/cluster").await?;
+        let logs = status["logs"].as_array()?.clone();
+        let here = logs.into_iter().find(|log| log["log"] == "replicated-1")?["here"].clone();
+        (!here.is_null()).then_some(here)
+    }
+
+    /// Returns the bytes of the segments of the channel's log on a node.
+    pub fn log_bytes(&self, node: usize) -> u64 {
+        let dir = self.scratch.join(&format!("n{node}")).join("logs/replicated-1");
+        let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+        let segments = files.filter(|file| file.path().extension().is_some_and(|ending| ending == "seg"));
+        segments.map(|file| file.metadata().unwrap().len()).sum()
+    }
+
+    pub fn scratch_file(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
+    }
+
+    /// Returns the processor time that all nodes took so far.
+    pub fn processor_seconds(&self) -> f64 {
+        let seconds =
+            |node: &Node| node.process.lock().unwrap().as_ref().map_or(0.0, Process::processor_seconds);
+        self.nodes.iter().map(seconds).sum()
+    }
+
     /// Returns the number of the node that leads the channel's log.
     pub async fn leader(&self) -> Option<usize> {
         for node in 0..self.nodes.len() {
@@ -109,7 +147,7 @@ impl Ours {
         self.ask(node, "POST", path, Some(body)).await
     }
 
-    async fn put(&self, node: usize, path: &str, body: &Value) -> Option<Value> {
+    pub async fn put(&self, node: usize, path: &str, body: &Value) -> Option<Value> {
         self.ask(node, "PUT", path, Some(body)).await
     }
 

@@ -37,6 +37,16 @@ impl Process {
         Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
+    /// Returns the seconds of processor time that it took so far.
+    pub fn processor_seconds(&self) -> f64 {
+        const TICKS_A_SECOND: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
+        // Behind the name, which may have spaces.
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let ticks = rest.split(' ').skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+        ticks.sum::<f64>() / TICKS_A_SECOND
+    }
+
     /// Kills it as `kill -9` does.
     pub fn kill(&mut self) {
         let _ = self.0.kill();
