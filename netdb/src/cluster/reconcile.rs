@@ -11,12 +11,12 @@ use replication::control::{ControlState, LogRecord};
 use replication::{Group, GroupWriter, Member, Progress, Role, Standing, Timing};
 use tokio::time::Instant;
 
-use super::{Inner, REQUEST_WITHIN, decide, place};
+use super::{Inner, REQUEST_WITHIN, decide, models, place};
 
 /// How often a node looks whether it is what it should be, beside each change of the control log.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Voters of the control log at most; further members hold it without a vote.
-const CONTROL_VOTERS_MAX: usize = 5;
+/// Voters at most of a log that all members hold, such as the control log; further members hold it without a vote.
+const VOTERS_OF_ALL_MAX: usize = 5;
 /// How far behind a new replica may be to get a vote, in entries.
 const BEHIND_MAX: u64 = 256;
 /// How long ago it must have answered, at most.
@@ -30,11 +30,16 @@ pub(super) async fn run(inner: Arc<Inner>) {
     loop {
         let state = Arc::clone(&states.borrow_and_update());
         take_up_members(&inner, &state);
+        models::create(&inner, &state).await;
         take_up_logs(&inner, &state).await;
-        set_members_of_control(&inner, &state).await;
+        models::begin(&inner, &state).await;
+        set_all_members(inner.control.group(), &state).await;
         for (name, record) in &state.logs {
             if let Some(group) = inner.groups.get(record.id) {
-                set_members(&group, &state, &record.replicas).await;
+                match record.is_on_all_members() {
+                    true => set_all_members(&group, &state).await,
+                    false => set_members(&group, &state, &record.replicas).await,
+                }
                 move_to_pinned_leader(&group, name, record).await;
             }
         }
@@ -98,9 +103,9 @@ async fn open(
     let writer = GroupWriter::new(group.clone(), inner.runtime.clone(), REQUEST_WITHIN);
     inner.store.attach(Arc::new(writer))?;
     tracing::info!(log = name.as_str(), new = is_new, "replica opened");
-    // All would write the same, so that it does no harm when two do.
-    if is_new && record.replicas.first() == Some(&inner.membership.node) {
-        let members = members_of(state, &record.replicas);
+    // One node ever does, whoever holds the log by then: two beginnings would be two logs.
+    if is_new && record.begins_on.first() == Some(&inner.membership.node) {
+        let members = members_of(state, &record.begins_on);
         if let Err(reason) = group.begin(&members).await {
             tracing::warn!(log = name.as_str(), %reason, "the group was not begun by this node");
         }
@@ -113,9 +118,8 @@ fn members_of(state: &ControlState, nodes: &BTreeSet<NodeId>) -> BTreeMap<NodeId
     active.map(|(node, member)| (node, Member { address: member.address.to_string() })).collect()
 }
 
-/// Has every member hold the control log, the first few with a vote.
-async fn set_members_of_control(inner: &Inner, state: &ControlState) {
-    let group = inner.control.group();
+/// Has every member hold a log, the first few with a vote, where this node leads it.
+async fn set_all_members(group: &Group, state: &ControlState) {
     let standing = group.standing();
     if standing.role != Role::Leader || state.members.is_empty() {
         return;
@@ -123,7 +127,7 @@ async fn set_members_of_control(inner: &Inner, state: &ControlState) {
     let active: BTreeSet<_> = state.active().map(|(node, _)| node).collect();
     // Who votes keeps its vote: each change costs two entries.
     let stay = standing.voters.intersection(&active).copied();
-    let room = CONTROL_VOTERS_MAX.saturating_sub(standing.voters.intersection(&active).count());
+    let room = VOTERS_OF_ALL_MAX.saturating_sub(standing.voters.intersection(&active).count());
     let further = active.difference(&standing.voters).copied().take(room);
     let voters: BTreeSet<_> = stay.chain(further).collect();
     let learners: BTreeSet<_> = active.difference(&voters).copied().collect();
