@@ -6,7 +6,7 @@ use base::{ChannelName, ErrorKind, LogId};
 use cortex::Fold as _;
 use cortex::models::memories::MemoriesFold;
 use cortex::models::tasks::TasksFold;
-use redex::{LogName, LogOptions, Store};
+use redex::{LogName, LogOptions, LogWriter, Store};
 use replication::control::ControlState;
 use replication::{Group, GroupWriter, Role};
 use std::path::Path;
@@ -74,12 +74,11 @@ pub(super) async fn begin(inner: &Inner, state: &ControlState) {
         return;
     }
     match try_begin(inner, state).await {
-        Ok(()) => tracing::info!("models begin"),
-        Err(reason) if inner.models.is_waiting() => {
+        Ok(()) => {}
+        Err(reason) => {
             tracing::debug!(%reason, "models do not begin yet");
             inner.models.wait_since(reason.to_string());
         }
-        Err(reason) => tracing::error!(%reason, "models cannot begin"),
     }
 }
 
@@ -90,8 +89,15 @@ async fn try_begin(inner: &Inner, state: &ControlState) -> Result<(), Error> {
     let group = inner.groups.get(record.id).ok_or_else(not_here)?;
     place(inner, state, &log).await?;
     catch_up(&group).await?;
-    let writer = GroupWriter::new(group, inner.runtime.clone(), REQUEST_WITHIN);
-    inner.models.begin(&(Arc::new(writer) as _), &inner.doors.clock)
+    inner.models.check(group.reader())?;
+    let writer: Arc<dyn LogWriter> = Arc::new(GroupWriter::new(group, inner.runtime.clone(), REQUEST_WITHIN));
+    let (models, clock) = (Arc::clone(&inner.models), Arc::clone(&inner.doors.clock));
+    // It folds the whole log; the node sees to other things meanwhile. Closing the log ends it.
+    drop(inner.runtime.spawn_blocking(move || match models.begin(&writer, &clock) {
+        Ok(()) => tracing::info!("models run"),
+        Err(reason) => tracing::error!(%reason, "models cannot begin"),
+    }));
+    Ok(())
 }
 
 /// Places the channels of this node's models in the log, for all members.

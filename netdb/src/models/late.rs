@@ -1,10 +1,10 @@
 //! Models that may begin later than their database is opened.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use base::{ChannelName, Clock, ErrorKind};
-use cortex::RunnerOptions;
-use redex::LogWriter;
+use cortex::{Runner, RunnerOptions};
+use redex::{LogReader, LogWriter};
 use tokio::sync::watch;
 
 use super::{ModelSet, Models};
@@ -83,14 +83,32 @@ impl LateModels {
         &self.tables
     }
 
-    /// Begins models that wait, with a log to read and write; does nothing where they have begun.
+    /// Refuses a log that does not have yet what the models are to go on from.
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "only clusters have models wait"))]
+    pub(crate) fn check(&self, reader: &LogReader) -> Result<(), Error> {
+        let plan = self.plan();
+        let Some(snapshot) = plan.as_ref().and_then(|waiting| waiting.snapshot.as_ref()) else {
+            return Ok(());
+        };
+        let (wanted, visible) = (snapshot.position, reader.visible());
+        if snapshot.log != reader.id() || wanted <= visible {
+            return Ok(());
+        }
+        let message =
+            format!("the snapshot is of position {wanted}, and this node has the log up to {visible}");
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    /// Begins models that wait, with a log to read and write; does nothing where somebody else does. They run once all is
+    /// folded that is visible. May block for as long as there is to fold.
     #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "only clusters have models wait"))]
     pub(crate) fn begin(&self, log: &Arc<dyn LogWriter>, clock: &Arc<dyn Clock>) -> Result<(), Error> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Waiting { set, options, snapshot }) = waiting.take() else { return Ok(()) };
+        let taken = self.plan().take();
+        let Some(Waiting { set, options, snapshot }) = taken else { return Ok(()) };
         match set.open(log.reader(), Some(log), clock, options, snapshot.as_ref()) {
             Ok(models) => {
-                // Whoever holds the lock is the only one to set it.
+                models.runner().map(Runner::step);
+                // Whoever took what they begin with is the only one to set it.
                 let _ = self.running.set(models);
                 self.stands.send_replace(Stands::Running);
                 Ok(())
@@ -102,10 +120,14 @@ impl LateModels {
         }
     }
 
-    /// Tells whether there is something to begin.
+    fn plan(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whether there is something that nobody has begun.
     #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "only clusters have models wait"))]
     pub(crate) fn is_waiting(&self) -> bool {
-        matches!(&*self.stands.borrow(), Stands::Waiting(_))
+        self.plan().is_some()
     }
 
     /// Notes what is in the way of beginning.
@@ -129,7 +151,7 @@ impl LateModels {
             }
             waits
         });
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.plan().take();
     }
 }
 

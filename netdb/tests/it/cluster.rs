@@ -1,5 +1,7 @@
 //! Three databases that are one cluster, over this machine's loopback network.
 
+mod models;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -33,7 +35,8 @@ fn options(name: &str) -> ClusterOptions {
 }
 
 async fn open(dir: TempDir, options: ClusterOptions) -> Node {
-    let db = NetDb::builder().directory(dir.path()).open_async().await.unwrap();
+    let builder = NetDb::builder().directory(dir.path()).with_tasks().with_memories();
+    let db = builder.open_async().await.unwrap();
     let cluster = Cluster::start(&db, &options).await.unwrap();
     Node { dir, options, db, cluster }
 }
@@ -123,7 +126,7 @@ async fn three_nodes_take_appends_anywhere_and_outlive_their_leader() {
     let log = nodes[1].cluster.create_channel("orders", &config).await.unwrap();
     assert_eq!(nodes[2].cluster.create_channel("orders", &config).await.unwrap(), log);
     for node in &nodes {
-        until("the channel's place", || node.cluster.state().channels.len() == 1).await;
+        until("the channel's place", || node.cluster.state().channels.contains_key("orders")).await;
         until("a replica", || node.cluster.group(log.as_str()).is_some()).await;
     }
     let mut number = 0;
