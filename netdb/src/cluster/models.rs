@@ -1,7 +1,12 @@
 //! The log that models are folded from: one for the cluster, which every member holds.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::{Inner, REQUEST_WITHIN, decide, random_bytes};
+use crate::member::MODELS_LOG;
+use crate::{Error, is_of_models};
 use base::{ChannelName, ErrorKind, LogId};
 use cortex::Fold as _;
 use cortex::models::memories::MemoriesFold;
@@ -9,12 +14,6 @@ use cortex::models::tasks::TasksFold;
 use redex::{LogName, LogOptions, LogWriter, Store};
 use replication::control::ControlState;
 use replication::{Group, GroupWriter, Role};
-use std::path::Path;
-use std::time::Duration;
-
-use super::{Inner, REQUEST_WITHIN, decide, random_bytes};
-use crate::member::MODELS_LOG;
-use crate::{Error, is_of_models};
 
 /// How long a node that begins its models waits for what was committed, before it sees to other things.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_millis(500);
@@ -27,10 +26,9 @@ pub(super) fn open_to_join(dir: &Path, doors: &base::Doors) -> Result<Store, Err
     match channels.iter().find(|channel| is_of_models(&channel.name)) {
         None => Ok(store),
         Some(channel) => {
+            let (dir, name) = (dir.display(), &channel.name);
             let message = format!(
-                "`{}` has tasks or memories of its own (channel `{}`), and would read those of the cluster instead: take a fresh directory, and bring them by `net-db export` and `net-db import`",
-                dir.display(),
-                channel.name
+                "`{dir}` has tasks or memories of its own (channel `{name}`), and would read those of the cluster instead: take a fresh directory, and bring them there by `net-db export --channel {name}` and `net-db import`"
             );
             store.close()?;
             Err(Error::new(ErrorKind::Conflict, message))
