@@ -4,9 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Inner, REQUEST_WITHIN, decide, random_bytes};
-use crate::member::MODELS_LOG;
-use crate::{Error, is_of_models};
 use base::{ChannelName, ErrorKind, LogId};
 use cortex::Fold as _;
 use cortex::models::memories::MemoriesFold;
@@ -14,6 +11,10 @@ use cortex::models::tasks::TasksFold;
 use redex::{LogName, LogOptions, LogWriter, Store};
 use replication::control::ControlState;
 use replication::{Group, GroupWriter, Role};
+
+use super::{Inner, REQUEST_WITHIN, decide, random_bytes};
+use crate::member::MODELS_LOG;
+use crate::{Error, is_of_models};
 
 /// How long a node that begins its models waits for what was committed, before it sees to other things.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_millis(500);
