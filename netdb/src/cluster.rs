@@ -10,6 +10,7 @@ mod joining;
 mod models;
 mod place;
 mod reconcile;
+mod repair;
 mod serving;
 mod status;
 
@@ -27,7 +28,7 @@ use net::{
 use redex::exchange::Request;
 use redex::{ChannelConfig, LogName, Outcome, ReplicaIdentity, ReplicaLog, Store};
 use replication::control::{CONTROL_LOG, Control, ControlState};
-use replication::{Group, Groups, ReplicationConfig, Role, Timing};
+use replication::{Group, Groups, Link, ReplicationConfig, Role, Timing};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -36,6 +37,7 @@ use crate::wiring::{Book, MeshLink};
 use crate::{Error, NetDb};
 
 use place::Membership;
+use repair::Repairs;
 pub use status::{ClusterStatus, LogStatus, MemberStatus, ReplicaStatus};
 
 /// How long a request to a replicated log, or to the cluster, may take.
@@ -88,6 +90,7 @@ struct Inner {
     book: Book,
     groups: Groups,
     control: Control,
+    repairs: Repairs,
     gossip: Gossip,
     replace_after: Option<Duration>,
     /// Up to which event of the control log this node is what it says.
@@ -226,7 +229,9 @@ impl Cluster {
         let origin = membership.control_origin;
         let replica = ReplicaIdentity { log: membership.control, origin, name: CONTROL_LOG.to_owned() };
         let log = store.open_replica(&replica)?;
-        let link = Arc::new(MeshLink::new(pool.clone(), book.clone()));
+        let link: Arc<dyn Link> = Arc::new(MeshLink::new(pool.clone(), book.clone()));
+        let (repairs, others) = (Repairs::default(), book.all().into_keys().collect());
+        repairs.until_whole(&log, membership.node, &link, &others).await?;
         let timing = Timing::default();
         let group = Group::start(log, membership.node, Arc::clone(&identity), link, &timing).await?;
         let groups = Groups::default();
@@ -246,6 +251,7 @@ impl Cluster {
             book,
             groups,
             control,
+            repairs,
             gossip,
             replace_after: options.replace_after,
             reconciled: watch::Sender::new(Seq(0)),
@@ -312,6 +318,11 @@ impl Cluster {
     /// Tells whether a replica takes no part, since the disk is full.
     pub fn waits_for_room(&self) -> bool {
         self.inner.groups.all().iter().any(Group::waits_for_room)
+    }
+
+    /// Tells whether a replica takes no part, since it lost something and the others have not given it back yet.
+    pub fn is_repairing(&self) -> bool {
+        self.inner.repairs.any()
     }
 
     /// Waits until this node's readers see everything that was committed, anywhere, when this was called.
@@ -523,8 +534,12 @@ async fn hand_over(group: &Group) {
 }
 
 impl Inner {
+    fn link(&self) -> Arc<dyn Link> {
+        Arc::new(MeshLink::new(self.pool.clone(), self.book.clone()))
+    }
+
     async fn start_group(&self, log: ReplicaLog, timing: &Timing) -> Result<Group, Error> {
-        let link = Arc::new(MeshLink::new(self.pool.clone(), self.book.clone()));
+        let link = self.link();
         Ok(Group::start(log, self.membership.node, Arc::clone(&self.identity), link, timing).await?)
     }
 }

@@ -69,6 +69,11 @@ from!(
     replication::ConfigError
 );
 #[cfg(feature = "cluster")]
-from!(replication::ConsensusError, replication::control::ChangeError, base::IdentityError);
+from!(
+    replication::ConsensusError,
+    replication::RepairError,
+    replication::control::ChangeError,
+    base::IdentityError
+);
 #[cfg(feature = "sql")]
 from!(meshdb::QueryError, meshdb::ModelTableError);

@@ -14,6 +14,7 @@ pub(crate) mod footer;
 pub(crate) mod frame;
 pub(crate) mod local;
 pub(crate) mod log_config;
+pub(crate) mod promised;
 pub(crate) mod redo;
 pub(crate) mod segment_header;
 pub(crate) mod state;

@@ -35,6 +35,7 @@ pub(crate) use open::{
     Site, open, open_end, open_superblock, prepare_directory, read_superblock, unknown_format,
 };
 pub(crate) use placed::{Admission, Home, Homes, Standing};
+pub(crate) use recovery::overwrite;
 pub use redact::Redaction;
 pub use retention::{Hold, HoldInfo};
 pub(crate) use seal::Contents;

@@ -25,6 +25,7 @@ use crate::{LogOptions, ProducerState, RecoveryReport};
 
 mod completion;
 mod core;
+mod doubt;
 pub(crate) mod open;
 mod proposer;
 mod read;
@@ -206,17 +207,20 @@ struct Shared {
     published: Arc<Published>,
     flusher: Flusher,
     recovery: RecoveryReport,
+    log_dir: PathBuf,
+    /// Why the replica does not know what it told others.
+    doubt: Mutex<Option<String>>,
     lock: Mutex<Option<Arc<dyn DiskLock>>>,
 }
 
 impl ReplicaLog {
     /// Opens the replica of a log below a node's directory for writing; creates what is missing. What a crash left is
-    /// put in order; damage is refused, since it is for the other replicas to settle.
+    /// put in order. Where something is damaged or gone, it opens with what is good up to there, sets the rest aside in
+    /// `quarantine/`, and is [in doubt](Self::doubt).
     ///
     /// # Errors
     ///
-    /// [`OpenError::Locked`], [`OpenError::Corrupt`], also for the replica of another log under the name,
-    /// [`OpenError::Io`].
+    /// [`OpenError::Locked`], [`OpenError::Corrupt`] for the replica of another log under the name, [`OpenError::Io`].
     pub fn open(
         dir: &Path,
         identity: &ReplicaIdentity,
@@ -285,6 +289,28 @@ impl ReplicaLog {
         written
     }
 
+    /// Returns why the replica is in doubt: it told others something, a vote or that it has entries, which it does not
+    /// hold any more. Until the others were asked, it must not vote, nor say what it has.
+    pub fn doubt(&self) -> Option<String> {
+        self.shared.doubt().clone()
+    }
+
+    /// Notes, durably, that the replica holds again whatever it may have told others.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError::WriteFailed`]; any but those about entries.
+    pub fn settle_doubt(&self) -> Result<(), ReplicaError> {
+        self.shared.barrier(|_| Ok(()))?;
+        let mut doubt = self.shared.doubt();
+        if doubt.is_some() {
+            doubt::settle(&*self.shared.doors.disk, &self.shared.log_dir)
+                .map_err(|cause| ReplicaError::WriteFailed { cause: cause.to_string() })?;
+            *doubt = None;
+        }
+        Ok(())
+    }
+
     /// Returns the newest vote.
     pub fn vote(&self) -> Option<Vote> {
         self.shared.core().local.vote
@@ -324,6 +350,7 @@ impl ReplicaLog {
         self.shared.barrier(|core| {
             self.shared.moved();
             core.check_uncommitted(from)?;
+            core.give_up(from)?;
             core.truncate_from(from).map_err(|stopped| core.stopped(stopped))
         })
     }
@@ -430,6 +457,10 @@ impl Shared {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn doubt(&self) -> MutexGuard<'_, Option<String>> {
+        self.doubt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -478,6 +509,7 @@ impl Shared {
     /// Lets readers see, and tells who waited, what is durable by now.
     fn settle(&self, mut core: MutexGuard<'_, Core>) {
         core.publish(&self.published);
+        core.promise();
         let told = core.take_completed();
         drop(core);
         self.published.wake();

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
 use crate::raft::{Consensus, ConsensusError, Member, Progress, Standing, StandingWatch, Timing};
+use crate::repair;
 use crate::sequencer::{Decision, Paused, Sequencer};
 
 /// How long somebody whom nobody answered waits before asking again, at first; twice as long each time.
@@ -86,7 +87,8 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// [`ConsensusError::Times`], [`ConsensusError::Stopped`] where the replica's state does not allow it.
+    /// [`ConsensusError::InDoubt`] for a replica that is to be [repaired](crate::repair) first; [`ConsensusError::Times`],
+    /// [`ConsensusError::Stopped`] where the replica's state does not allow it.
     pub async fn start(
         log: ReplicaLog,
         me: NodeId,
@@ -94,6 +96,9 @@ impl Group {
         link: Arc<dyn Link>,
         timing: &Timing,
     ) -> Result<Self, ConsensusError> {
+        if let Some(cause) = log.doubt() {
+            return Err(ConsensusError::InDoubt { cause });
+        }
         let consensus = Consensus::start(&log, me, Arc::clone(&link), timing).await?;
         let sequencer = Sequencer::start(log.clone(), consensus.clone(), identity);
         let id = log.reader().id();
@@ -359,6 +364,8 @@ impl Group {
                 answer.put_u64(position.0);
                 Ok(answer.into())
             }
+            Subject::Inquiry => Ok(repair::answer_inquiry(&self.inner.log)),
+            Subject::Fetch => repair::answer_fetch(&self.inner.log, &body),
         }
     }
 

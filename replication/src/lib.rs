@@ -14,6 +14,7 @@ mod groups;
 mod link;
 mod message;
 pub mod raft;
+mod repair;
 mod sequencer;
 mod writer;
 
@@ -22,4 +23,5 @@ pub use group::Group;
 pub use groups::{Groups, Unanswered};
 pub use link::{Answer, Link, LinkError};
 pub use raft::{ConsensusError, Member, Progress, Role, Standing, Timing};
+pub use repair::{RepairError, repair};
 pub use writer::GroupWriter;

@@ -17,6 +17,10 @@ pub(crate) enum Subject {
     Request = 2,
     /// A question for the position that a linearizable read needs: u32 milliseconds that it may take.
     ReadPosition = 3,
+    /// A question for how a replica stands, of one that is in doubt.
+    Inquiry = 4,
+    /// A question for entries, of one that is in doubt.
+    Fetch = 5,
 }
 
 /// Begins a message.
@@ -34,6 +38,8 @@ pub(crate) fn open(bytes: &Bytes) -> Result<(Subject, LogId, Bytes), Malformed> 
         1 => Subject::Consensus,
         2 => Subject::Request,
         3 => Subject::ReadPosition,
+        4 => Subject::Inquiry,
+        5 => Subject::Fetch,
         _ => return Err(Malformed::new("subject")),
     };
     let log = LogId::from_bytes(cursor.array("log id")?);

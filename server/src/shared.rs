@@ -211,6 +211,11 @@ impl Shared {
                 let message = "nobody leads the cluster: a majority of its nodes is not there".to_owned();
                 found.push(NotReady { reason: "no-leader", message });
             }
+            if cluster.is_repairing() {
+                let message =
+                    "a replica lost something, and takes no part until the others have given it back";
+                found.push(NotReady { reason: "repairing", message: message.to_owned() });
+            }
         }
         if let Err(error) = db.models_run() {
             found.push(NotReady { reason: "models", message: error.to_string() });

@@ -41,6 +41,8 @@ pub struct NodeView {
     pub poisoned: bool,
     /// The slots of the entries that were there when it started.
     pub opened: Arc<[Slot]>,
+    /// Whether it had lost something when it started.
+    pub repaired: bool,
     /// What it takes itself for.
     pub role: Role,
     /// The leadership that it has, as it sees it: term and node.
@@ -71,6 +73,7 @@ impl NodeView {
             harmed: false,
             poisoned: false,
             opened: Arc::new([]),
+            repaired: false,
             role: Role::Idle,
             leads: None,
             vote: None,
@@ -165,6 +168,7 @@ fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool) -> Result<(), Strin
     view.up = true;
     view.harmed = harmed;
     view.opened = Arc::clone(&node.opened);
+    view.repaired = node.repaired;
     // Noting what is known already does nothing, but where nothing is taken any more.
     let noted = replica.save_committed(replica.committed());
     view.poisoned = matches!(noted, Err(redex::ReplicaError::Poisoned { .. }));

@@ -2,6 +2,7 @@
 
 mod clock_jump;
 mod crash;
+mod damage;
 mod disk_full;
 mod membership;
 mod one_way;
@@ -58,6 +59,7 @@ pub fn all() -> Vec<Nemesis> {
         Nemesis { name: "slow-disk", strike: |world, dice| Box::pin(slow_disk::strike(world, dice)) },
         Nemesis { name: "membership", strike: |world, dice| Box::pin(membership::strike(world, dice)) },
         Nemesis { name: "transfer", strike: |world, dice| Box::pin(transfer::strike(world, dice)) },
+        Nemesis { name: "damage", strike: |world, dice| Box::pin(damage::strike(world, dice)) },
         Nemesis { name: "clock-jump", strike: |world, dice| Box::pin(clock_jump::strike(world, dice)) },
     ]
 }

@@ -9,12 +9,13 @@ use base::{ClusterId, Doors, Identity, Index, LogId, NodeId, PublicKey, SeededRa
 use cortex::models::tasks::TasksFold;
 use cortex::{ErrorPolicy, Folded, RunMode, Runner, RunnerOptions};
 use redex::{FlusherMode, LogOptions, ReplicaIdentity, ReplicaLog};
-use replication::{Group, Groups, Member, Timing};
+use replication::{Group, Groups, Link, Member, RepairError, Timing};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::MachineClock;
 use crate::dice::{Dice, mixed, named};
+use crate::trace::Trace;
 use crate::wires::{Gate, Plug, Wires};
 
 /// The directory of a node on its disk.
@@ -98,6 +99,8 @@ pub struct Node {
     pub sync_micros: watch::Sender<u64>,
     /// The slots of the entries that were there when it started.
     pub opened: Arc<[Slot]>,
+    /// Whether it had lost something, which the others gave back before it took part.
+    pub repaired: bool,
     /// Told when the power goes.
     pub dead: watch::Sender<bool>,
     groups: Groups,
@@ -165,6 +168,7 @@ impl Node {
         boot: u32,
         machine: &Machine,
         wires: &Wires,
+        trace: &Trace,
     ) -> Result<Self, String> {
         let doors = Doors {
             clock: Arc::clone(&machine.clock) as _,
@@ -178,28 +182,23 @@ impl Node {
         let identity = log_identity(passport.seed);
         let log = ReplicaLog::open(Path::new(DIRECTORY), &identity, &doors, &options);
         let log = log.map_err(|error| error.to_string())?;
-        let opened =
-            log.entries(Index::ZERO..Index(u64::MAX), u64::MAX).map_err(|error| error.to_string())?;
-        let opened = opened.iter().map(|entry| entry.slot).collect();
-        let folds = Folds::new(log.reader(), Arc::clone(&machine.clock))?;
         let (gate, groups) = (Gate::default(), Groups::default());
         let sync_micros = watch::Sender::new(1_500);
         let dice = Dice::new(passport.random, "syncs");
         let flusher = tokio::spawn(flush(log.clone(), gate.clone(), sync_micros.subscribe(), dice));
         let plug = wires.plug(passport, &groups, &gate)?;
-        let (link, key) = (Arc::clone(&plug.link), Arc::clone(&passport.identity));
-        let started = Group::start(log, passport.node, key, link, &Timing::default()).await;
-        let group = match started {
-            Ok(group) => group,
-            Err(error) => {
+        let taken_up = take_up(passport, machine, log, Arc::clone(&plug.link), trace).await;
+        let (group, folds, opened, repaired) = match taken_up {
+            Ok(taken_up) => taken_up,
+            Err(cause) => {
                 plug.pull();
                 flusher.abort();
-                return Err(error.to_string());
+                return Err(cause);
             }
         };
         groups.add(group.clone());
         let (id, dead) = (passport.node.0, watch::Sender::new(false));
-        Ok(Self { id, boot, group, folds, gate, sync_micros, opened, dead, groups, plug, flusher })
+        Ok(Self { id, boot, group, folds, gate, sync_micros, opened, repaired, dead, groups, plug, flusher })
     }
 
     /// Ends everything that the node does. With a disk that has no power, that is a crash.
@@ -212,6 +211,32 @@ impl Node {
         self.flusher.abort();
         self.groups.remove(self.group.id());
     }
+}
+
+/// Has a node take part with its replica: repairs that first, where it lost something. Returns the slots that it has then, and
+/// whether it was repaired, too.
+async fn take_up(
+    passport: &Passport,
+    machine: &Machine,
+    log: ReplicaLog,
+    link: Arc<dyn Link>,
+    trace: &Trace,
+) -> Result<(Group, Folds, Arc<[Slot]>, bool), String> {
+    let (node, lost) = (passport.node, log.doubt());
+    if let Some(lost) = &lost {
+        trace.note(format_args!("node {node} is in doubt: {lost}"));
+        let tell = |cause: &RepairError| trace.note(format_args!("node {node} is in doubt still: {cause}"));
+        let others = passport.keys.keys().copied().collect();
+        let given = replication::repair(&log, node, &link, &others, tell).await;
+        trace.note(format_args!("node {node} was given entries: {given:?}"));
+        given.map_err(|error| error.to_string())?;
+    }
+    let opened = log.entries(Index::ZERO..Index(u64::MAX), u64::MAX).map_err(|error| error.to_string())?;
+    let opened = opened.iter().map(|entry| entry.slot).collect();
+    let folds = Folds::new(log.reader(), Arc::clone(&machine.clock))?;
+    let key = Arc::clone(&passport.identity);
+    let group = Group::start(log, node, key, link, &Timing::default()).await;
+    Ok((group.map_err(|error| error.to_string())?, folds, opened, lost.is_some()))
 }
 
 /// Syncs what was written, again and again, each time after as long as a disk takes.

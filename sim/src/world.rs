@@ -40,6 +40,8 @@ pub struct World {
     pub trace: Trace,
     /// What was seen of it.
     pub watcher: Mutex<Watcher>,
+    /// Held while a machine's log is damaged.
+    pub damaging: tokio::sync::Mutex<()>,
     begun: Instant,
     keys: Arc<Keys>,
     machines: Mutex<BTreeMap<u64, Place>>,
@@ -95,6 +97,7 @@ impl World {
             wires: Wires::new(plan.seed, plan.transport),
             trace: Trace::new(keeps_lines),
             watcher: Mutex::new(Watcher::new()),
+            damaging: tokio::sync::Mutex::default(),
             begun: Instant::now(),
             keys: Arc::new(keys.collect()),
             machines: Mutex::new((1..=plan.nodes).map(machine).collect()),
@@ -192,12 +195,15 @@ impl World {
             (place.boots, Machine { disk: place.disk.clone(), clock })
         };
         let passport = Passport::new(self.plan.seed, id, boot, &self.keys);
-        let started = Node::start(&passport, boot, &machine, &self.wires).await;
+        let started = Node::start(&passport, boot, &machine, &self.wires, &self.trace).await;
         let mut machines = self.machines();
         let Some(place) = machines.get_mut(&id) else { return Ok(()) };
         place.busy = false;
         match started {
             Ok(node) => {
+                if node.repaired {
+                    self.count("repaired");
+                }
                 self.trace.note(format_args!("node {id} starts, the {boot}. time"));
                 place.node = Some(Arc::new(node));
                 Ok(())

@@ -132,6 +132,7 @@ fn status(context: &Context) -> Result<(), Failure> {
     for log in list("logs") {
         let here = &log["here"];
         let state = match (here.is_null(), here["waits_for_room"].as_bool()) {
+            (true, _) if !log["repairing"].is_null() => Cell::Text("repairing".into()),
             (true, _) => Cell::Text("not here".into()),
             (false, Some(true)) => Cell::Text("disk full".into()),
             (false, _) => shown(&here["role"]),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base::NodeId;
 use net::Liveness;
-use redex::{LogName, ReplicaIdentity};
+use redex::{LogName, ReplicaIdentity, ReplicaLog};
 use replication::control::{ControlState, LogRecord};
 use replication::{Group, GroupWriter, Member, Progress, Role, Standing, Timing};
 use tokio::time::Instant;
@@ -72,10 +72,11 @@ fn take_up_members(inner: &Inner, state: &ControlState) {
 }
 
 /// Opens the replicas that this node is to hold, and places their channels.
-async fn take_up_logs(inner: &Inner, state: &ControlState) {
+async fn take_up_logs(inner: &Arc<Inner>, state: &ControlState) {
     for (name, record) in &state.logs {
         if record.replicas.contains(&inner.membership.node)
             && inner.groups.get(record.id).is_none()
+            && inner.repairs.cause(record.id).is_none()
             && let Err(reason) = open(inner, state, name, record).await
         {
             tracing::error!(log = name.as_str(), %reason, "a replica cannot be opened");
@@ -90,25 +91,62 @@ async fn take_up_logs(inner: &Inner, state: &ControlState) {
 }
 
 async fn open(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     state: &ControlState,
     name: &LogName,
     record: &LogRecord,
 ) -> Result<(), crate::Error> {
     let identity = ReplicaIdentity { log: record.id, origin: record.origin, name: name.as_str().to_owned() };
     let log = inner.store.open_replica(&identity)?;
-    let is_new = log.state().last.is_none();
+    let first = members_of(state, &record.begins_on);
+    if let Some(lost) = log.doubt() {
+        // Nobody waits for that one: it may take long. While a cause is noted, it is not opened again.
+        inner.repairs.note(record.id, lost);
+        tokio::spawn(repair(Arc::clone(inner), log, record.clone(), first));
+        return Ok(());
+    }
+    take_part(inner, log, record, &first).await
+}
+
+/// Has the others give a replica back what it lost, and takes part with it then.
+async fn repair(inner: Arc<Inner>, log: ReplicaLog, record: LogRecord, first: BTreeMap<NodeId, Member>) {
+    let link = inner.link();
+    let mut stopped = inner.stopping.subscribe();
+    let repaired = tokio::select! {
+        repaired = inner.repairs.until_whole(&log, inner.membership.node, &link, &record.replicas) => repaired,
+        _ = stopped.wait_for(|stopping| *stopping) => Ok(()),
+    };
+    if *stopped.borrow() {
+        return;
+    }
+    let taken = match repaired {
+        Ok(()) => take_part(&inner, log, &record, &first).await,
+        Err(reason) => Err(reason),
+    };
+    if let Err(reason) = taken {
+        tracing::error!(log = %record.id, %reason, "a repaired replica takes no part");
+    }
+    inner.repairs.forget(record.id);
+}
+
+async fn take_part(
+    inner: &Inner,
+    log: ReplicaLog,
+    record: &LogRecord,
+    first: &BTreeMap<NodeId, Member>,
+) -> Result<(), crate::Error> {
+    let (name, is_new) = (log.reader().name().to_owned(), log.state().last.is_none());
     let group = inner.start_group(log, &record.config.timing()).await?;
     inner.groups.add(group.clone());
     let writer = GroupWriter::new(group.clone(), inner.runtime.clone(), REQUEST_WITHIN);
     inner.store.attach(Arc::new(writer))?;
-    tracing::info!(log = name.as_str(), new = is_new, "replica opened");
+    tracing::info!(log = name, new = is_new, "replica opened");
     // One node ever does, whoever holds the log by then: two beginnings would be two logs.
-    if is_new && record.begins_on.first() == Some(&inner.membership.node) {
-        let members = members_of(state, &record.begins_on);
-        if let Err(reason) = group.begin(&members).await {
-            tracing::warn!(log = name.as_str(), %reason, "the group was not begun by this node");
-        }
+    if is_new
+        && record.begins_on.first() == Some(&inner.membership.node)
+        && let Err(reason) = group.begin(first).await
+    {
+        tracing::warn!(log = name, %reason, "the group was not begun by this node");
     }
     Ok(())
 }

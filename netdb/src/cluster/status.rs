@@ -51,8 +51,10 @@ pub struct LogStatus {
     pub id: LogId,
     /// Who is to hold it.
     pub replicas: Vec<NodeId>,
-    /// How it stands here; `None` where this node holds no replica.
+    /// How it stands here; `None` where this node holds no replica, or none that takes part.
     pub here: Option<ReplicaStatus>,
+    /// What keeps the replica here, which lost something, from taking part; `None` for any other one.
+    pub repairing: Option<String>,
 }
 
 /// A replica on the node that says so.
@@ -97,12 +99,14 @@ pub(super) fn of(inner: &Inner) -> ClusterStatus {
         id: control.id(),
         replicas: control.standing().members.keys().copied().collect(),
         here: Some(replica(control)),
+        repairing: None,
     }];
     logs.extend(state.logs.iter().map(|(name, record)| LogStatus {
         log: name.as_str().to_owned(),
         id: record.id,
         replicas: record.replicas.iter().copied().collect(),
         here: inner.groups.get(record.id).as_ref().map(replica),
+        repairing: inner.repairs.cause(record.id),
     }));
     ClusterStatus {
         cluster: inner.membership.cluster,

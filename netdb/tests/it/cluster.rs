@@ -11,7 +11,7 @@ use netdb::cluster::{self, Cluster, ClusterOptions};
 use netdb::net::Uses;
 use netdb::redex::Idempotency;
 use netdb::replication::ReplicationConfig;
-use netdb::{NetDb, Seq};
+use netdb::{MODELS_LOG, NetDb, Seq};
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -215,5 +215,71 @@ async fn a_node_that_was_removed_learns_so_and_the_others_go_on() {
         .unwrap();
     for node in nodes {
         node.stop().await;
+    }
+}
+
+/// Returns the newest segment of a log.
+fn newest_segment(dir: &std::path::Path, log: &str) -> std::path::PathBuf {
+    let found = std::fs::read_dir(dir.join("logs").join(log)).unwrap().map(|entry| entry.unwrap().path());
+    found.filter(|path| path.extension().is_some_and(|ending| ending == "seg")).max().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_logs_were_damaged_is_given_back_what_it_lost() {
+    let mut nodes = three().await;
+    let log = nodes[0].cluster.create_channel("orders", &ReplicationConfig::default()).await.unwrap();
+    models::begun(&nodes[1]).await;
+    until("three voters", || models::voters(&nodes[1]) == 3).await;
+    let mut number = 0;
+    let control = netdb::replication::control::CONTROL_LOG;
+    for round in 0..4 {
+        let (dir, options) = nodes.remove(0).stop().await;
+        match round {
+            0 | 1 => {
+                let path = newest_segment(dir.path(), if round == 0 { log.as_str() } else { control });
+                let mut bytes = std::fs::read(&path).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 0x10;
+                std::fs::write(&path, bytes).unwrap();
+            }
+            2 => {
+                for log in [log.as_str(), control, MODELS_LOG] {
+                    std::fs::remove_file(newest_segment(dir.path(), log)).unwrap();
+                }
+            }
+            _ => {
+                for log in [log.as_str(), control, MODELS_LOG] {
+                    std::fs::remove_dir_all(dir.path().join("logs").join(log)).unwrap();
+                }
+            }
+        }
+        for node in &nodes {
+            let at_log =
+                || node.db.store().writer_of(&"orders".parse().unwrap()).reader().name() == log.as_str();
+            until("the channel", at_log).await;
+            for _ in 0..10 {
+                number += 1;
+                assert_eq!(node.append(number).await, Seq(number - 1));
+            }
+        }
+        nodes[0].create(round, "while it is away").await;
+        let node = open(dir, options).await;
+        until("the replica", || !node.cluster.is_repairing() && node.cluster.group(log.as_str()).is_some())
+            .await;
+        nodes.push(node);
+        let wanted: Vec<_> = (1..=number).map(|number| number.to_string()).collect();
+        for node in &nodes {
+            until("all events", || node.payloads() == wanted).await;
+        }
+        for log in [log.as_str(), control, MODELS_LOG] {
+            until("equal roots", || roots(&nodes, log).len() == 1).await;
+        }
+        models::agree(&nodes).await;
+    }
+    for node in nodes {
+        let (dir, _) = node.stop().await;
+        let doors = netdb::base::Doors::system();
+        let reports = netdb::redex::verify_all(dir.path(), &doors, &Default::default()).unwrap();
+        assert!(reports.iter().all(|report| report.faults.is_empty()), "{reports:?}");
     }
 }

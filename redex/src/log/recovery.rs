@@ -91,7 +91,7 @@ pub(super) fn load(segments: &Segments, segment: &Segment) -> Result<LoadedSegme
 }
 
 /// Writes a segment's bytes in place and syncs them.
-pub(super) fn overwrite(
+pub(crate) fn overwrite(
     segments: &Segments,
     segment: &Segment,
     loaded: &mut LoadedSegment,

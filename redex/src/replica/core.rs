@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base::{DiskFile, Hash, IncarnationId, Index, Position, Slot};
 
+use super::doubt::PromisedFile;
 use super::{COMMITTED_WITHIN, Completion, EntryContent, ReplicaEntry, ReplicaError, ReplicaState};
 use crate::Compression;
 use crate::appender::{Appender, Encoded, Stopped};
@@ -42,6 +43,10 @@ pub(super) struct Core {
     pub waiting: VecDeque<(u64, Completion)>,
     /// Tells readers in other processes how far they may read.
     pub told: Arc<dyn DiskFile>,
+    /// What others were told that is durable here.
+    pub promised: PromisedFile,
+    /// Which write the newest vote is.
+    pub vote_write: u64,
     pub compressor: Compressor,
     pub poison: Option<String>,
     pub closed: bool,
@@ -329,7 +334,25 @@ impl Core {
         self.write_local().map_err(|stopped| {
             self.local.vote = before;
             self.stopped(stopped)
-        })
+        })?;
+        self.vote_write = self.writes;
+        Ok(())
+    }
+
+    /// Notes what is durable, before anybody is told so.
+    pub(super) fn promise(&mut self) {
+        if self.poison.is_some() {
+            return;
+        }
+        let is_durable = self.vote_write <= self.durable_writes;
+        let vote = if is_durable { self.end.local.vote } else { self.promised.vote() };
+        self.promised.note(self.end.synced, vote);
+    }
+
+    /// Notes, before they are cut off, that entries are not promised any more.
+    pub(super) fn give_up(&mut self, from: Index) -> Result<(), ReplicaError> {
+        let given_up = self.promised.give_up(Position(from.0));
+        given_up.map_err(|cause| self.stopped(Stopped::Write(cause)))
     }
 
     pub(super) fn note_committed(&mut self, committed: Option<Slot>) {

@@ -1,4 +1,5 @@
-//! Opening a replica: a truncation that a crash interrupted is finished, then its end is put in order.
+//! Opening a replica: a truncation that a crash interrupted is finished, what is damaged is set aside, and its end is put in
+//! order.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -8,10 +9,12 @@ use std::sync::{Arc, Mutex, Weak};
 use base::{Disk, DiskLock, Doors, Index, OpenMode, Position};
 
 use super::core::Core;
+use super::doubt::{Doubt, Fault, PromisedFile, first_fault};
 use super::{Closer, ReplicaIdentity, ReplicaLog, Shared, log_dir, read};
 use crate::appender::{Appender, Encoded};
 use crate::codec::Malformed;
 use crate::codec::compression::Compressor;
+use crate::codec::promised::Promised;
 use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, Truncation, file_name, parse_file_name};
 use crate::codec::superblock::{LogKind, Superblock};
 use crate::error::{Corruption, OpenError, ReadError};
@@ -19,6 +22,7 @@ use crate::follower::visible_state;
 use crate::log::{Flusher, open_end, open_superblock, prepare_directory};
 use crate::reader::{LogReader, Published};
 use crate::replay::Replay;
+use crate::segments::Segments;
 use crate::state::LogState;
 use crate::{LogOptions, RecoveryReport};
 
@@ -50,6 +54,7 @@ pub(crate) fn open_locked(
     let disk = &*doors.disk;
     let log_dir = log_dir(dir, &identity.name);
     prepare_directory(disk, &log_dir)?;
+    let mut doubt = Doubt::read(disk, dir, &log_dir, identity.log)?;
     let mut report = RecoveryReport::default();
     let made = || Superblock {
         log: identity.log,
@@ -58,13 +63,71 @@ pub(crate) fn open_locked(
         name: identity.name.clone(),
         kind: LogKind::Replicated,
     };
+    if let Err(OpenError::Corrupt(corruption)) = read_superblock_if_there(disk, &log_dir) {
+        // What it said is known; whether the segments are those of the log, they say themselves.
+        doubt.mark(corruption.to_string())?;
+        remove_superblock(disk, &log_dir).map_err(OpenError::io(&log_dir))?;
+    }
     let superblock = open_superblock(disk, &log_dir, made, &mut report)?;
     check_identity(&log_dir, &superblock, identity)?;
     finish_truncation(disk, &log_dir, superblock.log).map_err(OpenError::io(&log_dir))?;
-    // What is damaged is settled with the other replicas, which a hole would keep from being.
+    // Nothing is skipped: what is missing is got from the others.
     let options = LogOptions { strict: true, ..options.clone() };
-    let (end, _) = open_end(doors, &log_dir, &superblock, &options, &mut report)?;
-    assemble(doors, &options, superblock, end, report, lock, &log_dir)
+    let segments = Segments::new(&log_dir, superblock.log, Arc::clone(&doors.disk), 0);
+    segments.discover().map_err(OpenError::io(&log_dir))?;
+    if doubt.held && segments.last().is_none() {
+        doubt.mark("the segments of the log are gone".to_owned())?;
+    }
+    if let Some(fault) = first_fault(&segments, &mut report.repaired)? {
+        doubt.set_aside(&fault)?;
+    }
+    let end = open_good(doors, &log_dir, &superblock, &options, &mut report, &mut doubt)?;
+    let told = doubt.promised(superblock.log)?;
+    doubt.check_promised(told, end.state.position(), end.local.vote)?;
+    let opened = assemble(doors, &options, superblock, end, report, lock, &log_dir, &mut doubt)?;
+    doubt.note_held()?;
+    Ok(opened)
+}
+
+/// Opens the end of the log, and sets aside what is damaged of it until what is left is good.
+fn open_good(
+    doors: &Doors,
+    log_dir: &Path,
+    superblock: &Superblock,
+    options: &LogOptions,
+    report: &mut RecoveryReport,
+    doubt: &mut Doubt<'_>,
+) -> Result<Appender, OpenError> {
+    loop {
+        let segments = Segments::new(log_dir, superblock.log, Arc::clone(&doors.disk), 0);
+        segments.discover().map_err(OpenError::io(log_dir))?;
+        let opened = open_end(doors, log_dir, superblock, options, report).and_then(|(end, _)| {
+            let kept = end.local.purged.map_or(Position::ZERO, |slot| slot.index.position_after());
+            check_beginning(&end, kept, log_dir)?;
+            Ok(end)
+        });
+        let fault = match (opened, segments.last(), segments.all().first()) {
+            (Err(OpenError::Corrupt(corruption)), Some(_), Some(first)) if corruption.file == *log_dir => {
+                Fault::whole(first, corruption.to_string())
+            }
+            (Err(OpenError::Corrupt(corruption)), Some(last), _) => Fault::of(&last, &corruption),
+            (opened, ..) => return opened,
+        };
+        doubt.set_aside(&fault)?;
+    }
+}
+
+fn read_superblock_if_there(disk: &dyn Disk, log_dir: &Path) -> Result<(), OpenError> {
+    let path = log_dir.join("superblock");
+    if disk.exists(&path).map_err(OpenError::io(&path))? {
+        crate::log::read_superblock(disk, log_dir)?;
+    }
+    Ok(())
+}
+
+fn remove_superblock(disk: &dyn Disk, log_dir: &Path) -> std::io::Result<()> {
+    disk.remove(&log_dir.join("superblock"))?;
+    disk.sync_directory(log_dir)
 }
 
 fn check_identity(dir: &Path, found: &Superblock, named: &ReplicaIdentity) -> Result<(), OpenError> {
@@ -130,6 +193,7 @@ fn shorten(disk: &dyn Disk, path: &Path, offset: u64) -> std::io::Result<bool> {
     Ok(true)
 }
 
+#[expect(clippy::too_many_arguments, reason = "what opening found, put together in one place")]
 fn assemble(
     doors: &Doors,
     options: &LogOptions,
@@ -138,16 +202,20 @@ fn assemble(
     report: RecoveryReport,
     lock: Arc<dyn DiskLock>,
     dir: &Path,
+    doubt: &mut Doubt<'_>,
 ) -> Result<ReplicaLog, OpenError> {
     let local = end.local;
     let kept = local.purged.map_or(Position::ZERO, |slot| slot.index.position_after());
-    check_beginning(&end, kept, dir)?;
     let committed = local.committed.map_or(Position::ZERO, |slot| slot.index.position_after()).max(kept);
     let (visible, unseen) = up_to(&end, committed).map_err(|error| read_error(dir, error))?;
     let told_path = dir.join("visible");
     let told = doors.disk.open(&told_path, OpenMode::OpenOrCreate).map_err(OpenError::io(&told_path))?;
+    let promise = Promised { log: superblock.log, position: end.state.position(), vote: local.vote };
+    let promised = PromisedFile::create(&*doors.disk, dir, promise)?;
     let mut core = Core {
         told,
+        promised,
+        vote_write: 0,
         local,
         local_due: None,
         committed,
@@ -172,6 +240,8 @@ fn assemble(
         published: Arc::clone(&published),
         flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::<Shared>::clone(shared)),
         recovery: report,
+        log_dir: dir.to_owned(),
+        doubt: Mutex::new(doubt.cause.clone()),
         lock: Mutex::new(Some(lock)),
     });
     let reader = LogReader::new(superblock, segments, published, None);
@@ -217,7 +287,7 @@ fn up_to(end: &Appender, position: Position) -> Result<(LogState, VecDeque<Encod
     Ok((state, unseen))
 }
 
-fn read_error(dir: &Path, error: ReadError) -> OpenError {
+pub(super) fn read_error(dir: &Path, error: ReadError) -> OpenError {
     match error {
         ReadError::Corrupt(corruption) => OpenError::Corrupt(corruption),
         ReadError::Io { path, source } => OpenError::Io { path, source },

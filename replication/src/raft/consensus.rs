@@ -124,6 +124,12 @@ pub enum ConsensusError {
         /// Why not.
         cause: String,
     },
+    /// The replica lost something that it told others.
+    #[error("the replica is in doubt ({cause}): it takes no part until the others gave it back what it lost")]
+    InDoubt {
+        /// What it lost.
+        cause: String,
+    },
     /// The group stopped on this node.
     #[error("the group stopped on this node: {cause}; reopen it")]
     Stopped {
@@ -141,7 +147,9 @@ impl base::Classify for ConsensusError {
         match self {
             Self::Times(_) => base::ErrorKind::Invalid,
             Self::AlreadyBegun | Self::Membership { .. } => base::ErrorKind::Conflict,
-            Self::NotLeading { .. } | Self::Stopped { .. } => base::ErrorKind::Unavailable,
+            Self::NotLeading { .. } | Self::InDoubt { .. } | Self::Stopped { .. } => {
+                base::ErrorKind::Unavailable
+            }
         }
     }
 }

@@ -4,5 +4,6 @@
 mod control;
 mod failover;
 mod members;
+mod repair;
 mod requests;
 mod support;

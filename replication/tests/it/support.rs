@@ -96,6 +96,10 @@ pub struct Cluster {
     pub nodes: BTreeMap<NodeId, Node>,
     /// The disks of nodes that are down.
     pub down: BTreeMap<NodeId, SimulatedDisk>,
+    /// Which nodes hold the log, as one in doubt knows it from elsewhere.
+    pub named: BTreeSet<NodeId>,
+    /// How many entries each repair gave.
+    pub repaired: Vec<u64>,
 }
 
 pub fn key(node: u64) -> Arc<Identity> {
@@ -115,7 +119,13 @@ impl Cluster {
     pub async fn start(seed: u64, voters: u64) -> Self {
         let network =
             Network { nodes: Mutex::default(), cut: Mutex::default(), random: SeededRandom::new(seed) };
-        let mut cluster = Self { network: Arc::new(network), nodes: BTreeMap::new(), down: BTreeMap::new() };
+        let mut cluster = Self {
+            network: Arc::new(network),
+            nodes: BTreeMap::new(),
+            down: BTreeMap::new(),
+            named: (1..=voters).map(NodeId).collect(),
+            repaired: Vec::new(),
+        };
         for id in 1..=voters {
             cluster.open(NodeId(id), SimulatedDisk::new()).await;
         }
@@ -124,8 +134,26 @@ impl Cluster {
         cluster
     }
 
-    /// Opens a node on a disk.
+    /// Opens a node on a disk; one in doubt waits until it is repaired.
     pub async fn open(&mut self, id: NodeId, disk: SimulatedDisk) {
+        let (log, flusher) = self.open_log(id, &disk);
+        let link: Arc<dyn Link> = Arc::new(self.ways(id));
+        if log.doubt().is_some() {
+            self.repaired.push(replication::repair(&log, id, &link, &self.named, |_| ()).await.unwrap());
+        }
+        let group = Group::start(log, id, key(id.0), link, &Timing::default()).await.unwrap();
+        let groups = Groups::default();
+        groups.add(group.clone());
+        self.network.nodes.lock().unwrap().insert(id, groups.clone());
+        self.nodes.insert(id, Node { id, disk, group, groups, flusher });
+    }
+
+    pub fn ways(&self, me: NodeId) -> impl Link + use<> {
+        Ways { network: Arc::clone(&self.network), me }
+    }
+
+    /// Opens a node's replica, and nothing more.
+    pub fn open_log(&self, id: NodeId, disk: &SimulatedDisk) -> (ReplicaLog, tokio::task::JoinHandle<()>) {
         let doors = Doors {
             clock: Arc::new(ManualClock::new(Timestamp::from_nanos(1_700_000_000_000_000_000))),
             random: Arc::new(SeededRandom::new(id.0)),
@@ -147,16 +175,16 @@ impl Cluster {
                 flushed.flush_step();
             }
         });
-        let link = Arc::new(Ways { network: Arc::clone(&self.network), me: id });
-        let group = Group::start(log, id, key(id.0), link, &Timing::default()).await.unwrap();
-        let groups = Groups::default();
-        groups.add(group.clone());
-        self.network.nodes.lock().unwrap().insert(id, groups.clone());
-        self.nodes.insert(id, Node { id, disk, group, groups, flusher });
+        (log, flusher)
     }
 
     /// Takes the power of a node away; its disk keeps what it surely has.
     pub async fn crash(&mut self, id: NodeId) {
+        self.crash_leaving(id, &CrashImage::None).await;
+    }
+
+    /// Stops a node at once; its disk keeps what the image says.
+    pub async fn crash_leaving(&mut self, id: NodeId, image: &CrashImage) {
         let node = self.nodes.remove(&id).unwrap();
         self.network.nodes.lock().unwrap().remove(&id);
         node.disk.power_off();
@@ -167,7 +195,7 @@ impl Cluster {
         node.groups.remove(node.group.id());
         let disk = node.disk.clone();
         drop((node.group, node.groups));
-        disk.restart(&CrashImage::None);
+        disk.restart(image);
         self.down.insert(id, disk);
     }
 

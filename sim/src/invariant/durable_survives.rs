@@ -7,7 +7,7 @@ use base::Slot;
 use super::Invariant;
 use crate::moment::Moment;
 
-/// A node that starts again has everything that was durable when it ended.
+/// A node that starts again has everything that was durable when it ended, unless its disk lost something.
 #[derive(Debug, Default)]
 pub struct DurableSurvives {
     /// Of each node: start, and the last slot that was durable.
@@ -23,6 +23,7 @@ impl Invariant for DurableSurvives {
         for node in moment.nodes.values().filter(|node| node.up) {
             if let Some((boot, Some(last))) = self.durable.get(&node.id)
                 && *boot != node.boot
+                && !node.repaired
                 && usize::try_from(last.index.0).ok().and_then(|at| node.opened.get(at)) != Some(last)
             {
                 let end = node.opened.len();

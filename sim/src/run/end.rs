@@ -32,10 +32,17 @@ pub(super) async fn heal(world: &Arc<World>) -> Duration {
             world.crash(id, CrashImage::None).await;
         }
     }
-    for id in world.off() {
-        if let Err(cause) = world.start(id).await {
-            world.violate(format!("node {id} does not start when it is healed: {cause}"));
+    // One that lost something needs the others.
+    let starts = world.off().into_iter().map(|id| {
+        let world = Arc::clone(world);
+        async move {
+            if let Err(cause) = world.start(id).await {
+                world.violate(format!("node {id} does not start when it is healed: {cause}"));
+            }
         }
+    });
+    for start in starts.map(tokio::spawn).collect::<Vec<_>>() {
+        let _ = start.await;
     }
     let _ = tokio::time::timeout(SERVES_WITHIN, learn(world)).await;
     let mut slowest = Duration::ZERO;

@@ -19,6 +19,8 @@ const WRITERS: usize = 6;
 const PATIENCE: Duration = Duration::from_millis(250);
 const BEFORE: Duration = Duration::from_millis(1_500);
 const AFTER: Duration = Duration::from_secs(4);
+/// How long a node may take to fetch what was appended while it was down.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
 
 /// When something was acknowledged, since the beginning.
 #[derive(Clone, Default)]
@@ -83,8 +85,9 @@ pub async fn ours(program: &Path, scratch: Scratch, kills: usize) {
     }
     let (mut lost, mut twice) = (0, 0);
     let mut there = Vec::new();
+    let all = acknowledged.iter().sum();
     for node in 0..3 {
-        let counts = counts(&ours, node).await;
+        let counts = counts(&ours, node, all).await;
         for (writer, last) in acknowledged.iter().enumerate() {
             lost += (1..=*last).filter(|number| !counts.contains_key(&format!("w{writer} {number}"))).count();
         }
@@ -137,13 +140,21 @@ async fn write(ours: Arc<Ours>, writer: usize, mut last: u64, times: Times, stop
     last
 }
 
-/// How often each payload is there, as a node's readers see it.
-async fn counts(ours: &Ours, node: usize) -> BTreeMap<String, u64> {
+/// How often each payload is there, as a node's readers see it: once they see as much as there should be, which one that was
+/// killed a moment ago may still be fetching, or after a while that is long enough for that.
+async fn counts(ours: &Ours, node: usize, all: u64) -> BTreeMap<String, u64> {
     let sql = json!({ "sql": "select payload, count(*) as n from channels.orders group by payload" });
-    let told = patiently("all events", || ours.post(node, "/v1/sql", &sql)).await;
-    let rows = told["rows"].as_array().cloned().unwrap_or_default();
-    let count = |row: &serde_json::Value| Some((row["payload"].as_str()?.to_owned(), row["n"].as_u64()?));
-    rows.iter().filter_map(count).collect()
+    let until = Instant::now() + CAUGHT_UP_WITHIN;
+    loop {
+        let told = patiently("all events", || ours.post(node, "/v1/sql", &sql)).await;
+        let rows = told["rows"].as_array().cloned().unwrap_or_default();
+        let count = |row: &serde_json::Value| Some((row["payload"].as_str()?.to_owned(), row["n"].as_u64()?));
+        let counts: BTreeMap<_, _> = rows.iter().filter_map(count).collect();
+        if counts.len() as u64 >= all || Instant::now() > until {
+            return counts;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 pub async fn etcd(scratch: Scratch, kills: usize) {

@@ -8,12 +8,12 @@ use netdb::{Applied, Batch, ErrorPolicy, EventInput, Expect, Guard, MODELS_LOG, 
 use super::*;
 
 /// Waits until the models of a node run.
-async fn begun(node: &Node) {
+pub(super) async fn begun(node: &Node) {
     tokio::time::timeout(SOON, node.db.models_begun()).await.expect("the models begin").unwrap();
 }
 
 impl Node {
-    async fn create(&self, id: u64, title: &str) -> Applied {
+    pub(super) async fn create(&self, id: u64, title: &str) -> Applied {
         self.db.tasks().unwrap().create(id, title).unwrap().applied_async().await.unwrap()
     }
 
@@ -33,14 +33,17 @@ impl Node {
 }
 
 /// Waits until all nodes have the same log, and the same state of all models.
-async fn agree(nodes: &[Node]) {
+pub(super) async fn agree(nodes: &[Node]) {
+    for node in nodes {
+        begun(node).await;
+    }
     until("equal roots", || roots(nodes, MODELS_LOG).len() == 1).await;
     let states =
         || -> BTreeSet<Vec<u8>> { nodes.iter().map(|node| node.db.snapshot().unwrap().encode()).collect() };
     until("equal states", || states().len() == 1).await;
 }
 
-fn voters(node: &Node) -> usize {
+pub(super) fn voters(node: &Node) -> usize {
     node.cluster.group(MODELS_LOG).map_or(0, |group| group.standing().voters.len())
 }
 

@@ -81,7 +81,9 @@ impl Run {
     fn open(&mut self) {
         self.proposer = None;
         self.term += 1;
-        self.log = Some(ReplicaLog::open(&self.dir, &identity(), &self.doors, &small()).unwrap());
+        let log = ReplicaLog::open(&self.dir, &identity(), &self.doors, &small()).unwrap();
+        assert_eq!(log.doubt(), None, "no crash takes what others were told");
+        self.log = Some(log);
     }
 
     fn log(&self) -> &ReplicaLog {
