@@ -90,7 +90,7 @@ impl Context {
 
     /// Tells whether the directory belongs to a cluster.
     pub(crate) fn is_member(&self) -> Result<bool, Failure> {
-        Ok(netdb::cluster::is_member(&self.directory, &*self.doors.disk)?)
+        Ok(self.is_initialised()? && netdb::cluster::is_member(&self.directory, &*self.doors.disk)?)
     }
 
     /// Finds the log that tasks and memories are folded from: `main`, or the one that all members of a cluster hold.

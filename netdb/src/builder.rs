@@ -136,7 +136,8 @@ impl Builder {
         self.with(Model::new(fold).policy(policy).table())
     }
 
-    /// Keeps a model of the application, for which more can be said than its policy: [`NetDb::model`].
+    /// Keeps a model of the application, for which more can be said than its policy: [`NetDb::model`]. In a cluster its
+    /// channels live in the log that all members hold of models, on every node, from the first time that one opens it so.
     #[must_use]
     pub fn with<F: Fold>(mut self, model: Model<F>) -> Self {
         self.models.add(model);
@@ -201,12 +202,11 @@ impl Builder {
                 return Err(Error::new(base::ErrorKind::Invalid, message));
             }
         };
-        let member = member::says_member(&dir, &*doors.disk)?;
         let unlimited = self.log_options.retention == Retention::default();
         // Nothing is given up before models hold what they are folded from.
         let store = Store::open_to_hold(&dir, &doors, &self.log_options)?;
         let (options, snapshot) = (self.runner_options, self.snapshot);
-        let models = match member {
+        let models = match member::says_member(&dir, &*doors.disk)? {
             true => {
                 let models = LateModels::waiting(self.models, options, snapshot);
                 reserve_models(&store, models.channels());

@@ -182,7 +182,7 @@ fn random_bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
 
 impl Cluster {
     /// Takes part with an open database, whose directory belongs to a cluster. Needs a tokio runtime, which is used until
-    /// [`stop`](Self::stop).
+    /// [`stop`](Self::stop). The models of the database begin soon: [`NetDb::models_begun`].
     ///
     /// # Errors
     ///
@@ -467,7 +467,8 @@ impl Cluster {
         Ok(group.transfer(to, REQUEST_WITHIN).await?)
     }
 
-    /// Stops taking part: leaderships are handed over, connections end, replicas are closed. Repeating it does nothing.
+    /// Stops taking part: leaderships are handed over, connections end, replicas are closed. Repeating it does nothing. The
+    /// models of the database end with their replica, and show their last state until the database is closed.
     ///
     /// # Errors
     ///
