@@ -339,6 +339,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Waits until this node's readers see everything of a channel that was committed, anywhere, when this was called.
+    ///
+    /// # Errors
+    ///
+    /// As [`catch_up`](Self::catch_up).
+    pub async fn catch_up_with(&self, channel: &ChannelName) -> Result<(), Error> {
+        let log = self.inner.control.state().channels.get(channel).cloned();
+        if let Some(group) = log.and_then(|log| self.group(log.as_str())) {
+            group.read_position(REQUEST_WITHIN).await?;
+        }
+        Ok(())
+    }
+
     /// Returns how the cluster stands, as this node sees it.
     pub fn status(&self) -> ClusterStatus {
         status::of(&self.inner)

@@ -176,6 +176,11 @@ impl Log {
         Ok(Ticket::new(Arc::clone(&self.shared), need, staged.outcome))
     }
 
+    /// Tells whether staging so many bytes waits until others are written.
+    pub(crate) fn would_wait(&self, bytes: usize) -> bool {
+        !self.shared.has_room(&self.shared.stage(), bytes)
+    }
+
     /// Creates a channel with a configuration, which never changes. That the channel exists with the same one
     /// gives `AlreadyAppended`, with another one [`Rejection::ConfigMismatch`].
     ///
@@ -312,12 +317,16 @@ impl Shared {
     /// Locks the stage; writes what is staged before, when there is no room for more.
     fn stage_with_room(&self, bytes: usize) -> MutexGuard<'_, Stage> {
         let stage = self.stage();
-        if stage.bytes == 0 || stage.bytes + bytes as u64 <= self.options.staged_bytes_max {
+        if self.has_room(&stage, bytes) {
             return stage;
         }
         drop(stage);
         self.commit_in_turn(Ack::Written);
         self.stage()
+    }
+
+    fn has_room(&self, stage: &Stage, bytes: usize) -> bool {
+        stage.bytes == 0 || stage.bytes + bytes as u64 <= self.options.staged_bytes_max
     }
 
     /// Returns the effort that `ack` takes: on a volatile disk, what is written is as safe as it gets.

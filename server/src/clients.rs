@@ -205,18 +205,16 @@ impl Exchange {
     /// Stages appends; returns those that are refused, with the reason.
     fn take(&self, messages: &[Bytes], answering: &mut FuturesUnordered<Answering>) -> Vec<(u32, String)> {
         let mut refused = Vec::new();
-        waiting_allowed(|| {
-            for message in messages {
-                let mut cursor = Cursor::new(message);
-                let Ok(number) = cursor.u32("number") else { continue };
-                let request = message.slice(message.len() - cursor.remaining()..);
-                match decode_request(&request, |request| self.stage(request)) {
-                    Ok(Ok(acknowledged)) => answering.push(Answering { number, acknowledged }),
-                    Ok(Err(reason)) => refused.push((number, reason)),
-                    Err(error) => refused.push((number, error.to_string())),
-                }
+        for message in messages {
+            let mut cursor = Cursor::new(message);
+            let Ok(number) = cursor.u32("number") else { continue };
+            let request = message.slice(message.len() - cursor.remaining()..);
+            match decode_request(&request, |request| self.stage(request)) {
+                Ok(Ok(acknowledged)) => answering.push(Answering { number, acknowledged }),
+                Ok(Err(reason)) => refused.push((number, reason)),
+                Err(error) => refused.push((number, error.to_string())),
             }
-        });
+        }
         refused
     }
 
@@ -227,8 +225,12 @@ impl Exchange {
         let caller = self.shared.sessions.find(&self.key);
         let caller = caller.ok_or("the session is over: ask for a new one over HTTP")?;
         append.parts.iter().try_for_each(|part| may_write(&caller, part.channel))?;
-        let ticket = self.db.store().submit(append).map_err(|error| error.to_string())?;
-        Ok(ticket.acknowledged(Ack::Durable))
+        let store = self.db.store();
+        let ticket = match store.would_wait(append) {
+            true => waiting_allowed(|| store.submit(append)),
+            false => store.submit(append),
+        };
+        Ok(ticket.map_err(|error| error.to_string())?.acknowledged(Ack::Durable))
     }
 
     fn note(&self, outcome: &Outcome) {
@@ -247,8 +249,8 @@ fn may_write(caller: &Caller, channel: &ChannelName) -> Result<(), String> {
     Ok(())
 }
 
-/// Does what may wait: staging does, where too much is staged already.
-fn waiting_allowed(act: impl FnOnce()) {
+/// Does what waits. Not for everything: the thread hands over to another one what else it had to do.
+fn waiting_allowed<R>(act: impl FnOnce() -> R) -> R {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => tokio::task::block_in_place(act),
         // There is nobody else to go on meanwhile.

@@ -5,6 +5,7 @@ mod append;
 mod body;
 mod channels;
 mod cluster;
+mod consistency;
 mod events;
 mod form;
 mod gate;

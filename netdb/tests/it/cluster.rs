@@ -138,6 +138,10 @@ async fn three_nodes_take_appends_anywhere_and_outlive_their_leader() {
             })
             .await;
             assert_eq!(node.append(number).await, Seq(number - 1));
+            // Whoever asks sees at once what any node acknowledged.
+            let other = &nodes[usize::try_from(number).unwrap() % nodes.len()];
+            other.cluster.catch_up_with(&"orders".parse().unwrap()).await.unwrap();
+            assert_eq!(other.payloads().len() as u64, number);
         }
     }
     let wanted: Vec<_> = (1..=number).map(|number| number.to_string()).collect();

@@ -59,6 +59,15 @@ impl Store {
         self.submit_routed(request)
     }
 
+    /// Tells whether [`submit`](Self::submit) would wait for the disk: so much is staged in the request's log that some of it
+    /// has to be written first. In a log that others put in order it never waits.
+    pub fn would_wait(&self, request: &AppendRequest<'_>) -> bool {
+        match self.route(request) {
+            Ok(Route::Own(log)) => request.check().is_ok_and(|size| log.would_wait(size.bytes)),
+            Ok(Route::Attached(_)) | Err(_) => false,
+        }
+    }
+
     fn submit_routed(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
         loop {
             let log = match self.route(request)? {

@@ -9,6 +9,7 @@ use netdb::base::ChannelName;
 use netdb::redex::ChannelHistory;
 use serde_json::{Value, json};
 
+use super::consistency::{Consistency, Positions};
 use super::params::Params;
 use super::{Problem, answer};
 use crate::shared::Shared;
@@ -34,11 +35,18 @@ pub(super) fn missing(channel: &ChannelName) -> Problem {
 
 /// `GET /v1/channels`
 pub(super) async fn list(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
-    Params::of(request.uri())?.finish()?;
+    let mut params = Params::of(request.uri())?;
+    let consistency = Consistency::take(&mut params)?;
+    params.finish()?;
     let db = shared.db()?;
-    let channels = tokio::task::spawn_blocking(move || db.store().reader().view().channels()).await??;
+    consistency.wait(&shared, None).await?;
+    let read = move || {
+        let view = db.store().reader().view();
+        Ok::<_, Problem>((view.channels()?, Positions::of(&view, None)))
+    };
+    let (channels, positions) = tokio::task::spawn_blocking(read).await??;
     let channels: Vec<Value> = channels.iter().map(described).collect();
-    Ok(answer::json(StatusCode::OK, &json!({ "channels": channels })))
+    Ok(positions.tell(answer::json(StatusCode::OK, &json!({ "channels": channels }))))
 }
 
 /// `GET /v1/channels/{channel}`
@@ -48,12 +56,19 @@ pub(super) async fn one(
     request: Request,
 ) -> Result<Response, Problem> {
     let channel = name(path)?;
-    Params::of(request.uri())?.finish()?;
+    let mut params = Params::of(request.uri())?;
+    let consistency = Consistency::take(&mut params)?;
+    params.finish()?;
     let db = shared.db()?;
-    let wanted = channel.clone();
-    let found = tokio::task::spawn_blocking(move || db.store().reader().view().channel(&wanted)).await??;
-    let found = found.ok_or_else(|| missing(&channel))?;
-    Ok(answer::json(StatusCode::OK, &described(&found)))
+    consistency.wait(&shared, Some(&channel)).await?;
+    let read = move || {
+        let view = db.store().reader().view();
+        let found = view.channel(&channel)?.ok_or_else(|| missing(&channel))?;
+        let positions = Positions::of(&view, Some(&found));
+        Ok::<_, Problem>((found, positions))
+    };
+    let (found, positions) = tokio::task::spawn_blocking(read).await??;
+    Ok(positions.tell(answer::json(StatusCode::OK, &described(&found))))
 }
 
 fn described(channel: &ChannelHistory) -> Value {

@@ -11,10 +11,11 @@ use netdb::NetDb;
 use netdb::base::ChannelName;
 use netdb::redex::{Bounds, Channels, Selection};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::answer::Form;
 use super::channels::{PathText, missing, name};
+use super::consistency::{Consistency, Positions};
 use super::params::Params;
 use super::{Problem, answer, events};
 use crate::limits::{EVENTS_READ_DEFAULT, READ_CHUNK_BYTES, READ_CHUNKS_AHEAD};
@@ -28,11 +29,15 @@ pub(super) async fn events(
 ) -> Result<Response, Problem> {
     let channel = name(path)?;
     let form = Form::choose(request.headers(), &[Form::Json, Form::Ndjson])?;
-    let selection = selection(&channel, Params::of(request.uri())?)?;
+    let mut params = Params::of(request.uri())?;
+    let consistency = Consistency::take(&mut params)?;
+    let selection = selection(&channel, params)?;
     let db = shared.db()?;
+    consistency.wait(&shared, Some(&channel)).await?;
     let (sender, mut receiver) = mpsc::channel(READ_CHUNKS_AHEAD);
     // Ends when nobody listens.
-    let reading = Reading { form, out: Vec::new(), sender, count: 0 };
+    let (tell, positions) = oneshot::channel();
+    let reading = Reading { form, out: Vec::new(), sender, tell: Some(tell), count: 0 };
     tokio::task::spawn_blocking(move || reading.run(&db, &channel, &selection));
     // What fails before there is anything to say has a status of its own.
     let first = match receiver.recv().await {
@@ -45,7 +50,8 @@ pub(super) async fn events(
         Some((chunk, receiver))
     });
     let all = futures::StreamExt::chain(futures::stream::iter([Ok(first)]), rest);
-    Ok(answer::of(StatusCode::OK, form.media_type(), Body::from_stream(all)))
+    let answer = answer::of(StatusCode::OK, form.media_type(), Body::from_stream(all));
+    Ok(positions.await.unwrap_or_default().tell(answer))
 }
 
 fn selection(channel: &ChannelName, mut params: Params) -> Result<Selection, Problem> {
@@ -70,6 +76,8 @@ struct Reading {
     form: Form,
     out: Vec<u8>,
     sender: mpsc::Sender<Result<Bytes, Problem>>,
+    /// Told before anything is sent.
+    tell: Option<oneshot::Sender<Positions>>,
     count: u64,
 }
 
@@ -90,8 +98,9 @@ impl Reading {
 
     fn read(&mut self, db: &NetDb, channel: &ChannelName, selection: &Selection) -> Result<(), Problem> {
         let view = db.store().reader().view();
-        if view.channel(channel)?.is_none() {
-            return Err(missing(channel));
+        let history = view.channel(channel)?.ok_or_else(|| missing(channel))?;
+        if let Some(tell) = self.tell.take() {
+            let _ = tell.send(Positions::of(&view, Some(&history)));
         }
         let mut scan = view.scan(selection)?;
         while let Some(chunk) = scan.next_chunk()? {

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::answer::Form;
+use super::consistency::{Consistency, Positions};
 use super::params::Params;
 use super::{Problem, answer, body};
 use crate::access::Caller;
@@ -47,7 +48,9 @@ pub(super) async fn run(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
-    Params::of(request.uri())?.finish()?;
+    let mut asked = Params::of(request.uri())?;
+    let consistency = Consistency::take(&mut asked)?;
+    asked.finish()?;
     let (parts, content) = request.into_parts();
     let form = Form::choose(&parts.headers, &[Form::Json, Form::Ndjson, Form::Arrow])?;
     let statement: Statement = body::json(&shared, &parts.headers, content).await?;
@@ -58,6 +61,9 @@ pub(super) async fn run(
         let max = shared.config.sql.statements_max;
         Problem::unavailable(format!("{max} statements run already, and no more are admitted"))
     })?;
+    consistency.wait(&shared, None).await?;
+    // The statement's own cut is taken behind this.
+    let positions = Positions::of(&shared.db()?.store().reader().view(), None);
     tracing::debug!(caller = %caller.name, bytes = statement.sql.len(), "statement over HTTP");
     let clock = Arc::clone(&shared.doors.clock);
     let (metrics, began) = (Arc::clone(&shared.metrics), clock.monotonic());
@@ -81,7 +87,7 @@ pub(super) async fn run(
         let bytes = answer.next().await?;
         Some((bytes, answer))
     });
-    Ok(answer::of(StatusCode::OK, form.media_type(), Body::from_stream(body)))
+    Ok(positions.tell(answer::of(StatusCode::OK, form.media_type(), Body::from_stream(body))))
 }
 
 /// What the threads of SQL say to those that answer.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{BATCH, Fixture, start};
+use crate::support::{BATCH, Fixture, JSON, start};
 
 const PATH: &str = "/v1/channels/c/events";
 
@@ -81,4 +81,22 @@ async fn channels_are_listed_and_described() {
     let one = it.get("/v1/channels/orders%2Faudit").await.json();
     assert_eq!((&one["events"], &one["next_seq"], &one["log"]), (&json!(1), &json!(1), &json!("main")));
     assert_eq!(one, list[1]);
+}
+
+#[tokio::test]
+async fn answers_say_up_to_where_they_saw_the_logs() {
+    let it = with_events(3).await;
+    let statement = json!({ "sql": "select count(*) from channels.c" }).to_string();
+    for consistency in ["", "?consistency=local", "?consistency=linearizable"] {
+        for path in [PATH, "/v1/channels", "/v1/channels/c"] {
+            let reply = it.get(&format!("{path}{consistency}")).await;
+            assert_eq!(reply.header("netdb-position"), Some("main=1"), "{path}{consistency}: {reply:?}");
+        }
+        let reply = it.send("POST", &format!("/v1/sql{consistency}"), JSON, statement.clone()).await;
+        assert_eq!(reply.header("netdb-position"), Some("main=1"), "{reply:?}");
+    }
+    for path in [PATH, "/v1/channels", "/v1/channels/c"] {
+        let reply = it.get(&format!("{path}?consistency=newest")).await;
+        reply.refused(400, "invalid", "give local or linearizable");
+    }
 }
