@@ -4,9 +4,11 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
+use netdb::MODELS_LOG;
 use netdb::base::{ChannelName, Doors};
 use netdb::redex::{
-    ChannelHistory, Hold, LogOptions, OpenError, RecoveryReport, Store, StoreReader, StoreView,
+    ChannelHistory, Hold, LogName, LogOptions, LogReader, OpenError, RecoveryReport, Store, StoreReader,
+    StoreView,
 };
 
 use crate::arguments::Common;
@@ -70,12 +72,39 @@ impl Context {
         if let Some(remote) = Remote::find(self) {
             return Ok(Target::There(remote));
         }
+        if self.is_member()? {
+            // What it writes here could belong into a log that the others hold.
+            let message = format!(
+                "{} belongs to a cluster, and no server runs in it: only a node that takes part knows where events go",
+                self.directory.display()
+            );
+            return Err(Failure::new(Code::Unavailable, message).hint("start it with `net-db serve`"));
+        }
         match self.open_here()? {
             Ok(writer) => Ok(Target::Here(writer)),
             // One that began meanwhile is found now.
             Err(error) if is_locked(&error) => Remote::find(self).map(Target::There).ok_or(error.into()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Tells whether the directory belongs to a cluster.
+    pub(crate) fn is_member(&self) -> Result<bool, Failure> {
+        Ok(self.is_initialised()? && netdb::cluster::is_member(&self.directory, &*self.doors.disk)?)
+    }
+
+    /// Finds the log that tasks and memories are folded from: `main`, or the one that all members of a cluster hold.
+    pub(crate) fn log_of_models(&self, store: &StoreReader) -> Result<LogReader, Failure> {
+        if !self.is_member()? {
+            return Ok(store.main().clone());
+        }
+        let name = LogName::new(MODELS_LOG)?;
+        store.log(&name).ok_or_else(|| {
+            let message =
+                "tasks and memories are read from a replicated log, which this node does not have yet";
+            Failure::new(Code::Unavailable, message)
+                .hint("start it with `net-db serve`, and wait until it takes part in its cluster")
+        })
     }
 
     /// Opens the directory for writing, creating what is missing.
@@ -93,6 +122,9 @@ impl Context {
         };
         // Commands that know nothing of models must not give up what these are folded from.
         let hold = netdb::hold_models(&store)?;
+        if self.is_member()? {
+            netdb::reserve_models(&store, &[]);
+        }
         store.begin_retention();
         for (_, report) in store.recoveries() {
             self.tell_recovery(&report);

@@ -106,7 +106,7 @@ fn print_told<R: Printed>(context: &Context, told: &Value) -> Result<(), Failure
 /// Opens a model for reading, with everything folded that is durable.
 pub(crate) fn open_reader<F: Fold>(context: &Context, fold: F) -> Result<Folded<F>, Failure> {
     let store = context.open_reader()?;
-    Ok(open(context, store.main(), fold, None)?.1)
+    Ok(open(context, &context.log_of_models(&store)?, fold, None)?.1)
 }
 
 fn open<F: Fold>(
@@ -121,6 +121,9 @@ fn open<F: Fold>(
     runner.step();
     Ok((runner, model))
 }
+
+/// The names of the tables of tasks and memories.
+pub(crate) const TABLES: [&str; 2] = ["tasks", "memories"];
 
 /// Returns tasks and memories as tables, and what folds them when a statement asks for them.
 pub(crate) fn tables(
@@ -235,7 +238,8 @@ where
     let wake = Arc::clone(&woken);
     let _caught = context.interrupts.catch(move || wake.raise());
     let store = context.open_reader()?;
-    let (runner, model) = open(context, store.main(), fold, None)?;
+    let log = context.log_of_models(&store)?;
+    let (runner, model) = open(context, &log, fold, None)?;
     let mut watch = model.watch(query)?;
     let columns = [&["change"], F::Row::COLUMNS].concat();
     let mut rows = context.rows(&columns)?;
@@ -255,7 +259,7 @@ where
         rows.flush()?;
         let clock = &context.doors.clock;
         clock.wait(&woken, Some(clock.monotonic() + Duration::from_millis(TAIL_POLL_MS)));
-        store.main().refresh()?;
+        log.refresh()?;
         runner.step();
     }
     rows.finish()?;

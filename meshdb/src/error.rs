@@ -142,6 +142,14 @@ pub enum QueryError {
         #[source]
         stopped: FoldStopped,
     },
+    /// A model that the statement reads does not run yet. Statements that do not read it are answered.
+    #[error("table `{table}` cannot be read yet: {reason}")]
+    ModelAbsent {
+        /// The model's table.
+        table: String,
+        /// Why not, and what to wait for.
+        reason: String,
+    },
     /// A model gives other values than it says: a defect of the model.
     #[error(
         "column `{column}` of table `{table}` is to hold {expected}, and its model gave {found}: mend the model"
@@ -175,9 +183,10 @@ impl Classify for QueryError {
             | Self::Value { .. } => ErrorKind::Invalid,
             Self::TableNotFound { .. } | Self::FunctionNotFound { .. } => ErrorKind::NotFound,
             Self::Refused { .. } | Self::TooManyRows { .. } | Self::TooManyBytes { .. } => ErrorKind::Denied,
-            Self::TooMuchMemory { .. } | Self::TimedOut { .. } | Self::NoThread { .. } => {
-                ErrorKind::Unavailable
-            }
+            Self::TooMuchMemory { .. }
+            | Self::TimedOut { .. }
+            | Self::NoThread { .. }
+            | Self::ModelAbsent { .. } => ErrorKind::Unavailable,
             Self::Read { source } => source.kind(),
             Self::ModelStopped { stopped, .. } => stopped.kind(),
             Self::ModelDefect { .. } | Self::Internal { .. } => ErrorKind::Internal,

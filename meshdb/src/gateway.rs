@@ -15,7 +15,7 @@ use datafusion::sql::parser::Statement;
 use crate::catalog::{self, Catalog, Directory};
 use crate::cut::{Cut, LogSource};
 use crate::error::from_engine;
-use crate::models::{self, Models};
+use crate::models::{self, Absent, Models};
 use crate::result::{Deadline, Meter, panicked};
 use crate::{Limits, ModelTableError, Param, Principal, QueryError, QueryResult, statement};
 
@@ -46,6 +46,7 @@ pub struct Gateway {
 struct Inner {
     source: Arc<dyn LogSource>,
     models: Vec<Models>,
+    absent: Absent,
     options: GatewayOptions,
     /// Functions, rules and settings: all that statements share.
     base: SessionState,
@@ -63,7 +64,15 @@ impl Gateway {
     /// Makes a gateway over the logs of `source`. Reads nothing yet.
     pub fn new(source: impl LogSource, options: GatewayOptions) -> Self {
         let base = session::base(&options);
-        Self { inner: Arc::new(Inner { source: Arc::new(source), models: Vec::new(), options, base }) }
+        Self {
+            inner: Arc::new(Inner {
+                source: Arc::new(source),
+                models: Vec::new(),
+                absent: Absent::default(),
+                options,
+                base,
+            }),
+        }
     }
 
     /// Adds the models of one log as tables of `public`, where a channel of the same name is hidden and stays
@@ -86,6 +95,15 @@ impl Gateway {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Refuses statements that name tables of models which do not run here yet, with the reason. Channels of these names
+    /// stay reachable in `channels`.
+    #[must_use]
+    pub fn with_absent(self, tables: Vec<String>, reason: String) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.inner);
+        inner.absent = Absent { tables, reason };
+        Self { inner: Arc::new(inner) }
+    }
+
     /// Plans a statement and begins to run it.
     ///
     /// The statement sees one cut of all logs: what is visible when this is called. `params` stand for `$1`,
@@ -100,7 +118,8 @@ impl Gateway {
     ///
     /// [`QueryError::Refused`] when the statement would do more than read; what is wrong with its text, names
     /// or types; [`QueryError::TimedOut`]; [`QueryError::Read`] when a log cannot be read;
-    /// [`QueryError::ModelStopped`] when a model that it reads has stopped. Errors of values, and the other
+    /// [`QueryError::ModelStopped`] when a model that it reads has stopped, [`QueryError::ModelAbsent`] when it does not run
+    /// yet. Errors of values, and the other
     /// limits, come from the result.
     ///
     /// # Panics
@@ -138,6 +157,7 @@ impl Inner {
         let engine = |error: DataFusionError| from_engine(&error, limits);
         let names = self.names(&statement).map_err(engine)?;
         let wanted = catalog::wanted(&names);
+        self.absent.check(&wanted)?;
         let cut = Cut::pin(&*self.source, &self.models, &wanted)
             .map_err(|source| QueryError::Read { source: Arc::new(source) })?;
         let directory = Directory::resolve(&cut, &names)?;

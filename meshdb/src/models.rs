@@ -5,13 +5,33 @@ use std::sync::Arc;
 use base::{Classify, ErrorKind};
 use cortex::{ModelTable, Runner};
 
+use crate::QueryError;
 use crate::catalog::{EVENTS, is_name};
+use crate::cut::Wanted;
 
 /// Models of one log.
 #[derive(Clone)]
 pub(crate) struct Models {
     pub runner: Runner,
     pub tables: Vec<Arc<dyn ModelTable>>,
+}
+
+/// Tables of models that do not run yet.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Absent {
+    pub tables: Vec<String>,
+    /// Why not, and what to wait for.
+    pub reason: String,
+}
+
+impl Absent {
+    /// Refuses a statement that wants one of them.
+    pub(crate) fn check(&self, wanted: &Wanted) -> Result<(), QueryError> {
+        match self.tables.iter().find(|table| wanted.tables.contains(*table)) {
+            Some(table) => Err(QueryError::ModelAbsent { table: table.clone(), reason: self.reason.clone() }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why a model cannot be a table.

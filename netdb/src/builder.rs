@@ -7,10 +7,11 @@ use base::{ChannelName, Doors};
 use cortex::models::memories::MemoriesFold;
 use cortex::models::tasks::TasksFold;
 use cortex::{ErrorPolicy, Fold, RunnerOptions, Tabular};
-use redex::{Hold, LogOptions, LogWriter, Retention, Store};
+use redex::{Hold, LogName, LogOptions, LogWriter, Retention, Store};
 
 use crate::blocking::blocking;
-use crate::models::ModelSet;
+use crate::member::{self, MODELS_LOG};
+use crate::models::{LateModels, ModelSet, Models};
 use crate::{Error, Model, NetDb, Snapshot};
 
 /// Holds `main` from its beginning on if it has channels that models are folded from: for who opens a
@@ -31,7 +32,21 @@ fn hold_main(store: &Store) -> Result<Hold, Error> {
     Ok(store.main().hold("models", begins)?)
 }
 
-/// Tells whether a channel is one that the models of this crate are folded from: it stays in `main`.
+/// Keeps the channels of the models of this crate, and further ones, for the log that the members of the cluster hold of
+/// them: for who opens the [`Store`] of a member's directory. Nothing of them comes into `main` from now on; one that is
+/// in `main` already stays there, and is told of.
+pub fn reserve_models(store: &Store, further: &[ChannelName]) {
+    let Ok(log) = LogName::new(MODELS_LOG) else { return };
+    let own = [TasksFold.channels(), MemoriesFold.channels()].concat();
+    for channel in own.iter().chain(further) {
+        if let Err(reason) = store.reserve_for_attached(channel, &log) {
+            tracing::error!(%channel, %reason, "a channel of models is in another log than the cluster's");
+        }
+    }
+}
+
+/// Tells whether a channel is one that the models of this crate are folded from: it stays in `main`, or in the log that
+/// the members of a cluster hold of them.
 pub fn is_of_models(channel: &ChannelName) -> bool {
     channel.as_str().starts_with("cortex/")
 }
@@ -121,7 +136,8 @@ impl Builder {
         self.with(Model::new(fold).policy(policy).table())
     }
 
-    /// Keeps a model of the application, for which more can be said than its policy: [`NetDb::model`].
+    /// Keeps a model of the application, for which more can be said than its policy: [`NetDb::model`]. In a cluster its
+    /// channels live in the log that all members hold of models, on every node, from the first time that one opens it so.
     #[must_use]
     pub fn with<F: Fold>(mut self, model: Model<F>) -> Self {
         self.models.add(model);
@@ -170,7 +186,8 @@ impl Builder {
         blocking(move || self.open()).await
     }
 
-    /// Opens the database for writing.
+    /// Opens the database for writing. In a directory that belongs to a cluster the models begin once the node takes part:
+    /// [`NetDb::models_begun`].
     ///
     /// # Errors
     ///
@@ -188,11 +205,16 @@ impl Builder {
         let unlimited = self.log_options.retention == Retention::default();
         // Nothing is given up before models hold what they are folded from.
         let store = Store::open_to_hold(&dir, &doors, &self.log_options)?;
-        let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
-        let reader = store.main().reader();
-        let (options, snapshot) = (self.runner_options, self.snapshot.as_ref());
-        let models = self.models.open(reader, Some(&writer), &doors.clock, options, snapshot)?;
-        let hold = match models.runner() {
+        let (options, snapshot) = (self.runner_options, self.snapshot);
+        let models = match member::says_member(&dir, &*doors.disk)? {
+            true => {
+                let models = LateModels::waiting(self.models, options, snapshot);
+                reserve_models(&store, models.channels());
+                models
+            }
+            false => LateModels::running(fold_main(self.models, &store, &doors, options, snapshot.as_ref())?),
+        };
+        let hold = match models.get().ok().and_then(Models::runner) {
             Some(_) => Some(hold_main(&store)?),
             // What the log was set to keep is not to take what others fold; who asks for it here knows.
             None if unlimited => hold_models(&store)?,
@@ -201,10 +223,22 @@ impl Builder {
         store.begin_retention();
         Ok(NetDb::new(
             store,
-            models,
+            Arc::new(models),
             hold,
             #[cfg(feature = "sql")]
             crate::sql::Engine::new(self.gateway_options, self.limits),
         ))
     }
+}
+
+/// Begins to fold `main`.
+fn fold_main(
+    models: ModelSet,
+    store: &Store,
+    doors: &Doors,
+    options: RunnerOptions,
+    snapshot: Option<&Snapshot>,
+) -> Result<Models, Error> {
+    let writer: Arc<dyn LogWriter> = Arc::new(store.main().clone());
+    models.open(store.main().reader(), Some(&writer), &doors.clock, options, snapshot)
 }

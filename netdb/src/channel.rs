@@ -125,7 +125,8 @@ impl Channel {
     /// [`append`](Self::append).
     pub fn move_to(&self, placement: &Placement) -> Result<(), Error> {
         if crate::is_of_models(&self.name) {
-            let message = format!("channel `{}` is what state is folded from: it stays in `main`", self.name);
+            let message =
+                format!("channel `{}` is what state is folded from: it stays where it is", self.name);
             return Err(Error::new(base::ErrorKind::Denied, message));
         }
         Ok(self.store.move_channel(&self.name, placement)?)

@@ -3,9 +3,11 @@
 //! [`init`] begins a cluster in a database's directory, [`join`] makes another one a member of it by a ticket. While a
 //! database is open, [`Cluster::start`] takes part: it lets members in, holds the replicas that the control log gives this
 //! node, and attaches them to the database, where their channels are written, read, folded and queried like any other.
+//! One log, which every member holds, is what the models of the database are folded from.
 
 mod decide;
 mod joining;
+mod models;
 mod place;
 mod reconcile;
 mod repair;
@@ -30,6 +32,7 @@ use replication::{Group, Groups, Link, ReplicationConfig, Role, Timing};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::models::LateModels;
 use crate::wiring::{Book, MeshLink};
 use crate::{Error, NetDb};
 
@@ -80,6 +83,7 @@ struct Inner {
     identity: Arc<Identity>,
     membership: Membership,
     store: Store,
+    models: Arc<LateModels>,
     runtime: Handle,
     endpoint: Arc<Endpoint>,
     pool: Pool,
@@ -100,7 +104,8 @@ struct Inner {
 ///
 /// # Errors
 ///
-/// Kind `Conflict` when the directory belongs to a cluster; `NotFound` when it holds no database.
+/// Kind `Conflict` when the directory belongs to a cluster, or has tasks, memories or other models of its own, which the
+/// cluster's would hide; `NotFound` when it holds no database; `Unavailable` while somebody has it open.
 pub fn init(dir: &Path, doors: &Doors) -> Result<ClusterId, Error> {
     let disk = &*doors.disk;
     let identity = identity_of(dir, disk)?;
@@ -108,6 +113,7 @@ pub fn init(dir: &Path, doors: &Doors) -> Result<ClusterId, Error> {
         let message = format!("`{}` belongs to a cluster already: use a fresh directory", dir.display());
         return Err(Error::new(ErrorKind::Conflict, message));
     }
+    let store = models::open_to_join(dir, doors)?;
     let key_path = place::key_path(dir);
     disk.create_directories(&place::directory(dir)).map_err(|cause| io_failed(&key_path, &cause))?;
     // A crash may have left one, which nobody has used.
@@ -123,6 +129,7 @@ pub fn init(dir: &Path, doors: &Doors) -> Result<ClusterId, Error> {
         control_origin: identity.origin(),
     };
     place::write_membership(disk, dir, &membership)?;
+    store.close()?;
     Ok(membership.cluster)
 }
 
@@ -133,8 +140,9 @@ pub fn init(dir: &Path, doors: &Doors) -> Result<ClusterId, Error> {
 ///
 /// # Errors
 ///
-/// Kind `Conflict` when the directory belongs to a cluster; `NotFound` when it holds no database; `Denied` when the ticket
-/// is not valid any more; `Unavailable` when none of the ticket's nodes answers.
+/// Kind `Conflict` when the directory belongs to a cluster, or has tasks, memories or other models of its own, which the
+/// cluster's would hide; `NotFound` when it holds no database; `Denied` when the ticket is not valid any more;
+/// `Unavailable` when none of the ticket's nodes answers, or somebody has the directory open.
 pub async fn join(
     dir: &Path,
     doors: &Doors,
@@ -174,7 +182,7 @@ fn random_bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
 
 impl Cluster {
     /// Takes part with an open database, whose directory belongs to a cluster. Needs a tokio runtime, which is used until
-    /// [`stop`](Self::stop).
+    /// [`stop`](Self::stop). The models of the database begin soon: [`NetDb::models_begun`].
     ///
     /// # Errors
     ///
@@ -236,6 +244,7 @@ impl Cluster {
             identity,
             membership,
             store,
+            models: Arc::clone(db.late_models()),
             runtime: Handle::current(),
             endpoint,
             pool,
@@ -353,11 +362,17 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Kind `Invalid` for a configuration or a name that breaks the rules; `Conflict` when the channel lives elsewhere;
+    /// Kind `Invalid` for a configuration or a name that breaks the rules; `Denied` for a channel that models are folded
+    /// from; `Conflict` when the channel lives elsewhere;
     /// `Unavailable` when the cluster has too few members, or no majority of them answers.
     pub async fn create_channel(&self, channel: &str, config: &ReplicationConfig) -> Result<LogName, Error> {
         config.validate()?;
         let channel = ChannelName::new(channel)?;
+        if crate::is_of_models(&channel) {
+            let message =
+                format!("channel `{channel}` is what state is folded from: all members hold it already");
+            return Err(Error::new(ErrorKind::Denied, message));
+        }
         let inner = &self.inner;
         if inner.store.reader().view().channel(&channel)?.is_some()
             && !inner.control.state().channels.contains_key(&channel)
@@ -465,7 +480,8 @@ impl Cluster {
         Ok(group.transfer(to, REQUEST_WITHIN).await?)
     }
 
-    /// Stops taking part: leaderships are handed over, connections end, replicas are closed. Repeating it does nothing.
+    /// Stops taking part: leaderships are handed over, connections end, replicas are closed. Repeating it does nothing. The
+    /// models of the database end with their replica, and show their last state until the database is closed.
     ///
     /// # Errors
     ///

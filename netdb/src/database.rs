@@ -10,7 +10,7 @@ use cortex::{Fold, Folded};
 use redex::{ChannelConfig, Hold, Log, LogConfig, Placement, RecoveryReport, Store};
 
 use crate::blocking::blocking;
-use crate::models::{Models, missing};
+use crate::models::{LateModels, missing};
 use crate::{Builder, Channel, Error, Snapshot};
 
 /// A database open for writing. Cloning shares it; it is closed by [`close`](Self::close), or when the last
@@ -34,7 +34,7 @@ pub struct NetDb {
 #[derive(Debug)]
 struct Inner {
     // Models hold the log open, too; they go first.
-    models: Models,
+    models: Arc<LateModels>,
     /// Keeps retention from what models are folded from at the next opening.
     _hold: Option<Hold>,
     store: Store,
@@ -45,7 +45,7 @@ struct Inner {
 impl NetDb {
     pub(crate) fn new(
         store: Store,
-        models: Models,
+        models: Arc<LateModels>,
         hold: Option<Hold>,
         #[cfg(feature = "sql")] engine: crate::sql::Engine,
     ) -> Self {
@@ -127,7 +127,8 @@ impl NetDb {
     ///
     /// # Errors
     ///
-    /// Kind `NotFound` when the database was opened without it.
+    /// Kind `NotFound` when the database was opened without it; `Unavailable` before the models
+    /// [begin](Self::models_begun) on a member of a cluster.
     ///
     /// # Examples
     ///
@@ -147,34 +148,65 @@ impl NetDb {
     /// # Ok::<(), netdb::Error>(())
     /// ```
     pub fn tasks(&self) -> Result<Tasks, Error> {
-        self.inner.models.tasks()
+        self.inner.models.get()?.tasks()
     }
 
     /// Returns the model of memories.
     ///
     /// # Errors
     ///
-    /// Kind `NotFound` when the database was opened without it.
+    /// Kind `NotFound` when the database was opened without it; `Unavailable` before the models
+    /// [begin](Self::models_begun) on a member of a cluster.
     pub fn memories(&self) -> Result<Memories, Error> {
-        self.inner.models.memories()
+        self.inner.models.get()?.memories()
     }
 
     /// Returns a model by the type of its fold.
     ///
     /// # Errors
     ///
-    /// Kind `NotFound` when the database was opened without it.
+    /// Kind `NotFound` when the database was opened without it; `Unavailable` before the models
+    /// [begin](Self::models_begun) on a member of a cluster.
     pub fn model<F: Fold>(&self) -> Result<Folded<F>, Error> {
-        self.inner.models.get().ok_or_else(|| missing(std::any::type_name::<F>(), "with_model(..)"))
+        let models = self.inner.models.get()?;
+        models.get().ok_or_else(|| missing(std::any::type_name::<F>(), "with_model(..)"))
+    }
+
+    /// Completes once the models run: at once, but in a directory that belongs to a cluster. There they are folded from a
+    /// log that all members hold, and begin when this node takes part (`Cluster::start`) and has the log. It has no limit
+    /// of time; after a failure, and once the database is closed, it completes, too.
+    ///
+    /// *Cancel safety*: dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why the models will not run: kind `Closed`; otherwise what was wrong with a model, its snapshot or the log.
+    pub async fn models_begun(&self) -> Result<(), Error> {
+        self.inner.models.begun().await.map(|_| ())
+    }
+
+    /// Says why the models do not run, if they do not: what to wait for (kind `Unavailable`), or what was wrong.
+    ///
+    /// # Errors
+    ///
+    /// As [`models_begun`](Self::models_begun); kind `Unavailable` while they wait.
+    pub fn models_run(&self) -> Result<(), Error> {
+        self.inner.models.get().map(|_| ())
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) fn late_models(&self) -> &Arc<LateModels> {
+        &self.inner.models
     }
 
     /// Returns the state of all models at one position. Takes constant time once everything visible is folded.
     ///
     /// # Errors
     ///
-    /// Kind `NotFound` when the database was opened without models; otherwise why a fold stopped.
+    /// Kind `NotFound` when the database was opened without models; `Unavailable` before they
+    /// [begin](Self::models_begun) on a member of a cluster; otherwise why a fold stopped.
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
-        Snapshot::take(&self.inner.models)
+        Snapshot::take(self.inner.models.get()?)
     }
 
     /// Returns the state of all models at one position, folded on a thread that may block. Needs a tokio runtime.
@@ -251,7 +283,7 @@ impl NetDb {
     /// Kind `Invalid` for models whose names cannot be those of tables.
     #[cfg(feature = "sql")]
     pub fn gateway(&self) -> Result<meshdb::Gateway, Error> {
-        Ok(self.inner.engine.ready(&self.inner.store, &self.inner.models)?.clone())
+        self.inner.engine.ready(&self.inner.store, &self.inner.models)
     }
 
     /// Closes the database on a thread that may block. Needs a tokio runtime.
@@ -272,6 +304,7 @@ impl NetDb {
     ///
     /// Kind `Unavailable` when the disk failed; the database is closed either way.
     pub fn close(&self) -> Result<(), Error> {
+        self.inner.models.close();
         Ok(self.inner.store.close()?)
     }
 }

@@ -19,6 +19,7 @@ pub mod client;
 pub mod cluster;
 mod database;
 mod error;
+mod member;
 mod models;
 mod snapshot;
 #[cfg(feature = "sql")]
@@ -38,7 +39,7 @@ pub use redex;
 pub use replication;
 
 pub use base::{ErrorKind, Seq, Timestamp};
-pub use builder::{Builder, hold_models, is_of_models};
+pub use builder::{Builder, hold_models, is_of_models, reserve_models};
 pub use channel::Channel;
 pub use cortex::models::memories::{Memories, Memory, MemoryCommand, MemoryFilter, MemoryQuery};
 pub use cortex::models::tasks::{Task, TaskCommand, TaskFilter, TaskQuery, TaskStatus, Tasks};
@@ -46,6 +47,7 @@ pub use cortex::models::{Batch, Guard, SortBy, WriteOptions};
 pub use cortex::{Applied, ErrorPolicy, Folded, WriteToken};
 pub use database::NetDb;
 pub use error::Error;
+pub use member::MODELS_LOG;
 pub use models::Model;
 pub use redex::{
     Ack, Appended, Event, EventInput, Expect, LogConfig, LogOptions, Placement, Retention, Selection,

@@ -1,10 +1,13 @@
 //! The models of a database: state that is folded from its log.
 
+mod late;
+
 use std::any::{Any, TypeId};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use base::Clock;
+use base::{ChannelName, Clock};
 use cortex::models::memories::{Memories, MemoriesFold};
 use cortex::models::tasks::{Tasks, TasksFold};
 use cortex::{
@@ -15,6 +18,8 @@ use redex::{LogReader, LogWriter};
 
 use crate::snapshot::{ModelSnapshot, State};
 use crate::{Error, Snapshot};
+
+pub(crate) use late::LateModels;
 
 /// A model, before the database is opened: a fold, and what it can be used for beside its handle.
 ///
@@ -33,8 +38,14 @@ use crate::{Error, Snapshot};
 pub struct Model<F: Fold> {
     fold: F,
     policy: ErrorPolicy,
-    table: Option<AsTable<F>>,
+    table: Option<Table<F>>,
     form: Option<Form<F>>,
+}
+
+/// How a model is shown as a table.
+struct Table<F: Fold> {
+    name: String,
+    show: AsTable<F>,
 }
 
 /// Shows a model as a table.
@@ -72,7 +83,8 @@ impl<F: Fold> Model<F> {
     where
         F: Tabular,
     {
-        Self { table: Some(|model| Arc::new(model.clone())), ..self }
+        let name = self.fold.table().to_owned();
+        Self { table: Some(Table { name, show: |model| Arc::new(model.clone()) }), ..self }
     }
 
     /// Makes the model part of what [`Snapshot::encode`] writes and `Builder::from_snapshot` goes on from.
@@ -108,7 +120,7 @@ impl<F: Fold> Model<F> {
             Some(state) => runner.add_from(fold, policy, writer, state)?,
             None => runner.add(fold, policy, writer)?,
         };
-        let table = table.map(|table| table(&model));
+        let table = table.map(|table| (table.show)(&model));
         let handle = model.clone();
         let snapshot = move || {
             let snapshot = model.snapshot()?;
@@ -148,11 +160,33 @@ struct Running {
 
 /// The models that a database is to be opened with.
 #[derive(Default)]
-pub(crate) struct ModelSet(Vec<Add>);
+pub(crate) struct ModelSet(Vec<Planned>);
+
+/// A model that does not run yet.
+struct Planned {
+    channels: Vec<ChannelName>,
+    table: Option<String>,
+    add: Add,
+}
 
 impl ModelSet {
     pub(crate) fn add<F: Fold>(&mut self, model: Model<F>) {
-        self.0.push(Box::new(move |runner, writer, from| model.begin(runner, writer, from)));
+        self.0.push(Planned {
+            channels: model.fold.channels(),
+            table: model.table.as_ref().map(|table| table.name.clone()),
+            add: Box::new(move |runner, writer, from| model.begin(runner, writer, from)),
+        });
+    }
+
+    /// Returns the channels of all models, each once.
+    fn channels(&self) -> Vec<ChannelName> {
+        let channels: BTreeSet<_> = self.0.iter().flat_map(|planned| &planned.channels).cloned().collect();
+        channels.into_iter().collect()
+    }
+
+    /// Returns the names of those models that are tables.
+    fn tables(&self) -> Vec<String> {
+        self.0.iter().filter_map(|planned| planned.table.clone()).collect()
     }
 
     /// Begins to fold; `None` where there is nothing to fold.
@@ -171,7 +205,7 @@ impl ModelSet {
             return Ok(Models::default());
         }
         let runner = Runner::new(reader, Arc::clone(clock), options);
-        let models = self.0.into_iter().map(|add| add(&runner, writer.cloned(), from));
+        let models = self.0.into_iter().map(|planned| (planned.add)(&runner, writer.cloned(), from));
         let models = models.collect::<Result<_, _>>()?;
         runner.start();
         Ok(Models { runner: Some(runner), models })

@@ -7,7 +7,7 @@ use meshdb::{Gateway, GatewayOptions, Limits, Param, Principal, RecordBatch, Sch
 use redex::Store;
 
 use crate::Error;
-use crate::models::Models;
+use crate::models::{LateModels, Models};
 
 /// The query engine, made when it is first used.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Engine {
     pub(crate) async fn run(
         &self,
         store: &Store,
-        models: &Models,
+        models: &LateModels,
         sql: &str,
         params: &[Param],
     ) -> Result<Answer, Error> {
@@ -35,13 +35,21 @@ impl Engine {
         Ok(Answer { batches: result.collect().await?, schema })
     }
 
-    /// Returns the gateway, made when it is first asked for.
-    pub(crate) fn ready(&self, store: &Store, models: &Models) -> Result<&Gateway, Error> {
+    /// Returns the gateway, made when it is first asked for; while models wait, one that refuses their tables.
+    pub(crate) fn ready(&self, store: &Store, models: &LateModels) -> Result<Gateway, Error> {
         if let Some(gateway) = self.gateway.get() {
-            return Ok(gateway);
+            return Ok(gateway.clone());
         }
-        let made = self.gateway(store, models)?;
-        Ok(self.gateway.get_or_init(|| made))
+        match models.get() {
+            Ok(running) => {
+                let made = self.gateway(store, running)?;
+                Ok(self.gateway.get_or_init(|| made).clone())
+            }
+            Err(waiting) => {
+                let gateway = Gateway::new(store.reader(), self.options.clone());
+                Ok(gateway.with_absent(models.tables().to_vec(), waiting.to_string()))
+            }
+        }
     }
 
     fn gateway(&self, store: &Store, models: &Models) -> Result<Gateway, Error> {

@@ -46,6 +46,8 @@ pub enum Placement {
     Standard,
     /// On these; 1 to 16, each once.
     Pinned(Vec<NodeId>),
+    /// On every member of the cluster, whoever joins and leaves; the first few vote. For what every node reads.
+    Members,
 }
 
 impl Default for ReplicationConfig {
@@ -135,16 +137,17 @@ impl ReplicationConfig {
             return Err(ConfigError::HeartbeatTooHigh { heartbeat_ms });
         }
         match placement {
-            Placement::Standard => Ok(()),
+            Placement::Standard | Placement::Members => Ok(()),
             Placement::Pinned(nodes) => check_pinned(nodes, *leader_pinned),
         }
     }
 
-    /// Returns how many nodes are to hold the log.
+    /// Returns how many nodes are to hold the log, where there are as many.
     pub fn replicas(&self) -> usize {
         match &self.placement {
             Placement::Standard => self.factor.into(),
             Placement::Pinned(nodes) => nodes.len(),
+            Placement::Members => usize::MAX,
         }
     }
 
@@ -220,5 +223,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<ReplicationConfig>(&text).unwrap(), config);
         assert_eq!(serde_json::from_str::<ReplicationConfig>("{}").unwrap(), ReplicationConfig::default());
         assert!(serde_json::from_str::<ReplicationConfig>(r#"{"facter":3}"#).is_err());
+        let on_all = r#"{"factor":3,"heartbeat-ms":100,"placement":"members","leader-pinned":null}"#;
+        let config = ReplicationConfig { placement: Placement::Members, ..ReplicationConfig::default() };
+        assert_eq!(serde_json::to_string(&config).unwrap(), on_all);
+        assert_eq!(serde_json::from_str::<ReplicationConfig>(on_all).unwrap(), config);
     }
 }

@@ -217,6 +217,9 @@ impl Shared {
                 found.push(NotReady { reason: "repairing", message: message.to_owned() });
             }
         }
+        if let Err(error) = db.models_run() {
+            found.push(NotReady { reason: "models", message: error.to_string() });
+        }
         let full_at = *self.disk_full_at();
         let now = self.doors.clock.monotonic();
         let was_full = full_at.is_some_and(|at| now.saturating_sub(at) < DISK_FULL_REMEMBERED);

@@ -136,7 +136,7 @@ impl SetArguments {
 fn movable_channel(name: &str) -> Result<netdb::base::ChannelName, String> {
     let channel = super::log::own_channel(name)?;
     if netdb::is_of_models(&channel) {
-        return Err(format!("channel `{name}` is what state is folded from, and stays in the log `main`"));
+        return Err(format!("channel `{name}` is what state is folded from, and stays where it is"));
     }
     Ok(channel)
 }

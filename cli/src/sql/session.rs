@@ -32,8 +32,15 @@ impl<'a> Session<'a> {
             .enable_all()
             .build()
             .map_err(|error| Failure::system(&error, "cannot start threads"))?;
-        let (runner, tables) = state::tables(context, reader.main())?;
-        let gateway = Gateway::new(reader.clone(), GatewayOptions::default()).with_models(runner, tables)?;
+        let gateway = Gateway::new(reader.clone(), GatewayOptions::default());
+        let gateway = match context.log_of_models(&reader) {
+            Ok(log) => {
+                let (runner, tables) = state::tables(context, &log)?;
+                gateway.with_models(runner, tables)?
+            }
+            // Everything else can be asked.
+            Err(absent) => gateway.with_absent(state::TABLES.map(str::to_owned).to_vec(), absent.message),
+        };
         // A table is read by a person, who is better told than flooded; other formats are for programs.
         let limits = match context.output_format() {
             Format::Table => Limits::default(),

@@ -94,7 +94,7 @@ fn a_moved_channel_reads_tails_exports_and_answers_as_one() {
     place.run(&["log", "move", "probes"]).failed(2, "where to is not said");
     place.run(&["log", "move", "nobody", "--own"]).failed(3, "no channel `nobody`");
     place.ok(&["task", "create", "stay"]);
-    place.run(&["log", "move", "cortex/tasks", "--own"]).failed(2, "stays in the log `main`");
+    place.run(&["log", "move", "cortex/tasks", "--own"]).failed(2, "stays where it is");
 
     let seqs =
         |output: &str| values(output).iter().map(|row| row["seq"].as_u64().unwrap()).collect::<Vec<_>>();

@@ -142,3 +142,19 @@ fn what_was_durable_before_a_kill_is_in_the_state_after_it() {
     assert_eq!(run.stdout, format!("acknowledged {TASKS}\n"), "{run:?}");
     assert_eq!(counted(), Some((TASKS, TASKS - 1)));
 }
+
+#[test]
+fn a_member_without_its_server_says_that_tasks_are_the_clusters() {
+    let place = Place::new();
+    place.ok(&["cluster", "init"]);
+    let start = "start it with `net-db serve`";
+    place.run(&["task", "create", "look"]).failed(6, start);
+    place.run(&["memory", "store", "seen"]).failed(6, start);
+    place.run(&["log", "append", "cortex/tasks", "{}"]).failed(6, start);
+    place.run(&["task", "list"]).failed(6, start);
+    place.run(&["sql", "-c", "select * from tasks"]).failed(6, "table `tasks` cannot be read yet");
+    place.ok(&["sql", "-c", "select count(*) from events"]);
+    let alone = Place::new();
+    alone.ok(&["task", "create", "mine"]);
+    alone.run(&["cluster", "init"]).failed(4, "net-db export --channel cortex/tasks");
+}

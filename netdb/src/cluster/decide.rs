@@ -51,6 +51,10 @@ pub(super) fn place_channel(
             )),
         };
     }
+    if config.placement == replication::Placement::Members {
+        let reason = "only what models are folded from is held by all members: pin members instead";
+        return Err(ChangeError::refused(ErrorKind::Invalid, reason));
+    }
     let shared = state.logs.iter().find(|(_, record)| record.config == *config);
     let placed = |log: LogName| ControlEvent::ChannelPlaced { channel: channel.clone(), log };
     if let Some((log, _)) = shared {
@@ -62,7 +66,8 @@ pub(super) fn place_channel(
         return Err(ChangeError::refused(ErrorKind::Unavailable, reason));
     }
     let replicas = replicas_for(state, config)?;
-    let log = LogName::new(&format!("replicated-{}", state.logs.len() + 1))
+    let others = state.logs.values().filter(|record| !record.is_on_all_members()).count();
+    let log = LogName::new(&format!("replicated-{}", others + 1))
         .map_err(|error| ChangeError::refused(ErrorKind::Internal, error.to_string()))?;
     let created = ControlEvent::LogCreated { log: log.clone(), id, origin, config: config.clone(), replicas };
     Ok(Change { events: vec![created, placed(log.clone())], result: log })
@@ -85,6 +90,48 @@ fn replicas_for(state: &ControlState, config: &ReplicationConfig) -> Result<BTre
     Ok(state.choose(wanted, &BTreeSet::new()))
 }
 
+/// Decides that there is a log for models, which all members hold. It begins on one node, which thereby decides: so it has
+/// one beginning, whoever else is a member by then.
+pub(super) fn create_models(
+    state: &ControlState,
+    log: &LogName,
+    channels: &[ChannelName],
+    id: LogId,
+    (node, origin): (NodeId, OriginId),
+) -> Result<Change<()>, ChangeError> {
+    if state.logs.contains_key(log) {
+        return Ok(Change { events: Vec::new(), result: () });
+    }
+    let config =
+        ReplicationConfig { placement: replication::Placement::Members, ..ReplicationConfig::default() };
+    let replicas = BTreeSet::from([node]);
+    let created = ControlEvent::LogCreated { log: log.clone(), id, origin, config, replicas };
+    let Change { events, result } = place_in_models(state, log, channels)?;
+    Ok(Change { events: std::iter::once(created).chain(events).collect(), result })
+}
+
+/// Decides that channels live in the log for models.
+pub(super) fn place_in_models(
+    state: &ControlState,
+    log: &LogName,
+    channels: &[ChannelName],
+) -> Result<Change<()>, ChangeError> {
+    let mut events = Vec::new();
+    for channel in channels {
+        match state.channels.get(channel) {
+            None => events.push(ControlEvent::ChannelPlaced { channel: channel.clone(), log: log.clone() }),
+            Some(known) if known == log => {}
+            Some(known) => {
+                let reason = format!(
+                    "channel `{channel}` is of a model and lives in log `{known}`: let the model fold one of another name"
+                );
+                return Err(ChangeError::refused(ErrorKind::Conflict, reason));
+            }
+        }
+    }
+    Ok(Change { events, result: () })
+}
+
 /// Decides on a removal, and on who takes over what the node held.
 pub(super) fn remove_member(state: &ControlState, node: NodeId) -> Result<Change<()>, ChangeError> {
     if state.member(node).is_none() {
@@ -99,7 +146,7 @@ pub(super) fn remove_member(state: &ControlState, node: NodeId) -> Result<Change
     without.apply(Ok(left.clone()));
     let mut events = vec![left];
     for (log, record) in &state.logs {
-        if !record.replicas.contains(&node) {
+        if !record.replicas.contains(&node) || record.is_on_all_members() {
             continue;
         }
         let mut keep = record.replicas.clone();
@@ -122,9 +169,14 @@ pub(super) fn move_log(
     log: &LogName,
     replicas: &BTreeSet<NodeId>,
 ) -> Result<Change<()>, ChangeError> {
-    let Some(LogRecord { replicas: now, .. }) = state.logs.get(log) else {
+    let Some(record) = state.logs.get(log) else {
         return Err(ChangeError::refused(ErrorKind::NotFound, format!("there is no replicated log `{log}`")));
     };
+    if record.is_on_all_members() {
+        let reason = format!("log `{log}` is held by every member: it is not moved");
+        return Err(ChangeError::refused(ErrorKind::Conflict, reason));
+    }
+    let LogRecord { replicas: now, .. } = record;
     if replicas.is_empty() {
         return Err(ChangeError::refused(ErrorKind::Invalid, "a log is held somewhere: name nodes"));
     }
@@ -141,7 +193,7 @@ pub(super) fn replace(state: &ControlState, lost: &BTreeSet<NodeId>) -> Change<(
     let mut events = Vec::new();
     let mut after = state.clone();
     for (log, record) in &state.logs {
-        if matches!(record.config.placement, replication::Placement::Pinned(_)) {
+        if record.config.placement != replication::Placement::Standard {
             continue;
         }
         let keep: BTreeSet<_> = record.replicas.difference(lost).copied().collect();
@@ -263,5 +315,37 @@ mod tests {
         apply(&mut state, change);
         assert_eq!(state.logs[&log].replicas, nodes(&[2, 3]));
         assert!(move_log(&state, &log, &nodes(&[2, 3])).unwrap().events.is_empty());
+    }
+
+    #[test]
+    fn the_log_for_models_is_made_once_on_one_node_and_held_by_all_members_for_good() {
+        let mut state = cluster(3);
+        let log = LogName::new("models").unwrap();
+        let tasks = ChannelName::new("cortex/tasks").unwrap();
+        let (id, origin) = (LogId::from_bytes([7; 16]), OriginId::from_bytes([1; 32]));
+        let by = (NodeId(2), origin);
+        let create = |state: &ControlState| create_models(state, &log, std::slice::from_ref(&tasks), id, by);
+        let change = create(&state).unwrap();
+        apply(&mut state, change);
+        assert!(create(&state).unwrap().events.is_empty());
+        assert_eq!(state.logs[&log].begins_on, nodes(&[2]));
+        assert_eq!(state.logs[&log].replicas, nodes(&[1, 2, 3]));
+        assert_eq!(state.channels[&tasks], log);
+        // It is no log for others, has no part in their names, and is neither moved nor replaced.
+        let config =
+            ReplicationConfig { placement: replication::Placement::Members, ..ReplicationConfig::default() };
+        assert!(place(&mut state, "orders", &config).is_err());
+        let other = place(&mut state, "orders", &ReplicationConfig::default()).unwrap();
+        assert_eq!(other.as_str(), "replicated-1");
+        assert!(move_log(&state, &log, &nodes(&[1])).is_err());
+        assert!(replace(&state, &nodes(&[3])).events.is_empty());
+        let accounts = [ChannelName::new("accounts").unwrap(), tasks];
+        let change = place_in_models(&state, &log, &accounts).unwrap();
+        assert_eq!(change.events.len(), 1);
+        apply(&mut state, change);
+        assert!(place_in_models(&state, &log, &[ChannelName::new("orders").unwrap()]).is_err());
+        let change = remove_member(&state, NodeId(2)).unwrap();
+        apply(&mut state, change);
+        assert_eq!(state.logs[&log].replicas, nodes(&[1, 3]));
     }
 }

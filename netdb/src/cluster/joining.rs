@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use base::{Doors, ErrorKind, LogId, NodeId, OriginId, PublicKey};
+use base::{Doors, ErrorKind, Identity, LogId, NodeId, OriginId, PublicKey};
 use net::{
     JoinDecision, JoinHandler, JoinRefusal, JoinRefusalCode, JoinRequest, Joiner, Socket, Ticket, Uses,
 };
@@ -11,8 +11,9 @@ use replication::control::{Change, ChangeError, ControlEvent, ControlState};
 use serde::{Deserialize, Serialize};
 
 use super::place::{self, Membership, PeerRecord};
-use super::{ClusterOptions, Inner, REQUEST_WITHIN, identity_of};
+use super::{ClusterOptions, Inner, REQUEST_WITHIN, identity_of, models};
 use crate::Error;
+use crate::blocking::blocking;
 
 /// Members of a cluster at most.
 const MEMBERS_MAX: usize = 1_024;
@@ -122,6 +123,24 @@ pub(super) async fn join(
         let message = format!("`{}` belongs to a cluster already: use a fresh directory", dir.display());
         return Err(Error::new(ErrorKind::Conflict, message));
     }
+    let (held, doors_held) = (dir.to_owned(), doors.clone());
+    let store = blocking(move || models::open_to_join(&held, &doors_held)).await?;
+    let joined = ask(dir, doors, ticket, options, identity).await;
+    let closed = store.close();
+    let joined = joined?;
+    closed?;
+    Ok(joined)
+}
+
+/// Asks for membership while nobody writes to the directory.
+async fn ask(
+    dir: &Path,
+    doors: &Doors,
+    ticket: &Ticket,
+    options: &ClusterOptions,
+    identity: Arc<Identity>,
+) -> Result<NodeId, Error> {
+    let disk = &*doors.disk;
     let joiner = Joiner { address: options.advertise.unwrap_or(options.listen), name: options.name.clone() };
     // A port of its own: the one to listen on is free at once when this is done.
     let socket = Socket::bind((options.listen.ip(), 0).into())?;

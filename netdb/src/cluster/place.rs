@@ -23,6 +23,7 @@ use base::{ClusterId, Disk, ErrorKind, Hash, LogId, NodeId, OpenMode, OriginId, 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+pub(crate) use crate::member::{directory, member_path};
 
 const MAGIC: [u8; 8] = *b"NetDbMbr";
 const VERSION: u16 = 1;
@@ -47,16 +48,8 @@ pub(crate) struct PeerRecord {
     pub address: SocketAddr,
 }
 
-pub(crate) fn directory(dir: &Path) -> PathBuf {
-    dir.join("cluster")
-}
-
 pub(crate) fn key_path(dir: &Path) -> PathBuf {
     directory(dir).join("key")
-}
-
-fn member_path(dir: &Path) -> PathBuf {
-    directory(dir).join("member")
 }
 
 fn peers_path(dir: &Path) -> PathBuf {

@@ -11,12 +11,12 @@ use replication::control::{ControlState, LogRecord};
 use replication::{Group, GroupWriter, Member, Progress, Role, Standing, Timing};
 use tokio::time::Instant;
 
-use super::{Inner, REQUEST_WITHIN, decide, place};
+use super::{Inner, REQUEST_WITHIN, decide, models, place};
 
 /// How often a node looks whether it is what it should be, beside each change of the control log.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Voters of the control log at most; further members hold it without a vote.
-const CONTROL_VOTERS_MAX: usize = 5;
+/// Voters at most of a log that all members hold, such as the control log; further members hold it without a vote.
+const VOTERS_OF_ALL_MAX: usize = 5;
 /// How far behind a new replica may be to get a vote, in entries.
 const BEHIND_MAX: u64 = 256;
 /// How long ago it must have answered, at most.
@@ -30,11 +30,16 @@ pub(super) async fn run(inner: Arc<Inner>) {
     loop {
         let state = Arc::clone(&states.borrow_and_update());
         take_up_members(&inner, &state);
+        models::create(&inner, &state).await;
         take_up_logs(&inner, &state).await;
-        set_members_of_control(&inner, &state).await;
+        models::begin(&inner, &state).await;
+        set_all_members(inner.control.group(), &state).await;
         for (name, record) in &state.logs {
             if let Some(group) = inner.groups.get(record.id) {
-                set_members(&group, &state, &record.replicas).await;
+                match record.is_on_all_members() {
+                    true => set_all_members(&group, &state).await,
+                    false => set_members(&group, &state, &record.replicas).await,
+                }
                 move_to_pinned_leader(&group, name, record).await;
             }
         }
@@ -93,29 +98,29 @@ async fn open(
 ) -> Result<(), crate::Error> {
     let identity = ReplicaIdentity { log: record.id, origin: record.origin, name: name.as_str().to_owned() };
     let log = inner.store.open_replica(&identity)?;
-    let members = members_of(state, &record.replicas);
+    let first = members_of(state, &record.begins_on);
     if let Some(lost) = log.doubt() {
         // Nobody waits for that one: it may take long. While a cause is noted, it is not opened again.
         inner.repairs.note(record.id, lost);
-        tokio::spawn(repair(Arc::clone(inner), log, record.clone(), members));
+        tokio::spawn(repair(Arc::clone(inner), log, record.clone(), first));
         return Ok(());
     }
-    take_part(inner, log, record, &members).await
+    take_part(inner, log, record, &first).await
 }
 
 /// Has the others give a replica back what it lost, and takes part with it then.
-async fn repair(inner: Arc<Inner>, log: ReplicaLog, record: LogRecord, members: BTreeMap<NodeId, Member>) {
-    let (others, link) = (members.keys().copied().collect(), inner.link());
+async fn repair(inner: Arc<Inner>, log: ReplicaLog, record: LogRecord, first: BTreeMap<NodeId, Member>) {
+    let link = inner.link();
     let mut stopped = inner.stopping.subscribe();
     let repaired = tokio::select! {
-        repaired = inner.repairs.until_whole(&log, inner.membership.node, &link, &others) => repaired,
+        repaired = inner.repairs.until_whole(&log, inner.membership.node, &link, &record.replicas) => repaired,
         _ = stopped.wait_for(|stopping| *stopping) => Ok(()),
     };
     if *stopped.borrow() {
         return;
     }
     let taken = match repaired {
-        Ok(()) => take_part(&inner, log, &record, &members).await,
+        Ok(()) => take_part(&inner, log, &record, &first).await,
         Err(reason) => Err(reason),
     };
     if let Err(reason) = taken {
@@ -128,7 +133,7 @@ async fn take_part(
     inner: &Inner,
     log: ReplicaLog,
     record: &LogRecord,
-    members: &BTreeMap<NodeId, Member>,
+    first: &BTreeMap<NodeId, Member>,
 ) -> Result<(), crate::Error> {
     let (name, is_new) = (log.reader().name().to_owned(), log.state().last.is_none());
     let group = inner.start_group(log, &record.config.timing()).await?;
@@ -136,10 +141,10 @@ async fn take_part(
     let writer = GroupWriter::new(group.clone(), inner.runtime.clone(), REQUEST_WITHIN);
     inner.store.attach(Arc::new(writer))?;
     tracing::info!(log = name, new = is_new, "replica opened");
-    // All would write the same, so that it does no harm when two do.
+    // One node ever does, whoever holds the log by then: two beginnings would be two logs.
     if is_new
-        && record.replicas.first() == Some(&inner.membership.node)
-        && let Err(reason) = group.begin(members).await
+        && record.begins_on.first() == Some(&inner.membership.node)
+        && let Err(reason) = group.begin(first).await
     {
         tracing::warn!(log = name, %reason, "the group was not begun by this node");
     }
@@ -151,9 +156,8 @@ fn members_of(state: &ControlState, nodes: &BTreeSet<NodeId>) -> BTreeMap<NodeId
     active.map(|(node, member)| (node, Member { address: member.address.to_string() })).collect()
 }
 
-/// Has every member hold the control log, the first few with a vote.
-async fn set_members_of_control(inner: &Inner, state: &ControlState) {
-    let group = inner.control.group();
+/// Has every member hold a log, the first few with a vote, where this node leads it.
+async fn set_all_members(group: &Group, state: &ControlState) {
     let standing = group.standing();
     if standing.role != Role::Leader || state.members.is_empty() {
         return;
@@ -161,7 +165,7 @@ async fn set_members_of_control(inner: &Inner, state: &ControlState) {
     let active: BTreeSet<_> = state.active().map(|(node, _)| node).collect();
     // Who votes keeps its vote: each change costs two entries.
     let stay = standing.voters.intersection(&active).copied();
-    let room = CONTROL_VOTERS_MAX.saturating_sub(standing.voters.intersection(&active).count());
+    let room = VOTERS_OF_ALL_MAX.saturating_sub(standing.voters.intersection(&active).count());
     let further = active.difference(&standing.voters).copied().take(room);
     let voters: BTreeSet<_> = stay.chain(further).collect();
     let learners: BTreeSet<_> = active.difference(&voters).copied().collect();

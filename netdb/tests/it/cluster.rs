@@ -1,5 +1,7 @@
 //! Three databases that are one cluster, over this machine's loopback network.
 
+mod models;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +11,7 @@ use netdb::cluster::{self, Cluster, ClusterOptions};
 use netdb::net::Uses;
 use netdb::redex::Idempotency;
 use netdb::replication::ReplicationConfig;
-use netdb::{NetDb, Seq};
+use netdb::{MODELS_LOG, NetDb, Seq};
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -33,7 +35,8 @@ fn options(name: &str) -> ClusterOptions {
 }
 
 async fn open(dir: TempDir, options: ClusterOptions) -> Node {
-    let db = NetDb::builder().directory(dir.path()).open_async().await.unwrap();
+    let builder = NetDb::builder().directory(dir.path()).with_tasks().with_memories();
+    let db = builder.open_async().await.unwrap();
     let cluster = Cluster::start(&db, &options).await.unwrap();
     Node { dir, options, db, cluster }
 }
@@ -123,7 +126,7 @@ async fn three_nodes_take_appends_anywhere_and_outlive_their_leader() {
     let log = nodes[1].cluster.create_channel("orders", &config).await.unwrap();
     assert_eq!(nodes[2].cluster.create_channel("orders", &config).await.unwrap(), log);
     for node in &nodes {
-        until("the channel's place", || node.cluster.state().channels.len() == 1).await;
+        until("the channel's place", || node.cluster.state().channels.contains_key("orders")).await;
         until("a replica", || node.cluster.group(log.as_str()).is_some()).await;
     }
     let mut number = 0;
@@ -229,6 +232,8 @@ fn newest_segment(dir: &std::path::Path, log: &str) -> std::path::PathBuf {
 async fn a_node_whose_logs_were_damaged_is_given_back_what_it_lost() {
     let mut nodes = three().await;
     let log = nodes[0].cluster.create_channel("orders", &ReplicationConfig::default()).await.unwrap();
+    models::begun(&nodes[1]).await;
+    until("three voters", || models::voters(&nodes[1]) == 3).await;
     let mut number = 0;
     let control = netdb::replication::control::CONTROL_LOG;
     for round in 0..4 {
@@ -242,12 +247,12 @@ async fn a_node_whose_logs_were_damaged_is_given_back_what_it_lost() {
                 std::fs::write(&path, bytes).unwrap();
             }
             2 => {
-                for log in [log.as_str(), control] {
+                for log in [log.as_str(), control, MODELS_LOG] {
                     std::fs::remove_file(newest_segment(dir.path(), log)).unwrap();
                 }
             }
             _ => {
-                for log in [log.as_str(), control] {
+                for log in [log.as_str(), control, MODELS_LOG] {
                     std::fs::remove_dir_all(dir.path().join("logs").join(log)).unwrap();
                 }
             }
@@ -261,6 +266,7 @@ async fn a_node_whose_logs_were_damaged_is_given_back_what_it_lost() {
                 assert_eq!(node.append(number).await, Seq(number - 1));
             }
         }
+        nodes[0].create(round, "while it is away").await;
         let node = open(dir, options).await;
         until("the replica", || !node.cluster.is_repairing() && node.cluster.group(log.as_str()).is_some())
             .await;
@@ -269,9 +275,10 @@ async fn a_node_whose_logs_were_damaged_is_given_back_what_it_lost() {
         for node in &nodes {
             until("all events", || node.payloads() == wanted).await;
         }
-        for log in [log.as_str(), control] {
+        for log in [log.as_str(), control, MODELS_LOG] {
             until("equal roots", || roots(&nodes, log).len() == 1).await;
         }
+        models::agree(&nodes).await;
     }
     for node in nodes {
         let (dir, _) = node.stop().await;

@@ -49,10 +49,20 @@ impl Store {
     /// [`PlaceError::NoLog`] when none of the name is attached; [`PlaceError::Append`] with [`Rejection::Elsewhere`] when
     /// the channel lives in another log.
     pub fn place_attached(&self, channel: &ChannelName, log: &LogName) -> Result<(), PlaceError> {
-        let _placing = self.placing();
         if !self.attached().contains_key(log) {
             return Err(PlaceError::NoLog { log: log.clone() });
         }
+        self.reserve_for_attached(channel, log)
+    }
+
+    /// Places a channel in a log that is to be attached: until then appends to it are refused as unavailable. Nothing is
+    /// written; whoever calls this knows from elsewhere that it is so.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError::Append`] with [`Rejection::Elsewhere`] when the channel lives in another log.
+    pub fn reserve_for_attached(&self, channel: &ChannelName, log: &LogName) -> Result<(), PlaceError> {
+        let _placing = self.placing();
         let (main, homes) = (&self.shared.main, &self.shared.homes);
         if let Some(home) = homes.get(channel) {
             return if home.log == *log { Ok(()) } else { Err(self.elsewhere(channel, home.log)) };
@@ -91,5 +101,17 @@ impl Store {
     pub(super) fn attached_home(&self, channel: &ChannelName) -> Option<Arc<dyn LogWriter>> {
         let home = self.shared.homes.get(channel)?;
         (home.place == ATTACHED).then(|| self.writer_at(&home))
+    }
+
+    /// Refuses a channel whose log is not attached yet.
+    pub(super) fn check_attached(&self, home: Option<&Home>) -> Result<(), AppendError> {
+        match home {
+            Some(home) if home.place == ATTACHED && !self.attached().contains_key(&home.log) => {
+                let cause = format!("log `{}` is not attached yet: wait until the node takes part", home.log);
+                let position = self.main().reader().visible();
+                Err(AppendError::Rejected { reason: Rejection::Unavailable { cause }, position })
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -110,6 +110,7 @@ impl Store {
                 return Err(AppendError::SeveralLogs { first, log: name(home), second, other: name(other) });
             }
         }
+        self.check_attached(home.as_ref())?;
         if let Some(writer) = self.attached_home(first) {
             return Ok(Route::Attached(writer));
         }

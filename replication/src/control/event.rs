@@ -53,7 +53,7 @@ pub enum ControlEvent {
         origin: OriginId,
         /// How it is replicated.
         config: ReplicationConfig,
-        /// Who holds it.
+        /// Who holds it first.
         replicas: BTreeSet<NodeId>,
     },
     /// A log is held by others.

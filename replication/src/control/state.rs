@@ -7,7 +7,7 @@ use base::{ChannelName, LogId, NodeId, OriginId, PublicKey, Seq};
 use redex::LogName;
 
 use super::ControlEvent;
-use crate::ReplicationConfig;
+use crate::{Placement, ReplicationConfig};
 
 /// A node that is a member, or was one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,17 @@ pub struct LogRecord {
     pub origin: OriginId,
     /// How it is replicated.
     pub config: ReplicationConfig,
+    /// Who held it first: the first of them begins the group, and nobody else ever does.
+    pub begins_on: BTreeSet<NodeId>,
     /// Who is to hold it.
     pub replicas: BTreeSet<NodeId>,
+}
+
+impl LogRecord {
+    /// Tells whether every member is to hold the log.
+    pub fn is_on_all_members(&self) -> bool {
+        self.config.placement == Placement::Members
+    }
 }
 
 /// The cluster, as of some event of the control log.
@@ -71,17 +80,26 @@ impl ControlState {
                     return Err(format!("node {node} was a member before"));
                 }
                 self.members.insert(node, MemberRecord { key, name, address, grant, left: false });
+                self.spread();
             }
             ControlEvent::MemberMoved { node, address } => self.active_mut(node)?.address = address,
-            ControlEvent::MemberLeft { node } => self.active_mut(node)?.left = true,
+            ControlEvent::MemberLeft { node } => {
+                self.active_mut(node)?.left = true;
+                self.spread();
+            }
             ControlEvent::LogCreated { log, id, origin, config, replicas } => {
                 if self.logs.contains_key(&log) {
                     return Err(format!("log `{log}` exists"));
                 }
-                self.logs.insert(log, LogRecord { id, origin, config, replicas });
+                let begins_on = replicas.clone();
+                self.logs.insert(log, LogRecord { id, origin, config, begins_on, replicas });
+                self.spread();
             }
             ControlEvent::LogMoved { log, replicas } => {
                 let record = self.logs.get_mut(&log).ok_or_else(|| format!("there is no log `{log}`"))?;
+                if record.is_on_all_members() {
+                    return Err(format!("log `{log}` is held by every member"));
+                }
                 record.replicas = replicas;
             }
             ControlEvent::ChannelPlaced { channel, log } => {
@@ -95,6 +113,14 @@ impl ControlState {
             }
         }
         Ok(())
+    }
+
+    /// Has each log that is for all members held by those that there are.
+    fn spread(&mut self) {
+        let active: BTreeSet<_> = self.active().map(|(node, _)| node).collect();
+        for record in self.logs.values_mut().filter(|record| record.is_on_all_members()) {
+            record.replicas.clone_from(&active);
+        }
     }
 
     fn active_mut(&mut self, node: NodeId) -> Result<&mut MemberRecord, String> {

@@ -1,12 +1,13 @@
 //! The control log: changes that are decided on what it says, on any node.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use base::{ErrorKind, LogId, NodeId, PublicKey};
 use redex::LogName;
 use replication::control::{Change, ChangeError, Control, ControlEvent, ControlState};
-use replication::{Group, ReplicationConfig};
+use replication::{Group, Placement, ReplicationConfig};
 
 use crate::support::{Cluster, LONG, channel, key};
 
@@ -131,4 +132,31 @@ fn events_that_do_not_follow_are_left_out_alike_and_logs_go_to_who_holds_few() {
     state.apply(ControlEvent::decode("what.is.this", b"{}"));
     state.apply(ControlEvent::decode("member.joined", b"\xFF"));
     assert_eq!(state.skipped, skipped + 3);
+}
+
+#[test]
+fn a_log_of_all_members_is_held_by_whoever_is_one_and_begins_where_it_was_made() {
+    let mut state = ControlState::default();
+    let join = |state: &mut ControlState, node: u64| {
+        let (key, address) = (key(node).public_key(), address(node));
+        let name = String::new();
+        state.apply(Ok(ControlEvent::MemberJoined { node: NodeId(node), key, name, address, grant: None }));
+    };
+    let nodes = |of: &[u64]| of.iter().map(|node| NodeId(*node)).collect::<BTreeSet<_>>();
+    join(&mut state, 1);
+    join(&mut state, 2);
+    let log = LogName::new("models").unwrap();
+    let config = ReplicationConfig { placement: Placement::Members, ..ReplicationConfig::default() };
+    let (id, origin) = (LogId::from_bytes([1; 16]), key(2).origin());
+    let created = ControlEvent::LogCreated { log: log.clone(), id, origin, config, replicas: nodes(&[2]) };
+    let (kind, payload) = created.encode();
+    state.apply(ControlEvent::decode(&kind, &payload));
+    assert_eq!(state.logs[&log].replicas, nodes(&[1, 2]));
+    join(&mut state, 3);
+    assert_eq!(state.logs[&log].replicas, nodes(&[1, 2, 3]));
+    state.apply(Ok(ControlEvent::MemberLeft { node: NodeId(2) }));
+    assert_eq!(state.logs[&log].replicas, nodes(&[1, 3]));
+    assert_eq!((state.logs[&log].begins_on.clone(), state.skipped), (nodes(&[2]), 0));
+    state.apply(Ok(ControlEvent::LogMoved { log: log.clone(), replicas: nodes(&[1]) }));
+    assert_eq!((state.logs[&log].replicas.clone(), state.skipped), (nodes(&[1, 3]), 1));
 }

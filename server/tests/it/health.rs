@@ -2,10 +2,13 @@
 
 use std::sync::mpsc;
 
+use netdb::NetDb;
 use netdb::base::Doors;
+use netdb::cluster::{self, Cluster, ClusterOptions};
+use netdb::net::Uses;
 use server::Server;
 
-use crate::support::{Fixture, config, in_memory, start};
+use crate::support::{Fixture, begin, config, in_memory, start};
 
 #[tokio::test]
 async fn a_server_is_alive_before_it_is_ready() {
@@ -85,4 +88,39 @@ async fn metrics_count_what_happened_and_their_labels_are_few() {
     ] {
         assert!(text.lines().any(|known| known == line), "{line} is missing in\n{text}");
     }
+}
+
+#[tokio::test]
+async fn a_member_whose_models_do_not_run_yet_is_not_ready_and_says_what_to_wait_for() {
+    let (doors, one, two) = (Doors::system(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&one, &two] {
+        NetDb::open(dir.path()).unwrap().close().unwrap();
+    }
+    cluster::init(one.path(), &doors).unwrap();
+    let options = |name| ClusterOptions::new("127.0.0.1:0".parse().unwrap(), name);
+    let db = NetDb::builder().directory(one.path()).with_tasks().open().unwrap();
+    let first = Cluster::start(&db, &options("one")).await.unwrap();
+    db.models_begun().await.unwrap();
+    let ticket = first.invite(std::time::Duration::from_secs(60), Uses::Once).unwrap();
+    cluster::join(two.path(), &doors, &ticket, &options("two")).await.unwrap();
+    first.stop().await.unwrap();
+    db.close_async().await.unwrap();
+    // The second one has nobody to get the log from.
+    let path = two.path().to_owned();
+    let open =
+        move |doors: Doors| NetDb::builder().directory(path).doors(doors).with_tasks().with_memories().open();
+    let mut config = config();
+    config.mesh.listen = config.http.listen;
+    let it = begin(config, doors, open).await;
+    let ready = it.get("/health/ready").await;
+    let reasons = ready.json()["reasons"].to_string();
+    assert!(ready.status == 503 && reasons.contains("\"reason\":\"models\""), "{reasons}");
+    let wait = "wait until the node takes part in its cluster";
+    it.get("/v1/tasks").await.refused(503, "unavailable", wait);
+    it.get("/v1/memories").await.refused(503, "unavailable", wait);
+    it.post("/v1/tasks", "{\"title\":\"look\"}").await.refused(503, "unavailable", wait);
+    let asked = it.post("/v1/sql", "{\"sql\":\"select * from tasks\"}").await;
+    asked.refused(503, "unavailable", "table `tasks` cannot be read yet");
+    assert_eq!(it.post("/v1/sql", "{\"sql\":\"select 1\"}").await.status, 200);
+    it.running.stop().await.unwrap();
 }

@@ -114,3 +114,22 @@ fn a_channel_that_lives_here_is_not_placed_in_an_attached_log() {
     let log = other.create_log(&own, &redex::LogConfig::default()).unwrap();
     assert!(matches!(store.attach(Arc::new(log)), Err(PlaceError::ConfigMismatch { .. })));
 }
+
+#[test]
+fn a_channel_that_is_reserved_takes_nothing_before_its_log_is_attached() {
+    let (_there, theirs, log, name) = other();
+    let orders = channel("orders");
+    theirs.create_channel(&orders, &ChannelConfig::default(), &Placement::Log(name.clone())).unwrap();
+    let here = World::new();
+    let store = here.open();
+    store.reserve_for_attached(&orders, &name).unwrap();
+    let refused = store.append(&orders, &[EventInput::new("order.placed", b"1")]).unwrap_err();
+    assert_eq!(base::Classify::kind(&refused), base::ErrorKind::Unavailable, "{refused}");
+    store.attach(Arc::new(Elsewhere(theirs, log.clone()))).unwrap();
+    store.place_attached(&orders, &name).unwrap();
+    let appended = store.append(&orders, &[EventInput::new("order.placed", b"1")]).unwrap();
+    assert!(appended.wait(Ack::Durable).at().is_some());
+    assert_eq!(log.reader().view().channel(&orders).unwrap().unwrap().next_seq, Seq(1));
+    append(store.main(), "local", "here");
+    assert!(store.reserve_for_attached(&channel("local"), &name).is_err());
+}
