@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::NodeId;
+use base::{ChannelName, NodeId};
 use net::Liveness;
 use redex::{LogName, ReplicaIdentity, ReplicaLog};
 use replication::control::{ControlState, LogRecord};
@@ -26,12 +26,12 @@ const HEARD_WITHIN: Duration = Duration::from_secs(1);
 pub(super) async fn run(inner: Arc<Inner>) {
     let mut states = inner.control.watch();
     let mut stopped = inner.stopping.subscribe();
-    let mut gone = BTreeMap::new();
+    let (mut gone, mut unreachable) = (BTreeMap::new(), BTreeSet::new());
     loop {
         let state = Arc::clone(&states.borrow_and_update());
         take_up_members(&inner, &state);
         models::create(&inner, &state).await;
-        take_up_logs(&inner, &state).await;
+        take_up_logs(&inner, &state, &mut unreachable).await;
         models::begin(&inner, &state).await;
         set_all_members(inner.control.group(), &state).await;
         for (name, record) in &state.logs {
@@ -72,7 +72,7 @@ fn take_up_members(inner: &Inner, state: &ControlState) {
 }
 
 /// Opens the replicas that this node is to hold, and places their channels.
-async fn take_up_logs(inner: &Arc<Inner>, state: &ControlState) {
+async fn take_up_logs(inner: &Arc<Inner>, state: &ControlState, unreachable: &mut BTreeSet<ChannelName>) {
     for (name, record) in &state.logs {
         if record.replicas.contains(&inner.membership.node)
             && inner.groups.get(record.id).is_none()
@@ -84,8 +84,17 @@ async fn take_up_logs(inner: &Arc<Inner>, state: &ControlState) {
     }
     for (channel, log) in &state.channels {
         let here = state.logs.get(log).is_some_and(|record| inner.groups.get(record.id).is_some());
-        if here && let Err(reason) = inner.store.place_attached(channel, log) {
-            tracing::error!(%channel, log = log.as_str(), %reason, "a replicated channel is not reachable here");
+        // Where the log is not here, no channel of the name may come to be in a log of this node alone.
+        let placed = match here {
+            true => inner.store.place_attached(channel, log),
+            false => inner.store.reserve_for_attached(channel, log),
+        };
+        match placed {
+            Ok(()) => drop(unreachable.remove(channel)),
+            Err(reason) if unreachable.insert(channel.clone()) => {
+                tracing::error!(%channel, log = log.as_str(), %reason, "a replicated channel is not reachable here");
+            }
+            Err(_) => {}
         }
     }
 }

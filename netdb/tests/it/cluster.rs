@@ -287,3 +287,35 @@ async fn a_node_whose_logs_were_damaged_is_given_back_what_it_lost() {
         assert!(reports.iter().all(|report| report.faults.is_empty()), "{reports:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_others_hold_is_nobodys_own_and_is_written_once_it_comes_here() {
+    let nodes = three().await;
+    let config = ReplicationConfig {
+        placement: netdb::replication::Placement::Pinned(vec![nodes[0].cluster.node()]),
+        ..ReplicationConfig::default()
+    };
+    let log = nodes[0].cluster.create_channel("orders", &config).await.unwrap();
+    assert_eq!(nodes[0].append(1).await, Seq(0));
+    let other = &nodes[1];
+    until("the channel's place", || other.cluster.state().channels.len() > 2).await;
+    let refused = || {
+        // Under a condition that does not hold, so that nothing is appended before the node knows.
+        let events = [netdb::EventInput::new("order.placed", b"2")];
+        let expect = netdb::redex::Expect::Exact(Seq(99));
+        let outcome = other.db.channel("orders").unwrap().append_if(expect, &events);
+        outcome.map(drop).map_err(|error| error.kind())
+    };
+    until("the refusal", || refused() == Err(ErrorKind::Unavailable)).await;
+    assert!(other.db.channel("orders").unwrap().history().unwrap().is_none(), "it is not here");
+    let both = [nodes[0].cluster.node(), other.cluster.node()].into();
+    nodes[0].cluster.move_log(log.as_str(), &both).await.unwrap();
+    until("the replica", || {
+        other.db.store().writer_of(&"orders".parse().unwrap()).reader().name() == log.as_str()
+    })
+    .await;
+    assert_eq!(other.append(2).await, Seq(1));
+    for node in nodes {
+        node.stop().await;
+    }
+}

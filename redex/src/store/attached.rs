@@ -107,7 +107,10 @@ impl Store {
     pub(super) fn check_attached(&self, home: Option<&Home>) -> Result<(), AppendError> {
         match home {
             Some(home) if home.place == ATTACHED && !self.attached().contains_key(&home.log) => {
-                let cause = format!("log `{}` is not attached yet: wait until the node takes part", home.log);
+                let cause = format!(
+                    "log `{}` is not held by this node, or not yet: ask one that holds it, or wait until this one takes part",
+                    home.log
+                );
                 let position = self.main().reader().visible();
                 Err(AppendError::Rejected { reason: Rejection::Unavailable { cause }, position })
             }
