@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use base::{ChannelName, ClusterId, Disk, Doors, ErrorKind, Identity, LogId, NodeId, Random, Seq, Timestamp};
 use net::{
-    Endpoint, EndpointOptions, Gossip, GossipOptions, Grant, GrantId, GrantTerms, Introduction, Inviter,
-    JoinDoor, Pool, Seed, Socket, Ticket, Uses,
+    Endpoint, EndpointCounts, EndpointOptions, Gossip, GossipOptions, Grant, GrantId, GrantTerms,
+    Introduction, Inviter, JoinDoor, Pool, Seed, Socket, Ticket, Uses,
 };
 use redex::exchange::Request;
 use redex::{ChannelConfig, LogName, Outcome, ReplicaIdentity, ReplicaLog, Store};
@@ -318,6 +318,19 @@ impl Cluster {
     /// Tells whether a replica takes no part, since the disk is full.
     pub fn waits_for_room(&self) -> bool {
         self.inner.groups.all().iter().any(Group::waits_for_room)
+    }
+
+    /// Returns what was counted at the door for other nodes.
+    pub fn mesh_counts(&self) -> EndpointCounts {
+        self.inner.endpoint.counts()
+    }
+
+    /// Returns the groups that this node takes part in, each with the name of its log.
+    pub fn groups(&self) -> Vec<(String, Group)> {
+        let groups = self.inner.groups.all().into_iter();
+        let mut groups: Vec<_> = groups.map(|group| (group.reader().name().to_owned(), group)).collect();
+        groups.sort_by(|one, other| one.0.cmp(&other.0));
+        groups
     }
 
     /// Tells whether a replica takes no part, since it lost something and the others have not given it back yet.

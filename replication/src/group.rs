@@ -13,6 +13,7 @@ use redex::{AppendError, AppendRequest, EntryContent, LogReader, Outcome, Reject
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::counts::GroupCounts;
 use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
 use crate::raft::{Consensus, ConsensusError, Member, Progress, Standing, StandingWatch, Timing};
@@ -133,6 +134,11 @@ impl Group {
     /// meanwhile is refused; the other nodes go on, if they are a majority.
     pub fn waits_for_room(&self) -> bool {
         self.inner.consensus.waits_for_room()
+    }
+
+    /// Returns what was counted since the group was started here.
+    pub fn counts(&self) -> GroupCounts {
+        self.inner.consensus.counts()
     }
 
     /// Returns the replica.

@@ -9,6 +9,7 @@
 
 mod config;
 pub mod control;
+mod counts;
 mod group;
 mod groups;
 mod link;
@@ -19,6 +20,7 @@ mod sequencer;
 mod writer;
 
 pub use config::{ConfigError, FACTOR_MAX, Placement, ReplicationConfig};
+pub use counts::GroupCounts;
 pub use group::Group;
 pub use groups::{Groups, Unanswered};
 pub use link::{Answer, Link, LinkError};

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use netdb::NetDb;
+use netdb::cluster::Cluster;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -13,7 +14,10 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+mod replication;
+
 use crate::limits::LOGS_MEASURED_MAX;
+use replication::Replication;
 
 /// The type of what [`Metrics::encode`] writes.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -155,6 +159,12 @@ impl Metrics {
     pub(crate) fn watch(&self, db: NetDb) {
         let mut registry = self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         registry.register_collector(Box::new(Database(db)));
+    }
+
+    /// Adds what a cluster counts.
+    pub(crate) fn watch_cluster(&self, cluster: Cluster) {
+        let mut registry = self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        registry.register_collector(Box::new(Replication(cluster)));
     }
 
     /// Forgets the database, whose files it would keep open.

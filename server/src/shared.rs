@@ -120,6 +120,7 @@ impl Shared {
 
     /// Notes the node's part in its cluster.
     pub(crate) fn joined(&self, cluster: Cluster) {
+        self.metrics.watch_cluster(cluster.clone());
         // It is started once.
         let _ = self.cluster.set(cluster);
     }

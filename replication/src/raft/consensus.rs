@@ -24,6 +24,7 @@ use super::network::Network;
 use super::room::Room;
 use super::rpc::{Rpc, encode_appended, encode_transferred, encode_voted};
 use super::{LeaderId, LogId, LogStore, Member, Proposal, TimeoutError, Timing, TypeConfig, config};
+use crate::counts::{Counters, GroupCounts};
 use crate::link::Link;
 
 /// What a node is in a group.
@@ -174,6 +175,7 @@ pub(crate) struct Consensus {
     me: NodeId,
     applied: watch::Receiver<Option<Slot>>,
     room: Room,
+    counters: Counters,
 }
 
 impl fmt::Debug for Consensus {
@@ -194,16 +196,24 @@ impl Consensus {
         let config = config(&format!("{group}"), timing)?;
         let machine = Machine::new(log).map_err(|cause| stopped(&cause))?;
         let applied = machine.applied();
-        let network = Network { group, link, request: timing.request };
-        let store = LogStore::new(log.clone());
-        let room = store.room();
+        let counters = Counters::default();
+        let network = Network { group, link, request: timing.request, counters: counters.clone() };
+        let room = Room::new(counters.clone());
+        let store = LogStore::waiting_by(log.clone(), room.clone());
         let raft = Raft::new(me.0, config, network, store, machine).await.map_err(|cause| stopped(&cause))?;
-        Ok(Self { raft, me, applied, room })
+        let consensus = Self { raft, me, applied, room, counters };
+        tokio::spawn(consensus.counters.clone().follow(consensus.watch()));
+        Ok(consensus)
     }
 
     /// Tells whether the group waits here for room on the disk.
     pub(crate) fn waits_for_room(&self) -> bool {
         self.room.is_waited_for()
+    }
+
+    /// Returns what was counted.
+    pub(crate) fn counts(&self) -> GroupCounts {
+        self.counters.all()
     }
 
     /// Begins a group that has no members yet.

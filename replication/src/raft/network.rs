@@ -18,6 +18,7 @@ use openraft::type_config::alias::SnapshotOf;
 use super::machine::Manifest;
 use super::rpc::{Rpc, decode_appended, decode_transferred, decode_voted};
 use super::{Member, RaftVote, TypeConfig};
+use crate::counts::Counters;
 use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
 
@@ -33,6 +34,7 @@ pub(super) struct Network {
     pub(super) group: LogId,
     pub(super) link: Arc<dyn Link>,
     pub(super) request: Duration,
+    pub(super) counters: Counters,
 }
 
 /// The way to one member.
@@ -52,9 +54,10 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
 impl Way {
     async fn ask(&self, rpc: &Rpc, within: Duration) -> Result<Bytes, RPCError<TypeConfig>> {
-        let Network { group, link, .. } = &self.network;
+        let Network { group, link, counters, .. } = &self.network;
         let mut body = message::begin(Subject::Consensus, *group);
         rpc.encode(&mut body);
+        counters.sent(body.len());
         link.request(self.target, body.into(), within).await.map_err(|error| match &error {
             LinkError::Unreachable { .. } => RPCError::Unreachable(Unreachable::new(&error)),
             LinkError::Lost { .. } => RPCError::Network(NetworkError::new(&error)),

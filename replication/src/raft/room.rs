@@ -8,6 +8,8 @@ use base::Position;
 use redex::ReplicaError;
 use tokio::sync::watch;
 
+use crate::counts::Counters;
+
 /// How long until it is tried again.
 const TRIED_AGAIN: Duration = Duration::from_millis(250);
 
@@ -19,9 +21,15 @@ const TRIED_AGAIN: Duration = Duration::from_millis(250);
 pub(crate) struct Room {
     waits: Arc<AtomicBool>,
     stopping: watch::Sender<bool>,
+    counters: Counters,
 }
 
 impl Room {
+    /// Counts how often it was waited for.
+    pub(crate) fn new(counters: Counters) -> Self {
+        Self { counters, ..Self::default() }
+    }
+
     /// Tells whether the group waits now.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.waits.load(Ordering::SeqCst)
@@ -42,6 +50,7 @@ impl Room {
             return false;
         }
         if !self.waits.swap(true, Ordering::SeqCst) {
+            self.counters.waits_for_room();
             tracing::error!(%durable, "the disk is full: the group takes no part here until there is room");
         }
         // Who stops is told by the next try, which waits no more.

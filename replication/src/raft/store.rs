@@ -30,12 +30,12 @@ pub struct LogStore {
 impl LogStore {
     /// Writes to a replica.
     pub fn new(log: ReplicaLog) -> Self {
-        Self { log, room: Room::default() }
+        Self::waiting_by(log, Room::default())
     }
 
-    /// Returns what tells whether the group waits for room on the disk.
-    pub(crate) fn room(&self) -> Room {
-        self.room.clone()
+    /// Writes to a replica, and says when it waits for room on the disk.
+    pub(crate) fn waiting_by(log: ReplicaLog, room: Room) -> Self {
+        Self { log, room }
     }
 
     async fn again(&self, ended: &Result<(), ReplicaError>) -> bool {
