@@ -2,7 +2,8 @@
 # Sourced by what starts clusters of real processes: ./demo cluster and sim/processes. Needs $net_db, $scratch, $nodes and
 # $port_base, and what .ci/show.sh has.
 
-declare -A pids=()
+# Of all that sources this, also from within a function.
+declare -gA pids=()
 
 dir_of() { printf '%s/node-%s' "$scratch" "$1"; }
 # Each node has ten ports from its base on.
