@@ -12,6 +12,7 @@ api_of() { printf '127.0.0.1:%s' "$(base_of "$1")"; }
 mesh_of() { printf '127.0.0.1:%s' $(($(base_of "$1") + 1)); }
 # What goes in front of what runs where a node is, in $place; a script with other places than this one defines it again.
 place_of() { place=(); }
+serve_options_of() { serve_options=(--port-base "$(base_of "$1")"); }
 at() {
     place_of "$1"
     shift
@@ -26,13 +27,12 @@ on() {
 start_node() {
     local node=$1
     place_of "$node"
-    "${place[@]}" "$net_db" serve --dir "$(dir_of "$node")" --port-base "$(base_of "$node")" --log-format human \
+    serve_options_of "$node"
+    "${place[@]}" "$net_db" serve --dir "$(dir_of "$node")" "${serve_options[@]}" --log-format human \
         >>"$(dir_of "$node").log" 2>&1 &
     pids[$node]=$!
-    show serve --dir "node-$node" --port-base "$(base_of "$node")" '&'
+    show serve --dir "node-$node" "${serve_options[@]}" '&'
 }
-
-runs() { [ -n "${pids[$1]:-}" ]; }
 
 # Takes a node's power: `kill -9`.
 kill_nodes() {
@@ -138,4 +138,49 @@ make_channel() {
     for node in $(log_row 2 "$log" | cut -d , -f 5); do
         until_true 20 "a leader, as node $node sees it" has_leader "$node" "$log"
     done
+}
+
+# Imports a file into the channel flights through a node, which must not be the leader, and breaks something in the middle:
+# `import_and_break NODE FILE COMMAND...`. Says how long the log stood still. Leaves the number of events in $events.
+import_and_break() {
+    local node=$1 input=$2 half broken before import writing
+    shift 2
+    # The lines as they are, from a database of their own.
+    "$net_db" --quiet --dir "$scratch/lines" import --channel flights "$input" >/dev/null
+    "$net_db" --quiet --dir "$scratch/lines" export --channel flights "$scratch/lines.ndjson"
+    events=$(wc -l <"$scratch/lines.ndjson")
+    half=$((events / 2))
+    mkfifo "$scratch/pipe"
+    on "$node" import --channel flights --id demo - <"$scratch/pipe" >"$scratch/imported" &
+    import=$!
+    exec 9>"$scratch/pipe"
+    before=$(position_of "$node" "$log")
+    head -n "$half" "$scratch/lines.ndjson" >&9
+    until_true 30 "the first half" is_beyond "$node" "$log" "$before"
+    broken=$(date +%s%N)
+    "$@"
+    before=$(position_of "$node" "$log")
+    tail -n +$((half + 1)) "$scratch/lines.ndjson" >&9 &
+    writing=$!
+    until_true 30 "a new leader" is_beyond "$node" "$log" "$before"
+    printf 'the log goes on after %s ms, led by node %s\n' $((($(date +%s%N) - broken) / 1000000)) "$(leader_of "$node" "$log")"
+    wait "$writing"
+    exec 9>&-
+    wait "$import" || bad "the import failed"
+    cat "$scratch/imported"
+    grep -qx "acknowledged $events" "$scratch/imported" || bad "not all of $events events were acknowledged"
+    good "all $events events were acknowledged"
+}
+
+# Asks each node whether it has every event once: `check_imported NODE...`.
+check_imported() {
+    local node answer sql="select count(*) as events, count(distinct key) as aircraft, max(seq) as last from channels.flights"
+    show sql -c "$sql"
+    for node in "$@"; do
+        answer=$(on "$node" sql --format csv -c "$sql" | tail -n 1 | tr -d '\r"')
+        printf 'node %s: %s\n' "$node" "$answer"
+        [ "${answer%%,*}" = "$events" ] || bad "node $node has not all events once"
+        [ "${answer##*,}" = "$((events - 1))" ] || bad "numbers on node $node are not gapless"
+    done
+    good "every event is there once, on every node"
 }

@@ -13,6 +13,24 @@ skip() {
     exit "${skip_code:-0}"
 }
 
+# Waits like until_true, and goes on when it does not come about: `comes_true SECONDS COMMAND...`.
+comes_true() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || return 1
+        sleep 0.1
+    done
+}
+
+# What is not as it should be, but leaves the rest of a scene worth seeing; `no_faults` ends with it.
+faults=()
+fault() {
+    printf '%sFAULT%s  %s\n' "$red" "$plain" "$1"
+    faults+=("$1")
+}
+no_faults() { [ ${#faults[@]} -eq 0 ] || bad "$(printf '%s; ' "${faults[@]}")"; }
+
 # ---- the load ----------------------------------------------------------------------------------------------
 
 # Appends numbered events until it is told to stop: `write_events WRITER SECONDS NODE...`. The writer is a producer. It stays
@@ -134,9 +152,9 @@ numbers_on() {
 # Stops with what is wrong unless each writer's numbers are 1, 2, 3 .. once each, up to the last acknowledged one or the one
 # behind it, which may have been appended without anybody having heard.
 check_numbers() {
-    local node=$1 faults
+    local node=$1 file found
     numbers_on "$node" >"$scratch/numbers-$node"
-    faults=$({
+    found=$({
         for file in "$scratch"/acknowledged-*; do
             sed "s/^/acknowledged ${file##*-} /" "$file"
         done
@@ -149,8 +167,8 @@ check_numbers() {
             if ($3 > last[$2] + 1) print "writer " $2 " number " $3 " was never sent"
         }
         END { for (what in acknowledged) if (!(what in found)) print "acknowledged and not there: writer, number " what }')
-    [ -z "$faults" ] || {
-        printf '%s\n' "$faults" | sed -n 1,20p
+    [ -z "$found" ] || {
+        printf '%s\n' "$found" | sed -n 1,20p
         bad "node $node: acknowledged events are not there exactly once"
     }
 }
