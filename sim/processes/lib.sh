@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # Sourced by sim/processes/run and netns: a load that can be checked, what an operator sees, and the checks at the end.
 
 channel=scene

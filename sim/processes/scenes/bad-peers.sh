@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # Who is no member knocks, and bytes that mean nothing flood a node, while the cluster serves.
 
 make_cluster

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # The disk of one node fills up under load; later there is room again.
 
 [ "$(id -u)" -eq 0 ] || skip "a small file system can be mounted by root only"

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # A fourth node joins under load, is given a replica, and catches up.
 
 make_cluster

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # The leader is removed from the cluster under load; another node gets what it held.
 
 nodes=(1 2 3 4)

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # Both followers are paused, so that the leader has no majority; then they are woken.
 
 make_cluster

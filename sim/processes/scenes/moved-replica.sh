@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # Replicas are moved to another node under load: first that of a follower, then that of the leader.
 
 nodes=(1 2 3 4)

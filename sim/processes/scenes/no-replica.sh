@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # A member that holds no replica of a log is asked to append to a channel of it.
 
 nodes=(1 2 3 4)
@@ -22,7 +22,7 @@ case $answer in
 esac
 show cluster move "$log" 1 2 3 4
 on 1 cluster move "$log" 1 2 3 4
-comes_true 20 is_there 4 "$log" && comes_true 20 has_leader 4 "$log" || fault "node 4 opens no replica"
+until_true 20 "a replica on node 4" has_leader 4 "$log"
 printf 'another append through node 4: %s\n' "$(append_through 4)"
 said=$(warnings_of 4 1)
 printf 'what node 4 says: %s\n' "${said:-nothing}"

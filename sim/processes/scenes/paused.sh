@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # A node is paused for a while under load: first a follower, then the leader.
 
 make_cluster
