@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by demo, check, fix and .ci/run: finds what a build needs, installs what it may, never asks.
+# Sourced by demo, check, fix, .ci/run and sim/processes: finds what a build needs, installs what it may, never asks.
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -58,4 +58,24 @@ need_lints() {
 # Where cargo puts what it builds, whichever way that was configured.
 target_directory() {
     cargo metadata --locked --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+}
+
+# Builds net-db, unless NETDB_PROGRAM names one, and leaves its path in $net_db.
+build_net_db() {
+    if [ -n "${NETDB_PROGRAM:-}" ]; then
+        [ -x "$NETDB_PROGRAM" ] || die "NETDB_PROGRAM names no program: $NETDB_PROGRAM"
+        net_db=$NETDB_PROGRAM
+        # A server takes its settings from such variables, and does not know this one.
+        unset NETDB_PROGRAM
+        return
+    fi
+    need_cargo
+    need_compiler
+    net_db=$(target_directory)/demo/net-db
+    if [ ! -x "$net_db" ]; then
+        printf 'The first build compiles some 300 crates, a SQL engine among them: about 15 minutes on two cores,\n'
+        printf 'less on more. Later builds take seconds.\n'
+    fi
+    cargo build --locked --profile demo -p netdb-cli
+    [ -x "$net_db" ] || die "the build left no $net_db"
 }
