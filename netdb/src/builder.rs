@@ -210,6 +210,8 @@ impl Builder {
             true => {
                 let models = LateModels::waiting(self.models, options, snapshot);
                 reserve_models(&store, models.channels());
+                let cause = "which channels are replicated is not known yet: wait until the node takes part in its cluster";
+                store.close_to_new_channels(Some(cause.to_owned()));
                 models
             }
             false => LateModels::running(fold_main(self.models, &store, &doors, options, snapshot.as_ref())?),

@@ -305,9 +305,15 @@ impl Cluster {
         self.inner.groups.get(state.logs.get(&LogName::new(log).ok()?)?.id)
     }
 
-    /// Tells whether anybody is known to lead the control log.
+    /// Tells whether somebody is known to lead the control log: another node, or this one with a majority behind it.
     pub fn has_leader(&self) -> bool {
-        self.inner.control.group().standing().leader.is_some()
+        self.inner.control.group().hears_majority()
+    }
+
+    /// Returns the logs whose replica here failed and takes no part, until the node is started again.
+    pub fn failed_logs(&self) -> Vec<String> {
+        let failed = |(log, group): (String, Group)| (group.standing().role == Role::Idle).then_some(log);
+        self.groups().into_iter().filter_map(failed).collect()
     }
 
     /// Returns the member that said last that this node was removed, if it was not let in by one since.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::counts::GroupCounts;
 use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
-use crate::raft::{Consensus, ConsensusError, Member, Progress, Standing, StandingWatch, Timing};
+use crate::raft::{Consensus, ConsensusError, Member, Progress, Role, Standing, StandingWatch, Timing};
 use crate::repair;
 use crate::sequencer::{Decision, Paused, Sequencer, Tell};
 
@@ -38,6 +38,8 @@ struct Inner {
     link: Arc<dyn Link>,
     consensus: Consensus,
     sequencer: Arc<Sequencer>,
+    /// How long it takes until a leader is missed.
+    missed_after: Duration,
 }
 
 impl std::fmt::Debug for Group {
@@ -102,8 +104,8 @@ impl Group {
         }
         let consensus = Consensus::start(&log, me, Arc::clone(&link), timing).await?;
         let sequencer = Sequencer::start(log.clone(), consensus.clone(), identity);
-        let id = log.reader().id();
-        Ok(Self { inner: Arc::new(Inner { id, me, log, link, consensus, sequencer }) })
+        let (id, missed_after) = (log.reader().id(), timing.election_max);
+        Ok(Self { inner: Arc::new(Inner { id, me, log, link, consensus, sequencer, missed_after }) })
     }
 
     /// Begins a group that has no members yet; called on one of them.
@@ -128,6 +130,21 @@ impl Group {
     /// Returns how the group stands, as this node sees it.
     pub fn standing(&self) -> Standing {
         self.inner.consensus.standing()
+    }
+
+    /// Tells whether the log can be put in order now, as far as this node knows: another node leads, or this one does and has
+    /// heard of a majority within twice the time after which it would be missed.
+    pub fn hears_majority(&self) -> bool {
+        let standing = self.standing();
+        if standing.role != Role::Leader {
+            return standing.leader.is_some_and(|leader| leader != self.inner.me);
+        }
+        let progress = self.progress();
+        let heard = |node: &NodeId| {
+            let ago = progress.get(node).and_then(|known| known.heard);
+            *node == self.inner.me || ago.is_some_and(|ago| ago < self.inner.missed_after * 2)
+        };
+        standing.voters.iter().filter(|node| heard(node)).count() > standing.voters.len() / 2
     }
 
     /// Tells whether the disk is full, and the group takes no part on this node until there is room. What it was asked
@@ -333,6 +350,11 @@ impl Group {
         };
         match answer.split_first() {
             Some((&DECIDED, outcome)) => match decode_outcome(outcome) {
+                // It is not this node's disk that is to be made room on.
+                Ok(Outcome::Rejected { reason: Rejection::DiskFull, position }) => {
+                    let cause = format!("the disk of node {leader}, which leads, is full");
+                    Tried::Decided(Outcome::Rejected { reason: Rejection::Unavailable { cause }, position })
+                }
                 Ok(outcome) => Tried::Decided(outcome),
                 Err(error) => Tried::Lost(error.to_string()),
             },

@@ -25,5 +25,5 @@ pub use group::Group;
 pub use groups::{Groups, Unanswered};
 pub use link::{Answer, Link, LinkError};
 pub use raft::{ConsensusError, Member, Progress, Role, Standing, Timing};
-pub use repair::{RepairError, repair};
+pub use repair::{RepairError, has_left, repair};
 pub use writer::GroupWriter;

@@ -123,6 +123,21 @@ pub async fn repair(
     }
 }
 
+/// Tells whether a node is no member of a log's group any more, though it still has a replica: whether one of those that are to
+/// hold the log is as far as it is, and knows of a membership, surely decided, without it.
+pub async fn has_left(log: &ReplicaLog, me: NodeId, link: &Arc<dyn Link>, others: &BTreeSet<NodeId>) -> bool {
+    let repair = Repair { log, me, link, named: BTreeSet::new(), given: 0 };
+    let accounts = futures::future::join_all(others.iter().map(|node| repair.inquire(*node))).await;
+    let own = log.state().last.map(rank);
+    accounts.into_iter().flatten().any(|account| {
+        let is_as_far = account.last.map(rank) >= own;
+        // Of two, the older one may come to be in force again.
+        let decided = account.memberships.len() == 1;
+        let members = members(&account.memberships);
+        is_as_far && decided && !members.is_empty() && !members.contains(&me)
+    })
+}
+
 struct Repair<'a> {
     log: &'a ReplicaLog,
     me: NodeId,
@@ -273,6 +288,13 @@ fn voters(memberships: &[Bytes]) -> Vec<BTreeSet<NodeId>> {
     let memberships = memberships.iter().filter_map(|bytes| decode_membership(bytes).ok());
     let configurations = memberships.flat_map(|membership| membership.get_joint_config().clone());
     configurations.map(|voters| voters.into_iter().map(NodeId).collect()).collect()
+}
+
+/// Returns the members of memberships, with a vote or without.
+fn members(memberships: &[Bytes]) -> BTreeSet<NodeId> {
+    let memberships = memberships.iter().filter_map(|bytes| decode_membership(bytes).ok());
+    let nodes = memberships.flat_map(|membership| membership.nodes().map(|(id, _)| *id).collect::<Vec<_>>());
+    nodes.map(NodeId).collect()
 }
 
 /// Answers what a replica in doubt asks for how this one stands.

@@ -40,8 +40,6 @@ pub(crate) struct Shared {
     clients: OnceLock<ClientDoor>,
     /// When an append was last refused because the disk is full.
     disk_full_at: Mutex<Option<Duration>>,
-    /// What made it unknown what the disk holds.
-    broken: OnceLock<String>,
 }
 
 /// How far the server is.
@@ -90,7 +88,6 @@ impl Shared {
             phase: Mutex::new(Phase::Opening),
             cluster: OnceLock::new(),
             disk_full_at: Mutex::new(None),
-            broken: OnceLock::new(),
         }
     }
 
@@ -173,10 +170,7 @@ impl Shared {
             Err(AppendError::Rejected { reason: Rejection::DiskFull, .. }) => {
                 *self.disk_full_at() = Some(self.doors.clock.monotonic());
             }
-            Err(error @ (AppendError::Unknown { .. } | AppendError::Poisoned { .. })) => {
-                // The first one is the cause.
-                let _ = self.broken.set(error.to_string());
-            }
+            // Whether a log failed, it says itself.
             Err(_) => {}
         }
     }
@@ -194,10 +188,6 @@ impl Shared {
             Phase::Open(db) => db.clone(),
         };
         let mut found = Vec::new();
-        if let Some(cause) = self.broken.get() {
-            let message = format!("{cause}; restart the server");
-            return reason("poisoned", message);
-        }
         for log in db.store().logs() {
             if let Err(error) = log.accepts() {
                 let message = format!("log `{}`: {error}; restart the server", log.reader().name());
@@ -205,6 +195,12 @@ impl Shared {
             }
         }
         if let Some(cluster) = self.cluster() {
+            for log in cluster.failed_logs() {
+                let message = format!(
+                    "replicated log `{log}` stopped on this node: look at its log lines; restart the server"
+                );
+                found.push(NotReady { reason: "poisoned", message });
+            }
             if let Some(member) = cluster.shut_out_by() {
                 let message = format!("node {member} says that this node was removed from the cluster");
                 found.push(NotReady { reason: "removed", message });

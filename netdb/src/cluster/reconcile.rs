@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 use super::{Inner, REQUEST_WITHIN, decide, models, place};
 
+/// How long it may take to find out whether the control log goes on elsewhere.
+const CURRENT_WITHIN: Duration = Duration::from_millis(500);
 /// How often a node looks whether it is what it should be, beside each change of the control log.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Voters at most of a log that all members hold, such as the control log; further members hold it without a vote.
@@ -27,8 +29,11 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut states = inner.control.watch();
     let mut stopped = inner.stopping.subscribe();
     let (mut gone, mut unreachable) = (BTreeMap::new(), BTreeSet::new());
+    let mut knows_channels = false;
     loop {
         let state = Arc::clone(&states.borrow_and_update());
+        // The channels that it places are taken up below: what was placed later is known by then to who asks.
+        let is_current = !knows_channels && current(&inner, &state).await;
         take_up_members(&inner, &state);
         models::create(&inner, &state).await;
         take_up_logs(&inner, &state, &mut unreachable).await;
@@ -44,11 +49,39 @@ pub(super) async fn run(inner: Arc<Inner>) {
             }
         }
         replace_lost(&inner, &state, &mut gone).await;
+        if is_current {
+            inner.store.close_to_new_channels(None);
+            knows_channels = true;
+        }
+        leave_logs(&inner, &state).await;
         inner.reconciled.send_replace(state.next);
         tokio::select! {
             changed = states.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(LOOK_AGAIN) => {}
             _ = stopped.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}
+
+/// Tells whether nothing was committed to the control log, anywhere, beyond a state of it.
+async fn current(inner: &Inner, state: &ControlState) -> bool {
+    let current = inner.control.current(CURRENT_WITHIN).await;
+    current.is_ok_and(|current| current.next == state.next)
+}
+
+/// Closes the replicas that others are to hold, once those do.
+async fn leave_logs(inner: &Inner, state: &ControlState) {
+    let (me, link) = (inner.membership.node, inner.link());
+    for (name, record) in state.logs.iter().filter(|(_, record)| !record.replicas.contains(&me)) {
+        let Some(group) = inner.groups.get(record.id) else { continue };
+        if !replication::has_left(group.replica(), me, &link, &record.replicas).await {
+            continue;
+        }
+        inner.groups.remove(record.id);
+        inner.store.detach(name);
+        match group.stop().await {
+            Ok(()) => tracing::info!(log = name.as_str(), "a replica was closed: others hold the log"),
+            Err(reason) => tracing::warn!(log = name.as_str(), %reason, "a replica was not closed cleanly"),
         }
     }
 }

@@ -315,7 +315,42 @@ async fn a_channel_that_others_hold_is_nobodys_own_and_is_written_once_it_comes_
     })
     .await;
     assert_eq!(other.append(2).await, Seq(1));
+    // Where it was, it is not any more: neither read nor written, until it comes back.
+    nodes[0].cluster.move_log(log.as_str(), &[other.cluster.node()].into()).await.unwrap();
+    until("the replica's end", || nodes[0].cluster.group(log.as_str()).is_none()).await;
+    assert!(nodes[0].db.channel("orders").unwrap().history().unwrap().is_none());
+    let left = nodes[0].db.channel("orders").unwrap().append("order.placed", b"3").unwrap_err();
+    assert_eq!(left.kind(), ErrorKind::Unavailable, "{left}");
+    assert_eq!(other.append(3).await, Seq(2));
+    nodes[0].cluster.move_log(log.as_str(), &[nodes[0].cluster.node()].into()).await.unwrap();
+    let wanted = ["1", "2", "3"];
+    until("the replica again", || {
+        nodes[0].cluster.group(log.as_str()).is_some() && nodes[0].payloads() == wanted
+    })
+    .await;
     for node in nodes {
         node.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_channel_begins_in_a_members_own_log_before_it_knows_which_are_replicated() {
+    let first = Node::first().await;
+    until("the first node's leadership", || first.cluster.state().active().count() == 1).await;
+    let alone =
+        || first.db.channel("alone").unwrap().append("noted", b"1").map(drop).map_err(|error| error.kind());
+    until("the first look", || alone() != Err(ErrorKind::Unavailable)).await;
+    assert_eq!(alone(), Ok(()));
+    let (dir, options) = first.stop().await;
+    let db = NetDb::builder().directory(dir.path()).open_async().await.unwrap();
+    // What is there is known to be its own.
+    db.channel("alone").unwrap().append("noted", b"2").unwrap();
+    let refused = db.channel("orders").unwrap().append("order.placed", b"1").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    let cluster = Cluster::start(&db, &options).await.unwrap();
+    let placed = || db.channel("orders").unwrap().append("order.placed", b"1").map_err(|error| error.kind());
+    until("the first look", || placed() != Err(ErrorKind::Unavailable)).await;
+    placed().unwrap();
+    cluster.stop().await.unwrap();
+    db.close_async().await.unwrap();
 }

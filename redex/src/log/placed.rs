@@ -22,6 +22,8 @@ use crate::{At, ChannelConfig, ChannelRange, Compression, LogName, Outcome, Reje
 pub(crate) struct Homes {
     count: AtomicUsize,
     map: RwLock<FxHashMap<ChannelName, Home>>,
+    /// Why channels that nobody knows yet may not begin in `main`, if they may not.
+    closed: RwLock<Option<String>>,
 }
 
 /// The log that a channel lives in: its place among the node's logs, and its name.
@@ -43,6 +45,15 @@ impl Homes {
     /// Tells whether every channel lives in `main`.
     pub(crate) fn is_empty(&self) -> bool {
         self.count.load(Ordering::SeqCst) == 0
+    }
+
+    /// Lets no channel begin in `main` that is not there, or lets them again.
+    pub(crate) fn close(&self, cause: Option<String>) {
+        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = cause;
+    }
+
+    fn closed(&self) -> Option<String> {
+        self.closed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns where a channel lives; `None` for `main`.
@@ -78,7 +89,7 @@ impl Admission {
     /// Tells whether there is any that it does not take.
     pub(crate) fn refuses_some(&self) -> bool {
         match self {
-            Self::Unplaced(homes) => !homes.is_empty(),
+            Self::Unplaced(homes) => !homes.is_empty() || homes.closed().is_some(),
             Self::Placed(_) => true,
             Self::Any => false,
         }
@@ -87,9 +98,11 @@ impl Admission {
     pub(crate) fn refuses(&self, channel: &ChannelName) -> Option<Rejection> {
         let channel = channel.clone();
         match self {
-            Self::Unplaced(homes) => {
-                homes.get(&channel).map(|home| Rejection::Elsewhere { channel, log: home.log })
-            }
+            Self::Unplaced(homes) => match homes.get(&channel) {
+                Some(home) => Some(Rejection::Elsewhere { channel, log: home.log }),
+                None if channel.is_system() => None,
+                None => homes.closed().map(|cause| Rejection::Unavailable { cause }),
+            },
             Self::Placed(log) => Some(Rejection::Unplaced { channel, log: log.clone() }),
             Self::Any => None,
         }

@@ -75,6 +75,20 @@ impl Store {
         }
     }
 
+    /// Takes an attached log off the store: it is not read with the others any more, and its channels are written by nobody
+    /// here until one of its name is attached again.
+    pub fn detach(&self, log: &LogName) {
+        if let Some(writer) = self.attached_mut().remove(log) {
+            self.shared.shelf.remove(writer.reader().id());
+        }
+    }
+
+    /// Lets no channel begin in `main` that is not there yet, since it may live in a log that is to be attached: appends that
+    /// would are refused as unavailable, with the cause. `None` lets them begin again.
+    pub fn close_to_new_channels(&self, cause: Option<String>) {
+        self.shared.homes.close(cause);
+    }
+
     /// Returns a producer's last append to any log, attached ones included; of several, the one with the highest number.
     pub fn newest_of_producer(&self, id: &str) -> Option<ProducerState> {
         let own = self.opened().into_iter().filter_map(|opened| opened.log.producer(id));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use base::{Clock, Doors, OriginId, Position};
+use base::{Clock, Doors, LogId, OriginId, Position};
 
 use super::logs::{log_dir, log_names};
 use super::{MAIN, StoreTail, StoreView};
@@ -14,11 +14,11 @@ use crate::reader::{Beyond, LogReader, Published, VisibleState};
 use crate::segments::Segments;
 use crate::{LogName, LogOptions, Selection};
 
-/// The logs of a node that readers know: `main`, and the others by name. It only grows.
+/// The logs of a node that readers know: `main`, and the others by name.
 #[derive(Debug)]
 pub(super) struct Shelf {
     logs: RwLock<Vec<LogReader>>,
-    /// How many there are, as a position: whoever waits is woken when there are more.
+    /// How many were added, as a position: whoever waits is woken when there are more.
     count: Arc<Published>,
 }
 
@@ -36,10 +36,14 @@ impl Shelf {
             let place = 1 + behind_main.partition_point(|known| known.name() < log.name());
             logs.insert(place, log);
         }
-        let count = logs.len() as u64;
         drop(logs);
-        self.count.update(|visible| visible.position = Position(count));
+        self.count.update(|visible| visible.position = Position(visible.position.0 + 1));
         self.count.wake();
+    }
+
+    pub(super) fn remove(&self, id: LogId) {
+        let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
+        logs.retain(|known| known.id() != id);
     }
 
     fn all(&self) -> Vec<LogReader> {
@@ -147,12 +151,12 @@ impl StoreReader {
         StoreTail::new(self.clone(), selection)
     }
 
-    /// Returns how many logs there are.
+    /// Returns how many logs were added so far.
     pub(super) fn count(&self) -> usize {
         usize::try_from(self.shelf.count.position().0).unwrap_or(usize::MAX)
     }
 
-    /// Returns a future that is ready once there are more than `count` logs.
+    /// Returns a future that is ready once more than `count` logs were added.
     pub(super) fn more_than(&self, count: usize) -> Beyond {
         Beyond::of(&self.shelf.count, Position(count as u64))
     }

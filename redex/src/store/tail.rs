@@ -23,6 +23,8 @@ pub struct StoreTail {
     reader: StoreReader,
     selection: Selection,
     tails: Vec<LogTail>,
+    /// How many logs had been added when they were taken up.
+    added: usize,
     /// Which log is looked into next.
     turn: usize,
 }
@@ -37,15 +39,17 @@ struct LogTail {
 
 impl StoreTail {
     pub(super) fn new(reader: StoreReader, selection: Selection) -> Self {
-        let mut tail = Self { reader, selection, tails: Vec::new(), turn: 0 };
+        let mut tail = Self { reader, selection, tails: Vec::new(), added: 0, turn: 0 };
         tail.take_up_logs();
         tail
     }
 
     fn take_up_logs(&mut self) {
-        if self.reader.count() == self.tails.len() {
+        let added = self.reader.count();
+        if added == self.added {
             return;
         }
+        self.added = added;
         for log in self.reader.logs() {
             if self.tails.iter().all(|known| known.log.id() != log.id()) {
                 let tail = log.tail(self.selection.clone());
@@ -159,7 +163,7 @@ impl StoreTail {
         let open = self.tails.iter().filter(|known| !known.log.is_closed() && !known.waits);
         let mut parts: Vec<Beyond> = open.map(|known| known.tail.changed()).collect();
         if !parts.is_empty() {
-            parts.push(self.reader.more_than(self.tails.len()));
+            parts.push(self.reader.more_than(self.added));
         }
         StoreChanged { parts }
     }

@@ -46,10 +46,13 @@ async fn a_leader_that_is_cut_off_acknowledges_nothing_and_gives_up_what_it_had(
     let old = cluster.leader().await;
     let group = cluster.group(old);
     appended(&group, "before").await;
+    assert!(group.hears_majority());
     cluster.isolate(old, true);
     let within = Duration::from_secs(5);
     let alone = tokio::spawn(async move { append(&group, "alone", Idempotency::None, within).await });
     let new = cluster.leader_besides(&[old]).await;
+    assert!(cluster.group(new).hears_majority());
+    assert!(!cluster.group(old).hears_majority(), "it leads nobody, whatever it says");
     appended(&cluster.group(new), "after").await;
     // Nobody can say what became of it while its node is alone.
     let outcome = alone.await.unwrap();
