@@ -124,3 +124,41 @@ async fn a_member_whose_models_do_not_run_yet_is_not_ready_and_says_what_to_wait
     assert_eq!(it.post("/v1/sql", "{\"sql\":\"select 1\"}").await.status, 200);
     it.running.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_of_replication_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let doors = Doors::system();
+    NetDb::open(dir.path()).unwrap().close().unwrap();
+    cluster::init(dir.path(), &doors).unwrap();
+    let path = dir.path().to_owned();
+    let open =
+        move |doors: Doors| NetDb::builder().directory(path).doors(doors).with_tasks().with_memories().open();
+    let mut config = config();
+    config.mesh.listen = config.http.listen;
+    let it = begin(config, doors, open).await;
+    let mut left = 500;
+    while it.get("/health/ready").await.status != 200 {
+        left -= 1;
+        assert!(left > 0, "{:?}", it.get("/health/ready").await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let text = String::from_utf8(it.get("/metrics").await.body).unwrap();
+    let line = |start: &str| text.lines().any(|line| line.starts_with(start));
+    for wanted in [
+        "dataforts_replication_role{log=\"control\",role=\"leader\"} 1",
+        "dataforts_replication_role{log=\"models\",role=\"leader\"} 1",
+        "dataforts_leader_changes_total{log=\"control\"} 0",
+        "dataforts_replication_elections_total{log=\"control\"} ",
+        "dataforts_replication_election_thrash_total{log=\"control\"} 0",
+        "dataforts_replication_sync_bytes_total{log=\"control\"} 0",
+        "dataforts_replication_under_capacity_total{log=\"control\"} 0",
+        "netdb_mesh_let_in_total 0",
+        "netdb_mesh_handshakes_failed_total ",
+        "netdb_mesh_datagrams_unread_total 0",
+    ] {
+        assert!(line(wanted), "{wanted} in {text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    it.running.stop().await.unwrap();
+}
