@@ -19,6 +19,8 @@ use crate::error::{DatagramError, RequestError};
 
 /// Why a stream ends whose request has no answer.
 const UNANSWERED: VarInt = VarInt::from_u32(1);
+/// What a request has at most that is sent before larger ones.
+const URGENT_BYTES_MAX: usize = 512;
 
 /// A connection that was greeted. It ends when the last clone is dropped, and when the other side is no member any more.
 #[derive(Clone)]
@@ -99,7 +101,8 @@ impl Connection {
     }
 
     /// Sends a request on a stream of its own and waits for the answer. Requests on one connection do not wait for each
-    /// other.
+    /// other's answers. Their bytes are sent in the order in which they were asked, but for small ones (512 bytes), such as
+    /// heartbeats, which come before large ones.
     ///
     /// # Errors
     ///
@@ -107,6 +110,10 @@ impl Connection {
     pub async fn request(&self, body: &[u8], within: Duration) -> Result<Vec<u8>, RequestError> {
         let exchange = async {
             let (mut send, mut receive) = self.live.connection.open_bi().await.map_err(closed)?;
+            if body.len() <= URGENT_BYTES_MAX {
+                // A stream that ended says so itself.
+                let _ = send.set_priority(1);
+            }
             send.write_all(body).await.map_err(closed)?;
             send.finish().map_err(closed)?;
             read(&mut receive, self.message_bytes_max, &self.live.counters).await

@@ -321,6 +321,8 @@ async fn say_hello(connection: &quinn::Connection, hello: Hello) -> Result<Optio
 
 fn transport(streams_max: u32, window_bytes: u32) -> TransportConfig {
     let mut transport = TransportConfig::default();
+    // What was asked first is sent first: entries behind it are of no use before.
+    transport.send_fairness(false);
     transport
         .max_idle_timeout(Some(IDLE_MAX.try_into().expect("30 s are a valid time")))
         .keep_alive_interval(Some(KEEP_ALIVE))

@@ -6,6 +6,7 @@ mod guard;
 mod machine;
 mod membership;
 mod network;
+mod pipeline;
 mod room;
 mod rpc;
 mod store;

@@ -12,7 +12,7 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::impls::ProgressResponder;
 use openraft::metrics::{RaftMetrics, RaftServerMetrics};
-use openraft::raft::ClientWriteResult;
+use openraft::raft::{AppendEntriesRequest, ClientWriteResult};
 use openraft::type_config::TypeConfigExt as _;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{ChangeMembers, Raft, ReadPolicy, ServerState};
@@ -26,6 +26,9 @@ use super::rpc::{Rpc, encode_appended, encode_transferred, encode_voted};
 use super::{LeaderId, LogId, LogStore, Member, Proposal, TimeoutError, Timing, TypeConfig, config};
 use crate::counts::{Counters, GroupCounts};
 use crate::link::Link;
+
+/// How much later than another message one comes that was sent before it, at most.
+const OVERTAKEN_WITHIN: Duration = Duration::from_millis(20);
 
 /// What a node is in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -276,6 +279,7 @@ impl Consensus {
         let failed = |cause: &dyn fmt::Display| cause.to_string();
         let answer = match rpc {
             Rpc::Append(append) => {
+                self.wait_for_the_entry_before(&append).await;
                 encode_appended(&self.raft.append_entries(append).await.map_err(|fatal| failed(&fatal))?)
             }
             Rpc::Vote(vote) => encode_voted(&self.raft.vote(vote).await.map_err(|fatal| failed(&fatal))?),
@@ -287,6 +291,16 @@ impl Consensus {
             ),
         };
         Ok(answer.into())
+    }
+
+    /// Waits a moment for the entry that others are to stand behind: the message that has it may have been overtaken.
+    async fn wait_for_the_entry_before(&self, append: &AppendEntriesRequest<TypeConfig>) {
+        let Some(prev) = &append.prev_log_id else { return };
+        let is_there = |metrics: &RaftMetrics<TypeConfig>| metrics.last_log_index >= Some(prev.index());
+        if !is_there(&self.raft.metrics().borrow_watched()) {
+            // Where it does not come, consensus says so, and is sent it.
+            let _ = self.raft.wait(Some(OVERTAKEN_WITHIN)).metrics(is_there, "the entry before").await;
+        }
     }
 
     /// Makes nodes learners: they get the log and have no vote. Returns when that is committed.

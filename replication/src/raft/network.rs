@@ -7,20 +7,27 @@ use std::time::Duration;
 use base::wire::Malformed;
 use base::{LogId, NodeId};
 use bytes::Bytes;
+use futures::Stream;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::SnapshotOf;
 
 use super::machine::Manifest;
+use super::pipeline;
 use super::rpc::{Rpc, decode_appended, decode_transferred, decode_voted};
 use super::{Member, RaftVote, TypeConfig};
 use crate::counts::Counters;
 use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
+
+/// What consensus is told of a message with entries.
+type Appended = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 
 /// How long entries may take beside the time that their bytes need: far longer than a vote, since a follower's disk may
 /// be slow for a moment, and sending the same entries again would not make it quicker.
@@ -53,7 +60,17 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 }
 
 impl Way {
-    async fn ask(&self, rpc: &Rpc, within: Duration) -> Result<Bytes, RPCError<TypeConfig>> {
+    /// Returns how long entries may take.
+    pub(super) fn append_within(&self, bytes: usize, is_heartbeat: bool) -> Duration {
+        match is_heartbeat {
+            true => self.network.request,
+            false => {
+                APPEND_WITHIN + Duration::from_secs(1).mul_f64(bytes as f64 / f64::from(BYTES_A_SECOND_MIN))
+            }
+        }
+    }
+
+    pub(super) async fn ask(&self, rpc: &Rpc, within: Duration) -> Result<Bytes, RPCError<TypeConfig>> {
         let Network { group, link, counters, .. } = &self.network;
         let mut body = message::begin(Subject::Consensus, *group);
         rpc.encode(&mut body);
@@ -77,16 +94,22 @@ impl RaftNetworkV2<TypeConfig> for Way {
         rpc: AppendEntriesRequest<TypeConfig>,
         _: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let is_heartbeat = rpc.entries.is_empty();
         let bytes: usize = rpc.entries.iter().map(super::types::payload_bytes).sum();
-        let within = match is_heartbeat {
-            true => self.network.request,
-            false => {
-                APPEND_WITHIN + Duration::from_secs(1).mul_f64(bytes as f64 / f64::from(BYTES_A_SECOND_MIN))
-            }
-        };
+        let within = self.append_within(bytes, rpc.entries.is_empty());
         let answer = self.ask(&Rpc::Append(rpc), within).await?;
         decode_appended(&answer).map_err(wrong)
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Appended>, RPCError<TypeConfig>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+    {
+        let way: &'s Self = self;
+        Box::pin(async move { Ok(pipeline::stream(way, input)) })
     }
 
     async fn vote(

@@ -18,7 +18,7 @@ use super::room::Room;
 use super::{Entry, LogId, Proposal, RaftVote, TypeConfig, log_id_of, slot_of};
 
 /// Bytes that openraft gets at once when it does not say how many entries it wants.
-const READ_BYTES_MAX: u64 = 4 << 20;
+const READ_BYTES_MAX: u64 = 2 << 20;
 
 /// The log of one group on one node. Cloning shares it; every clone reads what any of them appended.
 #[derive(Debug, Clone)]
