@@ -60,6 +60,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_written_is_what_was_written() {
+        let vote = Some(Vote { term: Term(3), node: NodeId(2), committed: true });
+        let sample = Promised { log: LogId::from_bytes([1; 16]), position: Position(77), vote };
+        let written = encode(&sample);
+        let fields = [
+            &b"NetDbPrm"[..],
+            &[1, 0, 0, 0, 2, 0, 0, 0],
+            &[1; 16],
+            &[77, 0, 0, 0, 0, 0, 0, 0],
+            &[3, 0, 0, 0, 0, 0, 0, 0],
+            &[2, 0, 0, 0, 0, 0, 0, 0],
+            &[0, 0, 0, 0],
+        ];
+        assert_eq!(written[..60], fields.concat());
+        assert_eq!(written[60..], crc32fast::hash(&written[..60]).to_le_bytes());
+    }
+
+    #[test]
     fn any_flipped_bit_is_found() {
         let votes = [None, Some(true), Some(false)];
         for committed in votes {

@@ -81,10 +81,13 @@ fn golden(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// Returns the files that a scenario leaves, but for those that are written anew at each opening.
+/// Returns the files that a scenario leaves, but for those that are written anew at each opening, and the empty one whose name
+/// says that the directory held a replica: directories without it are read, too.
 fn left(world: &World) -> Vec<(PathBuf, Vec<u8>)> {
     let files = world.disk.files().into_iter().map(|(path, _)| path);
-    let kept = files.filter(|path| !path.ends_with("lock") && !path.ends_with("visible"));
+    let anew = ["lock", "visible", "promised"];
+    let kept = files.filter(|path| !anew.iter().any(|name| path.ends_with(name)));
+    let kept = kept.filter(|path| !path.starts_with(Path::new(DIR).join("replicas")));
     let mut files: Vec<_> = kept
         .map(|path| (path.strip_prefix(DIR).unwrap().to_owned(), world.disk.read(&path).unwrap()))
         .collect();
