@@ -143,10 +143,10 @@ warnings_of() {
 
 # ---- the checks --------------------------------------------------------------------------------------------
 
-# The numbers that are in the channel on a node: writer, number, how often.
+# The numbers of writers that are in the channel on a node: writer, number, how often.
 numbers_on() {
     on "$1" sql --format csv -c "select payload->>'writer' as writer, (payload->>'number')::bigint as number,
-        count(*) as times from channels.$channel group by 1, 2 order by 1, 2" | tail -n +2 | tr -d '\r"'
+        count(*) as times from channels.$channel where payload->>'writer' is not null group by 1, 2 order by 1, 2" | tail -n +2 | tr -d '\r"'
 }
 
 # Stops with what is wrong unless each writer's numbers are 1, 2, 3 .. once each, up to the last acknowledged one or the one
