@@ -45,3 +45,12 @@ pub(crate) fn open(bytes: &Bytes) -> Result<(Subject, LogId, Bytes), Malformed> 
     let log = LogId::from_bytes(cursor.array("log id")?);
     Ok((subject, log, bytes.slice(bytes.len() - cursor.remaining()..)))
 }
+
+/// Takes a byte that is 0 or 1.
+pub(crate) fn take_flag(cursor: &mut Cursor<'_>) -> Result<bool, Malformed> {
+    match cursor.u8("flag")? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed::new("flag")),
+    }
+}

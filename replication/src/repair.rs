@@ -24,7 +24,7 @@ use bytes::Bytes;
 use redex::{Completion, EntryContent, ReplicaEntry, ReplicaError, ReplicaLog, SealedEntry, Vote};
 
 use crate::link::{Link, LinkError};
-use crate::message::{self, Subject};
+use crate::message::{self, Subject, take_flag};
 use crate::raft::decode_membership;
 
 /// How long another replica may take to say how it stands.
@@ -419,14 +419,6 @@ fn put_slot(out: &mut Vec<u8>, slot: Slot) {
 fn take_slot(cursor: &mut Cursor<'_>) -> Result<Slot, Malformed> {
     let (term, node) = (Term(cursor.u64("term")?), NodeId(cursor.u64("node")?));
     Ok(Slot { term, node, index: Index(cursor.u64("index")?) })
-}
-
-fn take_flag(cursor: &mut Cursor<'_>) -> Result<bool, Malformed> {
-    match cursor.u8("flag")? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(Malformed::new("flag")),
-    }
 }
 
 #[cfg(test)]

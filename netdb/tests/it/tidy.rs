@@ -13,8 +13,8 @@ const UNFINISHED: [&str; 4] = ["todo!", "unimplemented!", "dbg!", "FIXME"];
 const HISTORY: [&str; 7] =
     ["pre-fix", "previously", "formerly", "used to be", "was renamed", "has been renamed", "_plan.md"];
 
-/// Beginnings of paths that exist on one machine only.
-const MACHINE: [&str; 4] = ["/home/", "/root/", "/Users/", "/work/"];
+/// Folders at the top of a machine: paths that begin with one exist on that machine only.
+const MACHINE: [&str; 4] = ["home", "root", "Users", "work"];
 
 /// This file holds the words as samples.
 const SAMPLES: &str = "netdb/tests/it/tidy.rs";
@@ -172,7 +172,8 @@ fn names_a_machine(lines: &[&str], at: usize) -> Option<String> {
         let before = line[..start].chars().next_back();
         !before.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '}' | '/'))
     };
-    let found = MACHINE.iter().find(|path| line.match_indices(**path).any(|(start, _)| is_path(start)));
+    let mut paths = MACHINE.iter().map(|folder| format!("/{folder}/"));
+    let found = paths.find(|path| line.match_indices(path.as_str()).any(|(start, _)| is_path(start)));
     found.map(|path| format!("a path of one machine, `{path}`"))
 }
 

@@ -25,6 +25,7 @@ use openraft::raft::{
 use super::membership::{decode_membership, encode_membership};
 use super::types::payload_bytes;
 use super::{Entry, LeaderId, LogId, Proposal, RaftVote, TypeConfig};
+use crate::message::take_flag;
 
 const APPEND: u8 = 1;
 const VOTE: u8 = 2;
@@ -257,14 +258,6 @@ fn put_optional(out: &mut Vec<u8>, log_id: Option<&LogId>) {
 
 fn take_optional(cursor: &mut Cursor<'_>) -> Result<Option<LogId>, Malformed> {
     take_flag(cursor)?.then(|| take_log_id(cursor)).transpose()
-}
-
-fn take_flag(cursor: &mut Cursor<'_>) -> Result<bool, Malformed> {
-    match cursor.u8("flag")? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(Malformed::new("flag")),
-    }
 }
 
 #[cfg(test)]
