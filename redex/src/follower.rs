@@ -116,6 +116,12 @@ impl Follower {
             self.note_redactions_under_way();
         }
         let Some(place) = &self.place else { return Ok(None) };
+        if self.replicated
+            && let Some(first) = self.segments.all().first()
+        {
+            // One that was behind begins with what the others kept, and reads of it in the log only later.
+            self.segments.begin_at(Position(first.first_index.0));
+        }
         self.segments.forget_below(place.state.trimmed);
         Ok((Some(place.state.position()) != before).then(|| visible_state(&place.state)))
     }

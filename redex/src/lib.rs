@@ -39,6 +39,7 @@ mod redaction;
 mod replay;
 mod replica;
 mod request;
+mod retention;
 mod root;
 mod scan;
 mod segments;
@@ -73,8 +74,8 @@ pub use reader::{
     ArrivedFrom, Beyond, ChannelInfo, HoleInfo, IncarnationInfo, LogReader, LogView, MovedTo, SegmentInfo,
 };
 pub use replica::{
-    Completion, EntryContent, Proposer, ReplicaEntry, ReplicaError, ReplicaIdentity, ReplicaLog,
-    ReplicaState, SealedEntry, Vote,
+    Completion, DueTrim, EntryContent, Proposer, ReplicaEntry, ReplicaError, ReplicaIdentity, ReplicaLog,
+    ReplicaSnapshot, ReplicaState, SealedEntry, Trim, Vote,
 };
 pub use request::{AppendRequest, ChannelEvents, Condition, Idempotency};
 pub use scan::{Scan, ScanStatistics};

@@ -29,10 +29,14 @@ mod doubt;
 pub(crate) mod open;
 mod proposer;
 mod read;
+mod retention;
+mod snapshot;
 mod truncate;
 
 pub use completion::Completion;
 pub use proposer::Proposer;
+pub use retention::{DueTrim, Trim};
+pub use snapshot::ReplicaSnapshot;
 
 use self::core::Core;
 

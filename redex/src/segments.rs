@@ -155,6 +155,11 @@ impl Segments {
         Position(self.forgotten.load(Ordering::SeqCst))
     }
 
+    /// Tells readers that a log begins at a position, though its own record of that may come later.
+    pub(crate) fn begin_at(&self, position: Position) {
+        self.forgotten.fetch_max(position.0, Ordering::SeqCst);
+    }
+
     /// Forgets the segments that hold nothing from `position` on; returns them, the oldest first.
     pub(crate) fn forget_below(&self, position: Position) -> Vec<Arc<Segment>> {
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);

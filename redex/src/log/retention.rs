@@ -8,16 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use base::{Position, Timestamp};
+use base::Position;
 
 use super::committer::Committer;
 use super::{Log, Shared};
 use crate::Retention;
-use crate::codec::control::TrimRecord;
 use crate::error::ReadError;
-use crate::limits::ENTRY_BYTES_MAX;
-use crate::request::trim_bytes;
-use crate::segments::Segment;
+use crate::retention::{self, Wanted};
+use crate::segments::{Segment, Segments};
 
 /// Something that still needs a log from a position on: retention never passes it. It ends when it is dropped.
 #[derive(Debug)]
@@ -180,55 +178,27 @@ impl Shared {
     /// depends on time.
     fn give_up_beginning(&self, committer: &Committer) -> Result<Option<Duration>, ReadError> {
         let holds = self.holds.lock();
-        let all = committer.end.segments.all();
-        let Some((newest, sealed)) = all.split_last() else { return Ok(None) };
-        let retention = self.retention().clone();
-        let mut weights = Weights::of(&retention, committer, &all)?;
-        let now = self.doors.clock.now();
-        let mut wait = None;
-        let mut kept = 0;
-        for (place, segment) in sealed.iter().enumerate() {
-            let next = sealed.get(place + 1).unwrap_or(newest).first_index;
-            // In a keyed log the newest state frame has all that is kept of the segments before.
-            let lost = match self.keyed {
-                true => Lost::Now,
-                false => weights.loses(&retention, committer, segment, now)?,
-            };
-            if let Lost::InTime(left) = lost {
-                wait = Some(left);
-            }
-            if !matches!(lost, Lost::Now) {
-                break;
-            }
-            if let Some(hold) = holds.lowest().filter(|hold| hold.position.0 < next.0) {
+        let segments = &committer.end.segments;
+        // In a keyed log the newest state frame has all that is kept of the segments before.
+        let wanted = if self.keyed { Wanted::Newest } else { Wanted::By(self.retention().clone()) };
+        let look = retention::look(segments, &wanted, self.doors.clock.now(), |next| {
+            let hold = holds.lowest().filter(|hold| hold.position.0 < next.0);
+            if let Some(hold) = hold {
                 tracing::info!(hold = hold.name, position = %hold.position, "retention waits for a hold");
-                break;
             }
-            kept = place + 1;
+            hold.is_none()
+        })?;
+        if let Some(first) = look.first {
+            self.stage_trim(segments, &first)?;
         }
-        if let Some(first) = all.get(kept).filter(|_| kept > 0) {
-            self.stage_trim(committer, first)?;
-        }
-        Ok(wait)
+        Ok(look.again_in)
     }
 
     /// Stages the record that everything before a segment is given up.
-    fn stage_trim(&self, committer: &Committer, first: &Segment) -> Result<(), ReadError> {
-        let (state, _) = committer.end.segments.state_at(first)?;
+    fn stage_trim(&self, segments: &Segments, first: &Segment) -> Result<(), ReadError> {
+        let (begins, _) = segments.state_at(first)?;
         let mut stage = self.stage();
-        if first.first_index.0 <= stage.state.trimmed.0 {
-            return Ok(());
-        }
-        let begins = |name| state.next_seq(name);
-        let channels = stage.state.channels().iter().filter_map(|channel| {
-            let begins = begins(&channel.name).filter(|begins| *begins > channel.base)?;
-            Some((channel.name.clone(), begins))
-        });
-        let record = TrimRecord { first: first.first_index, channels: channels.collect() };
-        if trim_bytes(&record) > ENTRY_BYTES_MAX / 2 {
-            tracing::warn!(channels = record.channels.len(), "too many channels to give up the beginning of");
-            return Ok(());
-        }
+        let Some(record) = retention::trim_to(&begins, &stage.state) else { return Ok(()) };
         if let Err(reason) = stage.trim(record, || self.now()) {
             tracing::warn!(%reason, "nothing was given up");
             return Ok(());
@@ -236,63 +206,6 @@ impl Shared {
         drop(stage);
         self.arm();
         Ok(())
-    }
-}
-
-/// Whether a segment is to go.
-enum Lost {
-    Now,
-    /// Not yet; after this time it may.
-    InTime(Duration),
-    No,
-}
-
-/// What the segments that are kept so far weigh together.
-struct Weights {
-    bytes: u64,
-    events: u64,
-}
-
-impl Weights {
-    fn of(retention: &Retention, committer: &Committer, all: &[Arc<Segment>]) -> Result<Self, ReadError> {
-        let (mut bytes, mut events) = (0, 0);
-        for segment in all {
-            if retention.bytes.is_some() {
-                bytes += committer.end.segments.bytes(segment)?;
-            }
-            if retention.events.is_some() {
-                events += committer.end.segments.index(segment)?.events();
-            }
-        }
-        Ok(Self { bytes, events })
-    }
-
-    /// Tells whether the oldest segment that is kept so far is to go, and takes its weight away if it is.
-    fn loses(
-        &mut self,
-        retention: &Retention,
-        committer: &Committer,
-        segment: &Segment,
-        now: Timestamp,
-    ) -> Result<Lost, ReadError> {
-        let segments = &committer.end.segments;
-        let bytes = if retention.bytes.is_some() { segments.bytes(segment)? } else { 0 };
-        let events = if retention.events.is_some() { segments.index(segment)?.events() } else { 0 };
-        let too_large = retention.bytes.is_some_and(|limit| self.bytes > limit);
-        let too_many = retention.events.is_some_and(|limit| self.events - events >= limit);
-        let left = match retention.age {
-            None => None,
-            Some(age) => {
-                let last = segments.recorded(segment)?.map_or(Timestamp::default(), |(_, last)| last);
-                Some(last.plus(age).since(now))
-            }
-        };
-        if too_large || too_many || left == Some(Duration::ZERO) {
-            self.bytes = self.bytes.saturating_sub(bytes);
-            self.events = self.events.saturating_sub(events);
-            return Ok(Lost::Now);
-        }
-        Ok(left.map_or(Lost::No, Lost::InTime))
     }
 }
 

@@ -373,6 +373,11 @@ impl Stage {
         Ok(entry.index)
     }
 
+    /// Returns the position below which the log was given up, what is staged included.
+    pub(crate) fn trimmed(&self) -> Position {
+        self.state.trimmed
+    }
+
     /// Stages that the beginning of the log is given up.
     pub(crate) fn trim(
         &mut self,

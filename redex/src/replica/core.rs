@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::{DiskFile, Hash, IncarnationId, Index, Position, Slot};
 
 use super::doubt::PromisedFile;
-use super::{COMMITTED_WITHIN, Completion, EntryContent, ReplicaEntry, ReplicaError, ReplicaState};
+use super::{COMMITTED_WITHIN, Completion, EntryContent, ReplicaEntry, ReplicaError, ReplicaState, read};
 use crate::Compression;
 use crate::appender::{Appender, Encoded, Stopped};
 use crate::chain::Chain;
@@ -34,6 +34,8 @@ pub(super) struct Core {
     pub committed: Position,
     /// Log state up to where readers see.
     pub visible: LogState,
+    /// Whether that is not what publishing led to, so that readers are to be told anew.
+    pub leapt: bool,
     /// What readers do not see yet.
     pub unseen: VecDeque<Encoded>,
     /// How many writes there were, and how many of them are durable.
@@ -203,11 +205,8 @@ impl Core {
         let broken =
             |what: String| Stopped::Broken(format!("log state that could not be read again ({what})"));
         let segments = &self.end.segments;
-        let Some(segment) = segments.at(next) else { return Err(broken("no segment".to_owned())) };
-        let loaded = segments.load(&segment).map_err(|error| broken(error.to_string()))?;
-        let mut replay = Replay::begin(loaded.view()).map_err(|malformed| broken(malformed.to_string()))?;
-        replay.run(loaded.view(), &segments.hasher, Position(next.0));
-        Ok(replay)
+        let segment = segments.at(next).ok_or_else(|| broken("no segment".to_owned()))?;
+        read::replay_to(segments, &segment, Position(next.0)).map_err(|error| broken(error.to_string()))
     }
 
     /// Checks an entry, applies it to log state, and encodes it behind the frames.
@@ -393,7 +392,9 @@ impl Core {
             assert!(applied.is_ok(), "what was appended must follow from log state: {applied:?}");
             self.unseen.pop_front();
         }
-        if self.visible.position() == before {
+        if std::mem::take(&mut self.leapt) {
+            published.update(|visible| *visible = crate::follower::visible_state(&self.visible));
+        } else if self.visible.position() == before {
             return;
         }
         self.tell_readers(true);

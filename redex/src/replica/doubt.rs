@@ -296,9 +296,10 @@ fn fault_in(
 /// Tells whether a segment says itself that the entries before it were given up.
 fn is_on_record(segments: &Segments, next: &Segment, expected: Index) -> Result<bool, OpenError> {
     let loaded = segments.load(next).map_err(|error| read_error(&segments.dir, error))?;
-    let state = read_state(loaded.view()).map(|(beginning, ..)| beginning.state);
+    let Ok((beginning, ..)) = read_state(loaded.view()) else { return Ok(false) };
+    let purged = beginning.local.purged.map_or(Index::ZERO, |slot| slot.index.next());
     let covers = |first: Index, end: Index| first <= expected && end >= next.first_index;
-    Ok(state.is_ok_and(|state| state.holes.iter().any(|hole| covers(hole.first, hole.next))))
+    Ok(purged >= next.first_index || beginning.state.holes.iter().any(|hole| covers(hole.first, hole.next)))
 }
 
 /// The file that says what others were told.

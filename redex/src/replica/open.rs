@@ -12,7 +12,6 @@ use super::core::Core;
 use super::doubt::{Doubt, Fault, PromisedFile, first_fault};
 use super::{Closer, ReplicaIdentity, ReplicaLog, Shared, log_dir, read};
 use crate::appender::{Appender, Encoded};
-use crate::codec::Malformed;
 use crate::codec::compression::Compressor;
 use crate::codec::promised::Promised;
 use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, Truncation, file_name, parse_file_name};
@@ -21,7 +20,6 @@ use crate::error::{Corruption, OpenError, ReadError};
 use crate::follower::visible_state;
 use crate::log::{Flusher, open_end, open_superblock, prepare_directory};
 use crate::reader::{LogReader, Published};
-use crate::replay::Replay;
 use crate::segments::Segments;
 use crate::state::LogState;
 use crate::{LogOptions, RecoveryReport};
@@ -220,6 +218,7 @@ fn assemble(
         local_due: None,
         committed,
         visible,
+        leapt: false,
         unseen,
         waiting: VecDeque::new(),
         writes: 0,
@@ -231,6 +230,7 @@ fn assemble(
     };
     core.remove_purged();
     let segments = Arc::clone(&core.end.segments);
+    segments.begin_at(core.kept());
     let published = Arc::new(Published::new(visible_state(&core.visible), Arc::clone(&doors.clock)));
     let shared = Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
         doors: doors.clone(),
@@ -271,18 +271,7 @@ fn up_to(end: &Appender, position: Position) -> Result<(LogState, VecDeque<Encod
     let Some(segment) = segments.at(position.next_index()).filter(|_| position < tail) else {
         return Ok((end.state.clone(), VecDeque::new()));
     };
-    let loaded = segments.load(&segment)?;
-    let corrupt = |malformed: Malformed| {
-        ReadError::Corrupt(Corruption {
-            file: segment.path.clone(),
-            offset: SEGMENT_HEADER_BYTES as u64,
-            expected: "two state frames".to_owned(),
-            found: format!("a wrong {malformed}"),
-        })
-    };
-    let mut replay = Replay::begin(loaded.view()).map_err(corrupt)?;
-    replay.run(loaded.view(), &segments.hasher, position);
-    let state = replay.state;
+    let state = read::replay_to(segments, &segment, position)?.state;
     let unseen = read::effects(segments, state.next_index, tail)?;
     Ok((state, unseen))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::{Doors, Identity, IncarnationId, NodeId, Position, Slot, Term};
 use bytes::Bytes;
 
-use super::{EntryContent, ReplicaEntry, SealedEntry};
+use super::{EntryContent, ReplicaEntry, SealedEntry, Trim};
 use crate::appender::Appender;
 use crate::chain::Chain;
 use crate::codec::control::{Control, IncarnationRecord};
@@ -82,6 +82,15 @@ impl Proposer {
         let now = self.doors.clock.now();
         let staged = self.stage.create_channel(channel, config, |_| None, || Ok(now));
         Ok((staged.outcome, staged.relies_on))
+    }
+
+    /// Stages that the log gives up its beginning; `false` where that is staged already, or there is no room for it now.
+    pub fn trim(&mut self, trim: &Trim) -> bool {
+        if trim.0.first.0 <= self.stage.trimmed().0 {
+            return false;
+        }
+        let now = self.doors.clock.now();
+        self.stage.trim(trim.0.clone(), || Ok(now)).is_ok()
     }
 
     /// Seals what was submitted since the last time: hashed, linked and signed, each entry.

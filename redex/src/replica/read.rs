@@ -10,9 +10,11 @@ use super::{EntryContent, ReplicaEntry, SealedEntry};
 use crate::appender::Encoded;
 use crate::codec::control::Control;
 use crate::codec::entry::{self, EntryParts};
+use crate::codec::segment_header::SEGMENT_HEADER_BYTES;
 use crate::error::{Corruption, ReadError};
 use crate::index::Target;
 use crate::index::points::PointList;
+use crate::replay::Replay;
 use crate::scan::frame_reader::{Found, FrameReader};
 use crate::segments::{Segment, Segments};
 
@@ -32,6 +34,25 @@ pub(super) fn entries(
         };
         ReplicaEntry { slot: parts.head.slot, content }
     })
+}
+
+/// Reads a segment from its beginning up to a position: log state there.
+pub(super) fn replay_to(
+    segments: &Segments,
+    segment: &Segment,
+    position: Position,
+) -> Result<Replay, ReadError> {
+    let loaded = segments.load(segment)?;
+    let mut replay = Replay::begin(loaded.view()).map_err(|malformed| {
+        ReadError::Corrupt(Corruption {
+            file: segment.path.clone(),
+            offset: SEGMENT_HEADER_BYTES as u64,
+            expected: "two state frames".to_owned(),
+            found: format!("a wrong {malformed}"),
+        })
+    })?;
+    replay.run(loaded.view(), &segments.hasher, position);
+    Ok(replay)
 }
 
 /// Reads what the entries from `from` to below `to` do to log state.

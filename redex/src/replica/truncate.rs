@@ -10,9 +10,11 @@ use base::{Index, OpenMode, Position, Slot};
 use super::ReplicaError;
 use super::core::Core;
 use crate::appender::Stopped;
+use crate::chain::Chain;
 use crate::codec::control::HoleRecord;
 use crate::codec::segment_header::Truncation;
 use crate::segments::{Sealed, Segment};
+use crate::state::LogState;
 
 impl Core {
     /// Truncations off every entry from `from` on that was not purged.
@@ -121,6 +123,12 @@ impl Core {
             channels,
         });
         chain.root.skip_to(&self.end.segments.hasher, next);
+        self.go_on_with(state, chain)
+    }
+
+    /// Goes on in a segment of its own, which begins with another state than this log ends with.
+    pub(super) fn go_on_with(&mut self, state: LogState, chain: Chain) -> Result<(), Stopped> {
+        let next = state.next_index;
         self.end.local = self.local;
         let (number, tail) = (self.end.writer.number, self.end.writer.tail());
         let truncation = Truncation { segment: number, offset: tail, index: next };
@@ -133,6 +141,7 @@ impl Core {
         self.end.go_on_in(segment, writer);
         self.end.synced = self.end.state.position();
         self.local_due = None;
+        self.leapt = true;
         Ok(())
     }
 

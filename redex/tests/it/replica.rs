@@ -14,6 +14,7 @@ use crate::support::{DIR, World, channel, options, payloads};
 
 mod doubt;
 mod model;
+mod snapshot;
 
 /// Outcomes in the order in which they were told.
 type Told = Arc<Mutex<Vec<(u64, Result<(), ReplicaError>)>>>;
