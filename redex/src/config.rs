@@ -68,7 +68,8 @@ impl Retention {
         Self { age: Some(age), ..Self::default() }
     }
 
-    pub(crate) fn is_unlimited(&self) -> bool {
+    /// Tells whether everything is kept.
+    pub fn is_unlimited(&self) -> bool {
         *self == Self::default()
     }
 }

@@ -396,6 +396,11 @@ impl ReplicaLog {
         (core.end.state.position(), root)
     }
 
+    /// Returns a number that grows whenever a segment begins.
+    pub fn newest_segment(&self) -> u64 {
+        self.shared.core().end.writer.number
+    }
+
     /// Returns where the replica stands.
     pub fn state(&self) -> ReplicaState {
         self.shared.core().replica_state()

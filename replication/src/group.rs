@@ -9,7 +9,7 @@ use base::wire::{Cursor, Put};
 use base::{Identity, LogId, NodeId, Position, Slot};
 use bytes::Bytes;
 use redex::exchange::{Request, decode_outcome, decode_request, encode_outcome, encode_request};
-use redex::{AppendError, AppendRequest, EntryContent, LogReader, Outcome, Rejection, ReplicaLog};
+use redex::{AppendError, AppendRequest, EntryContent, LogReader, Outcome, Rejection, ReplicaLog, Retention};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
 use crate::raft::{Consensus, ConsensusError, Member, Progress, Role, Standing, StandingWatch, Timing};
 use crate::repair;
+use crate::retention;
 use crate::sequencer::{Decision, Paused, Sequencer, Tell};
 
 /// How long somebody whom nobody answered waits before asking again, at first; twice as long each time.
@@ -106,6 +107,16 @@ impl Group {
         let sequencer = Sequencer::start(log.clone(), consensus.clone(), identity);
         let (id, missed_after) = (log.reader().id(), timing.election_max);
         Ok(Self { inner: Arc::new(Inner { id, me, log, link, consensus, sequencer, missed_after }) })
+    }
+
+    /// Gives up of the log what a retention does not keep, from now on: where this node leads by a record in the log, and
+    /// everywhere, once that is committed, the space that it takes. A replica that comes later begins where the others do.
+    ///
+    /// Called once for a group; only one that is called it gives its space back.
+    pub fn keep(&self, retention: &Retention) {
+        let Inner { log, consensus, sequencer, .. } = &*self.inner;
+        let (log, consensus, sequencer) = (log.clone(), consensus.clone(), Arc::clone(sequencer));
+        tokio::spawn(retention::follow(log, consensus, sequencer, retention.clone()));
     }
 
     /// Begins a group that has no members yet; called on one of them.
@@ -440,6 +451,8 @@ impl Group {
             }
             Subject::Inquiry => Ok(repair::answer_inquiry(&self.inner.log)),
             Subject::Fetch => repair::answer_fetch(&self.inner.log, &body),
+            Subject::Manifest => self.inner.consensus.snapshots().answer_manifest(),
+            Subject::State => self.inner.consensus.snapshots().answer_state(&body),
         }
     }
 

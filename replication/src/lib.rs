@@ -16,7 +16,9 @@ mod link;
 mod message;
 pub mod raft;
 mod repair;
+mod retention;
 mod sequencer;
+mod snapshot;
 mod writer;
 
 pub use config::{ConfigError, FACTOR_MAX, Placement, ReplicationConfig};

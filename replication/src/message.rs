@@ -4,8 +4,8 @@
 //! u8 what, [16] log id, the rest by what it is
 //! ```
 
-use base::LogId;
 use base::wire::{Cursor, Malformed, Put};
+use base::{Index, LogId, NodeId, Slot, Term};
 use bytes::Bytes;
 
 /// What a message is.
@@ -21,6 +21,10 @@ pub(crate) enum Subject {
     Inquiry = 4,
     /// A question for entries, of one that is in doubt.
     Fetch = 5,
+    /// A question for a snapshot's manifest.
+    Manifest = 16,
+    /// A question for a piece of a snapshot's state.
+    State = 17,
 }
 
 /// Begins a message.
@@ -40,10 +44,25 @@ pub(crate) fn open(bytes: &Bytes) -> Result<(Subject, LogId, Bytes), Malformed> 
         3 => Subject::ReadPosition,
         4 => Subject::Inquiry,
         5 => Subject::Fetch,
+        16 => Subject::Manifest,
+        17 => Subject::State,
         _ => return Err(Malformed::new("subject")),
     };
     let log = LogId::from_bytes(cursor.array("log id")?);
     Ok((subject, log, bytes.slice(bytes.len() - cursor.remaining()..)))
+}
+
+/// Writes a slot: term, node and index.
+pub(crate) fn put_slot(out: &mut Vec<u8>, slot: Slot) {
+    out.put_u64(slot.term.0);
+    out.put_u64(slot.node.0);
+    out.put_u64(slot.index.0);
+}
+
+/// Takes a slot.
+pub(crate) fn take_slot(cursor: &mut Cursor<'_>) -> Result<Slot, Malformed> {
+    let (term, node) = (Term(cursor.u64("term")?), NodeId(cursor.u64("node")?));
+    Ok(Slot { term, node, index: Index(cursor.u64("index")?) })
 }
 
 /// Takes a byte that is 0 or 1.

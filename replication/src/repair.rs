@@ -24,8 +24,9 @@ use bytes::Bytes;
 use redex::{Completion, EntryContent, ReplicaEntry, ReplicaError, ReplicaLog, SealedEntry, Vote};
 
 use crate::link::{Link, LinkError};
-use crate::message::{self, Subject, take_flag};
+use crate::message::{self, Subject, put_slot, take_flag, take_slot};
 use crate::raft::decode_membership;
+use crate::snapshot::{self, Arriving, FetchError};
 
 /// How long another replica may take to say how it stands.
 const INQUIRY_WITHIN: Duration = Duration::from_secs(1);
@@ -109,7 +110,7 @@ pub async fn repair(
     others: &BTreeSet<NodeId>,
     mut tell: impl FnMut(&RepairError),
 ) -> Result<u64, RepairError> {
-    let mut repair = Repair { log, me, link, named: others.clone(), given: 0 };
+    let mut repair = Repair { log, me, link, named: others.clone(), given: 0, arriving: Arriving::default() };
     loop {
         let cause = match repair.once().await {
             Ok(()) => return Ok(repair.given),
@@ -126,7 +127,7 @@ pub async fn repair(
 /// Tells whether a node is no member of a log's group any more, though it still has a replica: whether one of those that are to
 /// hold the log is as far as it is, and knows of a membership, surely decided, without it.
 pub async fn has_left(log: &ReplicaLog, me: NodeId, link: &Arc<dyn Link>, others: &BTreeSet<NodeId>) -> bool {
-    let repair = Repair { log, me, link, named: BTreeSet::new(), given: 0 };
+    let repair = Repair { log, me, link, named: BTreeSet::new(), given: 0, arriving: Arriving::default() };
     let accounts = futures::future::join_all(others.iter().map(|node| repair.inquire(*node))).await;
     let own = log.state().last.map(rank);
     accounts.into_iter().flatten().any(|account| {
@@ -144,6 +145,7 @@ struct Repair<'a> {
     link: &'a Arc<dyn Link>,
     named: BTreeSet<NodeId>,
     given: u64,
+    arriving: Arriving,
 }
 
 impl Repair<'_> {
@@ -247,7 +249,8 @@ impl Repair<'_> {
             }
             let entries = self.entries(from, next, last.index.next()).await?;
             if entries.is_empty() {
-                return Err(RepairError::Answer { node: from, what: format!("end before entry {next}") });
+                self.begin_anew(from, next).await?;
+                continue;
             }
             self.log.append(&entries, Completion::ignored())?;
             self.given += entries.len() as u64;
@@ -257,6 +260,20 @@ impl Repair<'_> {
             true => Err(RepairError::Answer { node: from, what: format!("entry {last}") }),
             false => Ok(()),
         }
+    }
+
+    /// Goes on where another replica begins, which has given up the entry that is next here.
+    async fn begin_anew(&mut self, from: NodeId, next: Index) -> Result<(), RepairError> {
+        let got = |error: FetchError| match error {
+            FetchError::Link(error) => RepairError::Fetch(error),
+            other => RepairError::Answer { node: from, what: other.to_string() },
+        };
+        let manifest = snapshot::ask_manifest(self.link, self.id(), from).await.map_err(got)?;
+        let Some(manifest) = manifest.filter(|manifest| manifest.slot.index >= next) else {
+            return Err(RepairError::Answer { node: from, what: format!("end before entry {next}") });
+        };
+        let state = self.arriving.fetch(self.link, self.id(), from, &manifest).await.map_err(got)?;
+        Ok(self.log.install(manifest.slot, &state)?)
     }
 
     /// Tells whether another replica has one of this one's entries.
@@ -408,17 +425,6 @@ fn decode_entries(all: &Bytes) -> Result<Vec<ReplicaEntry>, Malformed> {
     }
     cursor.finish("length")?;
     Ok(entries)
-}
-
-fn put_slot(out: &mut Vec<u8>, slot: Slot) {
-    out.put_u64(slot.term.0);
-    out.put_u64(slot.node.0);
-    out.put_u64(slot.index.0);
-}
-
-fn take_slot(cursor: &mut Cursor<'_>) -> Result<Slot, Malformed> {
-    let (term, node) = (Term(cursor.u64("term")?), NodeId(cursor.u64("node")?));
-    Ok(Slot { term, node, index: Index(cursor.u64("index")?) })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use base::{Identity, Position, Slot};
 use redex::exchange::Request;
-use redex::{AppendError, Outcome, Proposer, ReplicaLog};
+use redex::{AppendError, Outcome, Proposer, ReplicaLog, Trim};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -165,6 +165,19 @@ impl Sequencer {
         drop(guard);
         self.wake.notify_one();
         Ok(true)
+    }
+
+    /// Stages that the log gives up its beginning; `false` where nothing is put in order here now, or that is staged already.
+    pub(crate) fn trim(&self, trim: &Trim) -> bool {
+        let staged = self.leading().as_mut().is_some_and(|leading| {
+            let staged = leading.proposer.trim(trim);
+            leading.staged |= staged;
+            staged
+        });
+        if staged {
+            self.wake.notify_one();
+        }
+        staged
     }
 
     /// Tells those whose time is over.

@@ -12,23 +12,29 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::impls::ProgressResponder;
 use openraft::metrics::{RaftMetrics, RaftServerMetrics};
-use openraft::raft::{AppendEntriesRequest, ClientWriteResult};
+use openraft::raft::{AppendEntriesRequest, ClientWriteResult, SnapshotResponse};
 use openraft::type_config::TypeConfigExt as _;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{ChangeMembers, Raft, ReadPolicy, ServerState};
 use redex::{EntryContent, ReplicaEntry, ReplicaLog};
 use tokio::sync::{oneshot, watch};
 
-use super::machine::Machine;
+use super::machine::{Installing, Machine, Offer, snapshot_of};
 use super::network::Network;
 use super::room::Room;
-use super::rpc::{Rpc, encode_appended, encode_transferred, encode_voted};
-use super::{LeaderId, LogId, LogStore, Member, Proposal, TimeoutError, Timing, TypeConfig, config};
+use super::rpc::{Rpc, encode_appended, encode_installed, encode_transferred, encode_voted};
+use super::{
+    LeaderId, LogId, LogStore, Member, Proposal, RaftVote, TimeoutError, Timing, TypeConfig, config,
+    log_id_of,
+};
 use crate::counts::{Counters, GroupCounts};
 use crate::link::Link;
+use crate::snapshot::{Arriving, Manifest, Snapshots};
 
 /// How much later than another message one comes that was sent before it, at most.
 const OVERTAKEN_WITHIN: Duration = Duration::from_millis(20);
+/// How long consensus may take to note that there is a snapshot.
+const SNAPSHOT_MADE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a node is in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -176,9 +182,14 @@ pub(crate) fn proposed(told: Result<ClientWriteResult<TypeConfig>, oneshot::erro
 pub(crate) struct Consensus {
     raft: Raft<TypeConfig, Machine>,
     me: NodeId,
+    log: ReplicaLog,
+    link: Arc<dyn Link>,
     applied: watch::Receiver<Option<Slot>>,
     room: Room,
     counters: Counters,
+    snapshots: Snapshots,
+    arriving: Arc<tokio::sync::Mutex<Arriving>>,
+    installing: Installing,
 }
 
 impl fmt::Debug for Consensus {
@@ -197,14 +208,21 @@ impl Consensus {
     ) -> Result<Self, ConsensusError> {
         let group: GroupId = log.reader().id();
         let config = config(&format!("{group}"), timing)?;
-        let machine = Machine::new(log).map_err(|cause| stopped(&cause))?;
-        let applied = machine.applied();
         let counters = Counters::default();
-        let network = Network { group, link, request: timing.request, counters: counters.clone() };
         let room = Room::new(counters.clone());
-        let store = LogStore::waiting_by(log.clone(), room.clone());
+        let snapshots = Snapshots::new(log.clone());
+        let installing = Installing::default();
+        let machine = Machine::new(log, room.clone(), snapshots.clone(), installing.clone());
+        let machine = machine.map_err(|cause| stopped(&cause))?;
+        let applied = machine.applied();
+        let network =
+            Network { group, link: Arc::clone(&link), request: timing.request, counters: counters.clone() };
+        let store = LogStore::waiting_by(log.clone(), room.clone(), installing.clone());
         let raft = Raft::new(me.0, config, network, store, machine).await.map_err(|cause| stopped(&cause))?;
-        let consensus = Self { raft, me, applied, room, counters };
+        let arriving = Arc::default();
+        let log = log.clone();
+        let consensus =
+            Self { raft, me, log, link, applied, room, counters, snapshots, arriving, installing };
         tokio::spawn(consensus.counters.clone().follow(consensus.watch()));
         Ok(consensus)
     }
@@ -289,8 +307,53 @@ impl Consensus {
             Rpc::Transfer(transfer) => encode_transferred(
                 &self.raft.handle_transfer_leader(transfer).await.map_err(|fatal| failed(&fatal))?,
             ),
+            Rpc::Snapshot(vote, manifest) => encode_installed(&self.install(from, vote, manifest).await?),
         };
         Ok(answer.into())
+    }
+
+    /// Goes on with a leader's snapshot, once its state is here.
+    async fn install(
+        &self,
+        from: NodeId,
+        vote: RaftVote,
+        manifest: Manifest,
+    ) -> Result<SnapshotResponse<TypeConfig>, String> {
+        let last = log_id_of(&manifest.slot);
+        if last.committed_leader_id() > &vote.leader_id {
+            return Err(format!("a snapshot up to entry {}, which is beyond its leader", manifest.slot));
+        }
+        // One is installed at a time; whoever waited may be up to date by then.
+        let mut arriving = self.arriving.lock().await;
+        let own = self.raft.metrics().borrow_watched().vote;
+        let has = self.log.committed().is_some_and(|committed| committed.index >= manifest.slot.index);
+        if own > vote || has {
+            return Ok(SnapshotResponse::new(own));
+        }
+        let state = arriving.fetch(&self.link, self.log.reader().id(), from, &manifest).await;
+        let state = Some(state.map_err(|error| error.to_string())?);
+        let snapshot = snapshot_of(Offer { manifest, state }).map_err(|error| error.to_string())?;
+        self.installing.set(true);
+        let installed = self.raft.install_full_snapshot(vote, snapshot).await;
+        self.installing.set(false);
+        installed.map_err(|fatal| fatal.to_string())
+    }
+
+    /// Returns what this node can offer to who lacks the beginning of the log.
+    pub(crate) fn snapshots(&self) -> &Snapshots {
+        &self.snapshots
+    }
+
+    /// Lets go of everything up to an entry, that one included, which nobody reads any more.
+    pub(crate) async fn purge(&self, upto: Slot) -> Result<(), ConsensusError> {
+        let trigger = self.raft.trigger();
+        trigger.snapshot().await.map_err(|fatal| stopped(&fatal))?;
+        let made = |metrics: &RaftMetrics<TypeConfig>| {
+            metrics.snapshot.as_ref().is_some_and(|last| last.index() >= upto.index.0)
+        };
+        let made = self.raft.wait(Some(SNAPSHOT_MADE_WITHIN)).metrics(made, "a snapshot").await;
+        made.map_err(|error| stopped(&error))?;
+        trigger.purge_log(upto.index.0).await.map_err(|fatal| stopped(&fatal))
     }
 
     /// Waits a moment for the entry that others are to stand behind: the message that has it may have been overtaken.

@@ -3,6 +3,7 @@
 use std::io;
 
 use base::Slot;
+use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use openraft::entry::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -11,23 +12,53 @@ use redex::ReplicaLog;
 use tokio::sync::watch;
 
 use super::membership::decode_membership;
+use super::room::Room;
 use super::{Committed, LogId, TypeConfig, log_id_of, slot_of};
+use crate::snapshot::{Manifest, Snapshots};
 
 /// The state machine of one group on one node. Cloning shares it.
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
+    log: ReplicaLog,
+    room: Room,
+    snapshots: Snapshots,
+    installing: Installing,
     last: Option<LogId>,
     membership: StoredMembershipOf<TypeConfig>,
     applied: watch::Sender<Option<Slot>>,
 }
 
-/// What a snapshot carries; nothing yet, since the log is the data and nobody is sent one.
+/// A snapshot as consensus hands it on: what names it and, where it is to be installed, the state.
+#[derive(Debug, Clone)]
+pub(super) struct Offer {
+    pub manifest: Manifest,
+    pub state: Option<Bytes>,
+}
+
+/// Whether consensus counts on a snapshot that the log does not begin with yet. Cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Manifest;
+pub(super) struct Installing(watch::Sender<bool>);
+
+impl Installing {
+    pub(super) fn set(&self, is_installing: bool) {
+        self.0.send_replace(is_installing);
+    }
+
+    /// Waits until nothing is being installed.
+    pub(super) async fn over(&self) {
+        // It cannot be dropped: this is one.
+        let _ = self.0.subscribe().wait_for(|is_installing| !is_installing).await;
+    }
+}
 
 impl Machine {
     /// Begins where the log is known to be committed.
-    pub(super) fn new(log: &ReplicaLog) -> io::Result<Self> {
+    pub(super) fn new(
+        log: &ReplicaLog,
+        room: Room,
+        snapshots: Snapshots,
+        installing: Installing,
+    ) -> io::Result<Self> {
         let mut committed = log.committed();
         let mut membership = StoredMembershipOf::<TypeConfig>::default();
         let written = log.consensus();
@@ -42,7 +73,14 @@ impl Machine {
             }
         }
         let applied = watch::Sender::new(committed);
-        Ok(Self { last: committed.as_ref().map(log_id_of), membership, applied })
+        let last = committed.as_ref().map(log_id_of);
+        Ok(Self { log: log.clone(), room, snapshots, installing, last, membership, applied })
+    }
+
+    /// Makes a snapshot of where the log begins; `None` where nothing of it was given up.
+    fn offer(&self) -> io::Result<Option<SnapshotOf<TypeConfig, Offer>>> {
+        let made = self.snapshots.make().map_err(io::Error::other)?;
+        made.map(|manifest| snapshot_of(Offer { manifest, state: None })).transpose()
     }
 
     /// Tells what was applied last, and each time that changes.
@@ -52,7 +90,7 @@ impl Machine {
 }
 
 impl RaftStateMachine<TypeConfig> for Machine {
-    type SnapshotData = Manifest;
+    type SnapshotData = Offer;
     type SnapshotBuilder = Self;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembershipOf<TypeConfig>), io::Error> {
@@ -79,29 +117,63 @@ impl RaftStateMachine<TypeConfig> for Machine {
         Ok(())
     }
 
+    async fn try_create_snapshot_builder(&mut self, _: bool) -> Option<Self> {
+        // Where nothing was given up, nobody needs one.
+        self.offer().ok()?.is_some().then(|| self.clone())
+    }
+
     async fn get_snapshot_builder(&mut self) -> Self {
         self.clone()
     }
 
     async fn install_snapshot(
         &mut self,
-        _: &SnapshotMetaOf<TypeConfig>,
-        _: Manifest,
+        meta: &SnapshotMetaOf<TypeConfig>,
+        offer: Offer,
     ) -> Result<(), io::Error> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "a snapshot came, which nobody sends"))
+        let slot = offer.manifest.slot;
+        let state = offer.state.ok_or_else(|| io::Error::other("a snapshot came without its state"))?;
+        let installed = loop {
+            let installed = self.log.install(slot, &state);
+            if !self.room.again(&installed, self.log.state().durable).await {
+                break installed;
+            }
+        };
+        self.installing.set(false);
+        installed.map_err(io::Error::other)?;
+        self.last = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.applied.send_replace(Some(slot));
+        Ok(())
     }
 
-    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<TypeConfig, Manifest>>, io::Error> {
-        Ok(None)
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<TypeConfig, Offer>>, io::Error> {
+        self.offer()
     }
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Machine {
-    type SnapshotData = Manifest;
+    type SnapshotData = Offer;
 
-    async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, Manifest>, io::Error> {
-        let meta =
-            SnapshotMetaOf::<TypeConfig> { last_log_id: self.last, last_membership: self.membership.clone() };
-        Ok(SnapshotOf::<TypeConfig, _> { meta, snapshot: Manifest })
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, Offer>, io::Error> {
+        self.offer()?.ok_or_else(|| io::Error::other("nothing of the log was given up"))
     }
+}
+
+/// Returns a snapshot as consensus wants it.
+///
+/// # Errors
+///
+/// What consensus wrote into it does not read.
+pub(super) fn snapshot_of(offer: Offer) -> io::Result<SnapshotOf<TypeConfig, Offer>> {
+    let Manifest { slot, consensus, .. } = &offer.manifest;
+    let last_membership = match consensus {
+        Some((at, written)) => StoredMembershipOf::<TypeConfig>::new(
+            Some(log_id_of(at)),
+            decode_membership(written).map_err(io::Error::other)?,
+        ),
+        None => StoredMembershipOf::<TypeConfig>::default(),
+    };
+    let meta = SnapshotMetaOf::<TypeConfig> { last_log_id: Some(log_id_of(slot)), last_membership };
+    Ok(SnapshotOf::<TypeConfig, _> { meta, snapshot: offer })
 }

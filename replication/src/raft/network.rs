@@ -18,9 +18,9 @@ use openraft::raft::{
 };
 use openraft::type_config::alias::SnapshotOf;
 
-use super::machine::Manifest;
+use super::machine::Offer;
 use super::pipeline;
-use super::rpc::{Rpc, decode_appended, decode_transferred, decode_voted};
+use super::rpc::{Rpc, decode_appended, decode_installed, decode_transferred, decode_voted};
 use super::{Member, RaftVote, TypeConfig};
 use crate::counts::Counters;
 use crate::link::{Link, LinkError};
@@ -32,6 +32,8 @@ type Appended = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 /// How long entries may take beside the time that their bytes need: far longer than a vote, since a follower's disk may
 /// be slow for a moment, and sending the same entries again would not make it quicker.
 const APPEND_WITHIN: Duration = Duration::from_secs(1);
+/// How long a follower may take, beside that, to go on with a snapshot: its disk may be full for a moment.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes a second below which a follower is taken for lost.
 const BYTES_A_SECOND_MIN: u32 = 4 << 20;
 
@@ -87,7 +89,7 @@ fn wrong(malformed: Malformed) -> RPCError<TypeConfig> {
 }
 
 impl RaftNetworkV2<TypeConfig> for Way {
-    type SnapshotData = Manifest;
+    type SnapshotData = Offer;
 
     async fn append_entries(
         &mut self,
@@ -130,15 +132,23 @@ impl RaftNetworkV2<TypeConfig> for Way {
         decode_voted(&answer).map_err(wrong)
     }
 
+    /// Names the snapshot to a follower, which gets what it lacks of its state before it answers.
     async fn full_snapshot(
         &mut self,
-        _: RaftVote,
-        _: SnapshotOf<TypeConfig, Manifest>,
-        _: impl Future<Output = ReplicationClosed> + Send + 'static,
+        vote: RaftVote,
+        snapshot: SnapshotOf<TypeConfig, Offer>,
+        cancelled: impl Future<Output = ReplicationClosed> + Send + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let cause = std::io::Error::new(std::io::ErrorKind::Unsupported, "the log is the data");
-        Err(StreamingError::Unreachable(Unreachable::new(&cause)))
+        let manifest = snapshot.snapshot.manifest;
+        let within =
+            SNAPSHOT_WITHIN + self.append_within(usize::try_from(manifest.bytes).unwrap_or(0), false);
+        let rpc = Rpc::Snapshot(vote, manifest);
+        let answer = tokio::select! {
+            answer = self.ask(&rpc, within) => answer?,
+            closed = cancelled => return Err(StreamingError::Closed(closed)),
+        };
+        Ok(decode_installed(&answer).map_err(wrong)?)
     }
 
     async fn transfer_leader(

@@ -1,13 +1,15 @@
 //! What the members of a group tell each other, in bytes of our own.
 //!
 //! ```text
-//! request:  u8 what: 1 append, 2 vote, 3 pre-vote, 4 transfer; then
+//! request:  u8 what: 1 append, 2 vote, 3 pre-vote, 4 transfer, 5 snapshot; then
 //!   append:   vote, log id or none of the entry before, log id or none up to which it is committed,
 //!             u32 entries, each: log id, u8 0 blank, 1 sealed, 2 membership, u32+bytes
 //!   vote, pre-vote: vote, last log id or none, u8 whether leadership is handed over
 //!   transfer: vote of the leader, u64 node, last log id or none
+//!   snapshot: vote of the leader, manifest
 //! answer to append:   u8 what: 0 success, 1 up to: log id or none, 2 conflict, 3 higher vote: vote
 //! answer to votes:    vote, u8 whether granted, last log id or none
+//! answer to snapshot: vote
 //! answer to transfer: u8 what: 0 taken, 1 vote changed: vote expected, vote; 2 log not durable: log id or none
 //!           expected, log id or none
 //! vote:   u64 term, u64 node, u8 whether committed
@@ -18,19 +20,21 @@ use base::wire::{Cursor, Malformed, Put};
 use bytes::Bytes;
 use openraft::entry::{EntryPayload, RaftEntry as _};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
 use super::membership::{decode_membership, encode_membership};
 use super::types::payload_bytes;
-use super::{Entry, LeaderId, LogId, Proposal, RaftVote, TypeConfig};
-use crate::message::take_flag;
+use super::{Entry, LeaderId, LogId, Proposal, RaftVote, TypeConfig, log_id_of, slot_of};
+use crate::message::{put_slot, take_flag, take_slot};
+use crate::snapshot::Manifest;
 
 const APPEND: u8 = 1;
 const VOTE: u8 = 2;
 const PRE_VOTE: u8 = 3;
 const TRANSFER: u8 = 4;
+const SNAPSHOT: u8 = 5;
 
 /// A request of one member to another.
 #[derive(Debug)]
@@ -39,6 +43,7 @@ pub(super) enum Rpc {
     Vote(VoteRequest<TypeConfig>),
     PreVote(VoteRequest<TypeConfig>),
     Transfer(TransferLeaderRequest<TypeConfig>),
+    Snapshot(RaftVote, Manifest),
 }
 
 impl Rpc {
@@ -48,6 +53,7 @@ impl Rpc {
             Self::Append(append) => &append.vote,
             Self::Vote(vote) | Self::PreVote(vote) => &vote.vote,
             Self::Transfer(transfer) => transfer.from_leader(),
+            Self::Snapshot(vote, _) => vote,
         };
         vote.leader_id.node_id
     }
@@ -64,6 +70,11 @@ impl Rpc {
                 out.put_u64(*transfer.to_node_id());
                 put_optional(out, transfer.last_log_id());
             }
+            Self::Snapshot(vote, manifest) => {
+                out.put_u8(SNAPSHOT);
+                put_vote(out, vote);
+                manifest.encode(out);
+            }
         }
     }
 
@@ -79,6 +90,7 @@ impl Rpc {
                 let to = cursor.u64("node")?;
                 Self::Transfer(TransferLeaderRequest::new(from, to, take_optional(&mut cursor)?))
             }
+            SNAPSHOT => Self::Snapshot(take_vote(&mut cursor)?, Manifest::decode(&mut cursor)?),
             _ => return Err(Malformed::new("request")),
         };
         cursor.finish("length")?;
@@ -226,6 +238,19 @@ pub(super) fn decode_transferred(bytes: &[u8]) -> Result<TransferLeaderResponse<
     Ok(answer)
 }
 
+pub(super) fn encode_installed(answer: &SnapshotResponse<TypeConfig>) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_vote(&mut out, &answer.vote);
+    out
+}
+
+pub(super) fn decode_installed(bytes: &[u8]) -> Result<SnapshotResponse<TypeConfig>, Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    let vote = take_vote(&mut cursor)?;
+    cursor.finish("length")?;
+    Ok(SnapshotResponse::new(vote))
+}
+
 fn put_vote(out: &mut Vec<u8>, vote: &RaftVote) {
     out.put_u64(vote.leader_id.term);
     out.put_u64(vote.leader_id.node_id);
@@ -238,15 +263,11 @@ fn take_vote(cursor: &mut Cursor<'_>) -> Result<RaftVote, Malformed> {
 }
 
 fn put_log_id(out: &mut Vec<u8>, log_id: &LogId) {
-    let leader = log_id.committed_leader_id();
-    out.put_u64(leader.term);
-    out.put_u64(leader.node_id);
-    out.put_u64(log_id.index());
+    put_slot(out, slot_of(log_id));
 }
 
 fn take_log_id(cursor: &mut Cursor<'_>) -> Result<LogId, Malformed> {
-    let leader_id = LeaderId { term: cursor.u64("term")?, node_id: cursor.u64("node")? };
-    Ok(LogId::new(leader_id, cursor.u64("index")?))
+    Ok(log_id_of(&take_slot(cursor)?))
 }
 
 fn put_optional(out: &mut Vec<u8>, log_id: Option<&LogId>) {
@@ -298,7 +319,13 @@ mod tests {
             Rpc::Vote(VoteRequest { leadership_transfer: true, ..vote_request.clone() }),
             Rpc::PreVote(vote_request),
             Rpc::Transfer(TransferLeaderRequest::new(vote(true), 2, None)),
+            Rpc::Snapshot(vote(true), manifest(None)),
+            Rpc::Snapshot(vote(true), manifest(Some((slot_of(&log_id(2)), "abc".into())))),
         ]
+    }
+
+    fn manifest(consensus: Option<(base::Slot, Bytes)>) -> Manifest {
+        Manifest { slot: slot_of(&log_id(6)), consensus, bytes: 77, hash: [9; 32] }
     }
 
     fn encoded(request: &Rpc) -> Vec<u8> {
@@ -336,6 +363,8 @@ mod tests {
         for answer in transferred {
             assert_eq!(decode_transferred(&encode_transferred(&answer)), Ok(answer));
         }
+        let installed = SnapshotResponse::new(vote(true));
+        assert_eq!(decode_installed(&encode_installed(&installed)), Ok(installed));
         let voted = VoteResponse { vote: vote(false), vote_granted: true, last_log_id: None };
         assert_eq!(decode_voted(&encode_voted(&voted)), Ok(voted));
     }

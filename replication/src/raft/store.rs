@@ -13,6 +13,7 @@ use openraft::{LogId as OpenLogId, OptionalSend};
 use redex::{Completion, EntryContent, ReplicaEntry, ReplicaError, ReplicaLog, Vote};
 use tokio::sync::oneshot;
 
+use super::machine::Installing;
 use super::membership::{decode_membership, encode_membership};
 use super::room::Room;
 use super::{Entry, LogId, Proposal, RaftVote, TypeConfig, log_id_of, slot_of};
@@ -25,17 +26,18 @@ const READ_BYTES_MAX: u64 = 2 << 20;
 pub struct LogStore {
     log: ReplicaLog,
     room: Room,
+    installing: Installing,
 }
 
 impl LogStore {
     /// Writes to a replica.
     pub fn new(log: ReplicaLog) -> Self {
-        Self::waiting_by(log, Room::default())
+        Self::waiting_by(log, Room::default(), Installing::default())
     }
 
-    /// Writes to a replica, and says when it waits for room on the disk.
-    pub(crate) fn waiting_by(log: ReplicaLog, room: Room) -> Self {
-        Self { log, room }
+    /// Writes to a replica, says when it waits for room on the disk, and waits for a snapshot that comes before entries.
+    pub(super) fn waiting_by(log: ReplicaLog, room: Room, installing: Installing) -> Self {
+        Self { log, room, installing }
     }
 
     async fn again(&self, ended: &Result<(), ReplicaError>) -> bool {
@@ -169,6 +171,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<_> = entries.into_iter().map(from_raft).collect();
+        let ends_at = self.log.state().last.map(|last| last.index);
+        if entries.first().is_some_and(|first| {
+            Some(first.slot.index) > ends_at.map_or(Some(Index::ZERO), |end| Some(end.next()))
+        }) {
+            self.installing.over().await;
+        }
         let callback = Arc::new(Mutex::new(Some(callback)));
         let mut rest = &entries[..];
         loop {

@@ -6,5 +6,6 @@ mod failover;
 mod members;
 mod repair;
 mod requests;
+mod retention;
 mod support;
 mod writer;

@@ -24,7 +24,7 @@ enum Damage {
     Everything,
 }
 
-fn segments(disk: &SimulatedDisk) -> Vec<PathBuf> {
+pub fn segments(disk: &SimulatedDisk) -> Vec<PathBuf> {
     let files = disk.files().into_iter().map(|(path, _)| path);
     let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "seg");
     let in_use = |path: &PathBuf| path.parent().is_some_and(|dir| dir.ends_with("shared"));
@@ -36,7 +36,7 @@ fn used(disk: &SimulatedDisk, path: &Path) -> u64 {
     bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1
 }
 
-fn remove(disk: &SimulatedDisk, path: &Path) {
+pub fn remove(disk: &SimulatedDisk, path: &Path) {
     disk.remove(path).unwrap();
     disk.sync_directory(path.parent().unwrap()).unwrap();
 }
@@ -64,7 +64,7 @@ fn damage(disk: &SimulatedDisk, damage: Damage) {
 }
 
 /// Appends so much that the log has several segments.
-async fn fill(group: &Group, numbers: std::ops::Range<u64>) {
+pub async fn fill(group: &Group, numbers: std::ops::Range<u64>) {
     for number in numbers {
         appended(group, &format!("{number} {}", "x".repeat(2_000))).await;
     }

@@ -12,7 +12,7 @@ use base::{
 use bytes::Bytes;
 use redex::{
     AppendRequest, ChannelEvents, EventInput, FlusherMode, Idempotency, LogOptions, Outcome, ReplicaIdentity,
-    ReplicaLog, Selection,
+    ReplicaLog, Retention, Selection,
 };
 use replication::{Answer, Group, Groups, Link, LinkError, Member, Role, Timing};
 
@@ -100,6 +100,8 @@ pub struct Cluster {
     pub named: BTreeSet<NodeId>,
     /// How many entries each repair gave.
     pub repaired: Vec<u64>,
+    /// What groups that are opened from now on keep.
+    pub retention: Retention,
 }
 
 pub fn key(node: u64) -> Arc<Identity> {
@@ -117,6 +119,11 @@ pub fn channel(name: &str) -> ChannelName {
 impl Cluster {
     /// Starts nodes of which the first begins the group.
     pub async fn start(seed: u64, voters: u64) -> Self {
+        Self::keeping(seed, voters, Retention::default()).await
+    }
+
+    /// Starts nodes, and says what of its log the group keeps.
+    pub async fn keeping(seed: u64, voters: u64, retention: Retention) -> Self {
         let network =
             Network { nodes: Mutex::default(), cut: Mutex::default(), random: SeededRandom::new(seed) };
         let mut cluster = Self {
@@ -125,6 +132,7 @@ impl Cluster {
             down: BTreeMap::new(),
             named: (1..=voters).map(NodeId).collect(),
             repaired: Vec::new(),
+            retention,
         };
         for id in 1..=voters {
             cluster.open(NodeId(id), SimulatedDisk::new()).await;
@@ -142,6 +150,7 @@ impl Cluster {
             self.repaired.push(replication::repair(&log, id, &link, &self.named, |_| ()).await.unwrap());
         }
         let group = Group::start(log, id, key(id.0), link, &Timing::default()).await.unwrap();
+        group.keep(&self.retention);
         let groups = Groups::default();
         groups.add(group.clone());
         self.network.nodes.lock().unwrap().insert(id, groups.clone());
