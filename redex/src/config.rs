@@ -40,7 +40,7 @@ impl ChannelConfig {
 
 /// How much of its past a log keeps. It gives up whole segments, the oldest first, when any of the limits says so;
 /// never the newest segment, and nothing that somebody holds. Numbers are not given out again.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Retention {

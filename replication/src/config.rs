@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base::{Classify, ErrorKind, NodeId};
+use redex::Retention;
 use serde::{Deserialize, Serialize};
 
 use crate::raft::Timing;
@@ -35,6 +36,42 @@ pub struct ReplicationConfig {
     pub placement: Placement,
     /// The node that is to lead while it can. Default: none.
     pub leader_pinned: Option<NodeId>,
+    /// How much of its past the log keeps: `events` at least, `bytes` of segment files at most, `age-ms` at least; whole
+    /// segments go on all replicas, as committed by the leader. Default: everything.
+    #[serde(with = "keeping", skip_serializing_if = "Retention::is_unlimited")]
+    pub retention: Retention,
+}
+
+/// A retention as it is written: with milliseconds.
+mod keeping {
+    use std::time::Duration;
+
+    use redex::Retention;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize, Default)]
+    #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+    struct Written {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        events: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        age_ms: Option<u64>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(retention: &Retention, to: S) -> Result<S::Ok, S::Error> {
+        let age_ms = retention.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        Written { events: retention.events, bytes: retention.bytes, age_ms }.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Retention, D::Error> {
+        let Written { events, bytes, age_ms } = Written::deserialize(from)?;
+        let mut retention = Retention::default();
+        (retention.events, retention.bytes) = (events, bytes);
+        retention.age = age_ms.map(Duration::from_millis);
+        Ok(retention)
+    }
 }
 
 /// On which nodes a log is held.
@@ -52,7 +89,13 @@ pub enum Placement {
 
 impl Default for ReplicationConfig {
     fn default() -> Self {
-        Self { factor: 3, heartbeat_ms: 100, placement: Placement::Standard, leader_pinned: None }
+        Self {
+            factor: 3,
+            heartbeat_ms: 100,
+            placement: Placement::Standard,
+            leader_pinned: None,
+            retention: Retention::default(),
+        }
     }
 }
 
@@ -122,7 +165,7 @@ impl ReplicationConfig {
     ///
     /// [`ConfigError`] names the first that is out of it.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let Self { factor, heartbeat_ms, placement, leader_pinned } = self;
+        let Self { factor, heartbeat_ms, placement, leader_pinned, .. } = self;
         let (factor, heartbeat_ms) = (*factor, *heartbeat_ms);
         if factor < 1 {
             return Err(ConfigError::FactorBelowMin { factor });
@@ -221,6 +264,12 @@ mod tests {
         };
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<ReplicationConfig>(&text).unwrap(), config);
+        let mut keeps = ReplicationConfig { retention: Retention::of_age(Duration::from_secs(90)), ..config };
+        keeps.retention.bytes = Some(1 << 30);
+        let text = serde_json::to_value(&keeps).unwrap();
+        assert_eq!(text["retention"], serde_json::json!({ "bytes": 1 << 30, "age-ms": 90_000 }));
+        assert_eq!(serde_json::from_value::<ReplicationConfig>(text).unwrap(), keeps);
+        assert!(serde_json::from_str::<ReplicationConfig>(r#"{"retention":{"evnts":3}}"#).is_err());
         assert_eq!(serde_json::from_str::<ReplicationConfig>("{}").unwrap(), ReplicationConfig::default());
         assert!(serde_json::from_str::<ReplicationConfig>(r#"{"facter":3}"#).is_err());
         let on_all = r#"{"factor":3,"heartbeat-ms":100,"placement":"members","leader-pinned":null}"#;

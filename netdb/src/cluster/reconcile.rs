@@ -179,6 +179,7 @@ async fn take_part(
 ) -> Result<(), crate::Error> {
     let (name, is_new) = (log.reader().name().to_owned(), log.state().last.is_none());
     let group = inner.start_group(log, &record.config.timing()).await?;
+    group.keep(&record.config.retention);
     inner.groups.add(group.clone());
     let writer = GroupWriter::new(group.clone(), inner.runtime.clone(), REQUEST_WITHIN);
     inner.store.attach(Arc::new(writer))?;
