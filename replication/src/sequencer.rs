@@ -182,16 +182,8 @@ impl Sequencer {
 
     /// Tells those whose time is over.
     fn tell_late(&self, now: Instant) {
-        let late: VecDeque<_> = match self.leading().as_mut() {
-            Some(leading) => {
-                let is_late = |waiting: &Waiting| waiting.until.is_some_and(|until| until <= now);
-                let (late, others) = leading.waiting.drain(..).partition(is_late);
-                leading.waiting = others;
-                late
-            }
-            None => return,
-        };
-        late.into_iter().for_each(|waiting| (waiting.tell)(Decision::Late));
+        let late = self.leading().as_mut().map(|leading| take_late(&mut leading.waiting, now));
+        late.into_iter().flatten().for_each(|waiting| (waiting.tell)(Decision::Late));
     }
 
     /// Waits until nothing is on its way, and keeps it so while the result lives: consensus may write entries of its own
@@ -364,6 +356,7 @@ impl Sequencer {
             Ended::Undecided(behind) => behind,
             Ended::Refused | Ended::Over | Ended::Paused | Ended::Stopped => committed,
         };
+        let mut looks = pin!(tokio::time::sleep(LATE_WITHIN));
         for OnTheWay { behind, mut proposing } in on_the_way {
             let told = loop {
                 tokio::select! {
@@ -373,6 +366,13 @@ impl Sequencer {
                         if changed.is_err() || standing.leadership() != Some(leadership) {
                             break proposed_by_now(&mut proposing);
                         }
+                    }
+                    // Without a majority it may last, and nobody waits for longer than was asked.
+                    () = &mut looks => {
+                        let now = Instant::now();
+                        let late = take_late(&mut waiting, now);
+                        late.into_iter().for_each(|waiting| (waiting.tell)(Decision::Late));
+                        looks.as_mut().reset(now + LATE_WITHIN);
                     }
                 }
             };
@@ -396,6 +396,14 @@ impl Sequencer {
             tell(decision);
         }
     }
+}
+
+/// Takes those whose time is over.
+fn take_late(waiting: &mut VecDeque<Waiting>, now: Instant) -> VecDeque<Waiting> {
+    let is_late = |waiting: &Waiting| waiting.until.is_some_and(|until| until <= now);
+    let (late, others) = waiting.drain(..).partition(is_late);
+    *waiting = others;
+    late
 }
 
 /// Waits until a proposal's fate is told; for ever where there is none.

@@ -87,3 +87,22 @@ async fn what_is_on_its_way_when_a_leadership_ends_is_decided_by_the_next() {
     all.sort();
     assert_eq!(all, ["after", "alone 0", "alone 1", "alone 2", "alone 3", "alone 4", "before"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_is_told_in_time_though_the_leadership_is_to_be_handed_over_and_cannot_be() {
+    let cluster = Cluster::start(303, 3).await;
+    let leader = cluster.leader().await;
+    let group = cluster.group(leader);
+    appended(&group, "before").await;
+    cluster.isolate(leader, true);
+    let within = Duration::from_secs(3);
+    let (writer, began) = (writer(&cluster, leader, within), Instant::now());
+    let ticket = submit(&writer, "alone", Idempotency::None);
+    // Nothing is put in order meanwhile, and what is on its way comes to no end.
+    let handing = tokio::spawn(async move { group.transfer(NodeId(leader.0 % 3 + 1), LONG * 10).await });
+    let outcome = tokio::time::timeout(LONG, told(ticket)).await.expect("it is told");
+    assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+    let took = began.elapsed();
+    assert!(took >= within && took < within + Duration::from_secs(3), "{took:?}");
+    handing.abort();
+}
