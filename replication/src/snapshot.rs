@@ -192,3 +192,105 @@ pub(crate) async fn ask_manifest(
     });
     decoded.map_err(|_| FetchError::Wrong { node, what: "manifest" })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use base::{Index, Term};
+
+    use super::*;
+    use crate::link::Answer;
+
+    /// A node that has a state, and fails each time that it was asked for so many pieces.
+    #[derive(Debug)]
+    struct Far {
+        state: Bytes,
+        fails_each: u64,
+        asked: AtomicU64,
+    }
+
+    impl Link for Far {
+        fn request(&self, to: NodeId, body: Bytes, _: Duration) -> Answer {
+            let (subject, _, body) = message::open(&body).unwrap();
+            assert_eq!(subject, Subject::State);
+            let offset = usize::try_from(Cursor::new(&body[32..]).u64("offset").unwrap()).unwrap();
+            let asked = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+            let lost = asked.is_multiple_of(self.fails_each);
+            let end = self.state.len().min(offset + PIECE_BYTES);
+            let piece = self.state.slice(offset.min(end)..end);
+            Box::pin(async move {
+                match lost {
+                    true => Err(LinkError::Lost { node: to, cause: "a test".to_owned() }),
+                    false => Ok(piece),
+                }
+            })
+        }
+    }
+
+    fn manifest(state: &[u8]) -> Manifest {
+        let slot = Slot { term: Term(1), node: NodeId(1), index: Index(7) };
+        let hash = *blake3::hash(state).as_bytes();
+        Manifest { slot, consensus: None, bytes: state.len() as u64, hash }
+    }
+
+    async fn fetch(
+        arriving: &mut Arriving,
+        link: &Arc<Far>,
+        manifest: &Manifest,
+    ) -> Result<Bytes, FetchError> {
+        let link: Arc<dyn Link> = Arc::<Far>::clone(link);
+        arriving.fetch(&link, LogId::from_bytes([3; 16]), NodeId(2), manifest).await
+    }
+
+    fn far(state: &[u8], fails_each: u64) -> Arc<Far> {
+        Arc::new(Far { state: Bytes::copy_from_slice(state), fails_each, asked: AtomicU64::new(0) })
+    }
+
+    #[tokio::test]
+    async fn what_is_on_its_way_goes_on_where_it_was_interrupted() {
+        let state: Vec<u8> = (0..5 * PIECE_BYTES as u64 + 77).map(|at| (at % 251) as u8).collect();
+        let (link, manifest) = (far(&state, 3), manifest(&state));
+        let mut arriving = Arriving::default();
+        let mut tries = 0;
+        let got = loop {
+            tries += 1;
+            match fetch(&mut arriving, &link, &manifest).await {
+                Ok(got) => break got,
+                Err(error) => assert!(matches!(error, FetchError::Link(_)), "{error}"),
+            }
+        };
+        assert_eq!(got, state);
+        assert_eq!(
+            (tries, link.asked.load(Ordering::SeqCst)),
+            (3, 8),
+            "no piece was asked for twice, but for two that failed"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_state_that_is_gone_or_another_one_is_refused_and_begun_anew() {
+        let state = vec![5; PIECE_BYTES + 10];
+        let mut arriving = Arriving::default();
+        let gone = fetch(&mut arriving, &far(&[], 1_000), &manifest(&state)).await;
+        assert_eq!(gone, Err(FetchError::Gone { node: NodeId(2) }));
+        let mut other = state.clone();
+        other[PIECE_BYTES] ^= 1;
+        for wrong in [&other[..], &[&state[..], &[5]].concat()] {
+            let refused = fetch(&mut arriving, &far(wrong, 1_000), &manifest(&state)).await;
+            assert_eq!(refused, Err(FetchError::Wrong { node: NodeId(2), what: "state" }));
+        }
+        assert_eq!(fetch(&mut arriving, &far(&state, 1_000), &manifest(&state)).await.unwrap(), state);
+        // Of another snapshot nothing is kept.
+        let second = vec![6; 99];
+        arriving.bytes = vec![1; 10];
+        assert_eq!(fetch(&mut arriving, &far(&second, 1_000), &manifest(&second)).await.unwrap(), second);
+    }
+
+    #[test]
+    fn a_manifest_of_too_much_state_is_refused() {
+        let mut out = Vec::new();
+        Manifest { bytes: STATE_BYTES_MAX + 1, ..manifest(&[]) }.encode(&mut out);
+        assert!(Manifest::decode(&mut Cursor::new(&out)).is_err());
+    }
+}
