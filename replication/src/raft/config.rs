@@ -79,6 +79,8 @@ pub fn config(name: &str, timing: &Timing) -> Result<Arc<Config>, TimeoutError> 
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: u64::MAX,
         replication_lag_threshold: u64::MAX,
+        // A follower that did not answer: it may just not have opened its replica yet.
+        backoff: "50ms".to_owned(),
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
         allow_log_reversion: Some(false),

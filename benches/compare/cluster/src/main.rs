@@ -16,6 +16,7 @@ mod ours;
 mod processes;
 mod redis;
 mod report;
+mod wire;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,7 +30,8 @@ use crate::processes::Scratch;
 #[derive(Debug, Parser)]
 #[command(about = "Three nodes under load and under fire, beside etcd, NATS JetStream and Redis")]
 struct Arguments {
-    /// What to run: ours, one (a single node of ours), etcd, jetstream, jetstream-synced, redis, kill, kill-etcd, idle, catch-up.
+    /// What to run: ours, one (a single node of ours), etcd, jetstream, jetstream-synced, redis, kill, kill-etcd, idle,
+    /// catch-up, wire (what the transport alone sends).
     #[arg(required = true)]
     what: Vec<String>,
     /// The program `net-db`.
@@ -79,6 +81,8 @@ async fn main() {
                     catch_up::ours(&arguments.net_db, scratch, *bytes, arguments.seconds).await;
                 }
             }
+            "wire" => wire::measure(arguments.seconds).await,
+            "wire-far" => wire::far().await,
             "kill-etcd" => kill::etcd(scratch, arguments.kills).await,
             _ => {
                 let target: Arc<dyn Target> = match what.as_str() {
