@@ -233,9 +233,8 @@ impl Cluster {
         let (repairs, others) = (Repairs::default(), book.all().into_keys().collect());
         repairs.until_whole(&log, membership.node, &link, &others).await?;
         let timing = Timing::default();
-        let group = Group::start(log, membership.node, Arc::clone(&identity), link, &timing).await?;
         let groups = Groups::default();
-        groups.add(group.clone());
+        let group = groups.start(log, membership.node, Arc::clone(&identity), link, &timing).await?;
         let control = Control::follow(group)?;
         let gossip = gossip(&endpoint, &pool, &book, membership.node, address, &doors)?;
         let inner = Arc::new(Inner {
@@ -573,7 +572,7 @@ impl Inner {
 
     async fn start_group(&self, log: ReplicaLog, timing: &Timing) -> Result<Group, Error> {
         let link = self.link();
-        Ok(Group::start(log, self.membership.node, Arc::clone(&self.identity), link, timing).await?)
+        Ok(self.groups.start(log, self.membership.node, Arc::clone(&self.identity), link, timing).await?)
     }
 }
 

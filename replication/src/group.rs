@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::counts::GroupCounts;
+use crate::heartbeats::Heartbeats;
 use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
 use crate::raft::{Consensus, ConsensusError, Member, Progress, Role, Standing, StandingWatch, Timing};
@@ -87,23 +88,19 @@ enum Tried {
 }
 
 impl Group {
-    /// Takes part in a group with a replica; entries that this node puts in order are signed with its key.
-    ///
-    /// # Errors
-    ///
-    /// [`ConsensusError::InDoubt`] for a replica that is to be [repaired](crate::repair) first; [`ConsensusError::Times`],
-    /// [`ConsensusError::Stopped`] where the replica's state does not allow it.
-    pub async fn start(
+    /// Takes part in a group with a replica; see [`Groups::start`](crate::Groups::start).
+    pub(crate) async fn start(
         log: ReplicaLog,
         me: NodeId,
         identity: Arc<Identity>,
         link: Arc<dyn Link>,
         timing: &Timing,
+        heartbeats: &Heartbeats,
     ) -> Result<Self, ConsensusError> {
         if let Some(cause) = log.doubt() {
             return Err(ConsensusError::InDoubt { cause });
         }
-        let consensus = Consensus::start(&log, me, Arc::clone(&link), timing).await?;
+        let consensus = Consensus::start(&log, me, Arc::clone(&link), timing, heartbeats).await?;
         let sequencer = Sequencer::start(log.clone(), consensus.clone(), identity);
         let (id, missed_after) = (log.reader().id(), timing.election_max);
         Ok(Self { inner: Arc::new(Inner { id, me, log, link, consensus, sequencer, missed_after }) })
@@ -453,7 +450,14 @@ impl Group {
             Subject::Fetch => repair::answer_fetch(&self.inner.log, &body),
             Subject::Manifest => self.inner.consensus.snapshots().answer_manifest(),
             Subject::State => self.inner.consensus.snapshots().answer_state(&body),
+            Subject::Heartbeats => Err("heartbeats of several groups for one".to_owned()),
         }
+    }
+
+    /// Answers a heartbeat that came with those of other groups; `None` where there is nothing to answer.
+    pub(crate) async fn hear(&self, from: NodeId, body: Bytes) -> Option<Bytes> {
+        let answer = self.inner.consensus.hear(from, body).await;
+        answer.inspect_err(|cause| tracing::debug!(group = %self.inner.id, %from, cause, "no answer")).ok()
     }
 
     /// Makes nodes learners, which get the log and have no vote; on the leader only. Returns when that is committed.

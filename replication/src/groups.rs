@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use base::{LogId, NodeId};
+use base::{Identity, LogId, NodeId};
 use bytes::Bytes;
+use redex::ReplicaLog;
 
 use crate::group::Group;
-use crate::message;
+use crate::heartbeats::{self, Heartbeats};
+use crate::link::Link;
+use crate::message::{self, Subject};
+use crate::raft::{ConsensusError, Timing};
 
-/// The groups that a node takes part in. Cloning shares them.
+/// The groups that a node takes part in, whose heartbeats go together. Cloning shares them.
 #[derive(Debug, Clone, Default)]
 pub struct Groups {
     groups: Arc<RwLock<BTreeMap<LogId, Group>>>,
+    heartbeats: Heartbeats,
 }
 
 /// Why a message was not answered.
@@ -26,9 +31,24 @@ pub struct Unanswered {
 }
 
 impl Groups {
-    /// Makes a group reachable; in place of an earlier one with its id.
-    pub fn add(&self, group: Group) {
-        self.groups.write().unwrap_or_else(PoisonError::into_inner).insert(group.id(), group);
+    /// Takes part in a group with a replica, and makes it reachable, in place of an earlier one with its id; entries that this
+    /// node puts in order are signed with its key. The links of all groups lead to the same nodes.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsensusError::InDoubt`] for a replica that is to be [repaired](crate::repair) first; [`ConsensusError::Times`],
+    /// [`ConsensusError::Stopped`] where the replica's state does not allow it.
+    pub async fn start(
+        &self,
+        log: ReplicaLog,
+        me: NodeId,
+        identity: Arc<Identity>,
+        link: Arc<dyn Link>,
+        timing: &Timing,
+    ) -> Result<Group, ConsensusError> {
+        let group = Group::start(log, me, identity, link, timing, &self.heartbeats).await?;
+        self.groups.write().unwrap_or_else(PoisonError::into_inner).insert(group.id(), group.clone());
+        Ok(group)
     }
 
     /// Makes a group unreachable.
@@ -55,6 +75,12 @@ impl Groups {
         let unanswered = |cause: String| Unanswered { from, cause };
         let (subject, log, body) = message::open(&body)
             .map_err(|malformed| unanswered(format!("a message with a wrong {malformed}")))?;
+        if subject == Subject::Heartbeats {
+            let group =
+                |log| self.get(log).map(|group| move |part| async move { group.hear(from, part).await });
+            let answered = heartbeats::answer(&body, group).await;
+            return answered.map_err(|malformed| unanswered(format!("heartbeats with a wrong {malformed}")));
+        }
         let group = self.get(log).ok_or_else(|| unanswered(format!("log {log} has no replica here")))?;
         group.handle(from, subject, body).await.map_err(unanswered)
     }

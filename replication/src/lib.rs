@@ -12,6 +12,7 @@ pub mod control;
 mod counts;
 mod group;
 mod groups;
+mod heartbeats;
 mod link;
 mod message;
 pub mod raft;

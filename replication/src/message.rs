@@ -1,7 +1,7 @@
 //! The envelope of what nodes ask each other: what it is, and which group it is for.
 //!
 //! ```text
-//! u8 what, [16] log id, the rest by what it is
+//! u8 what, [16] log id (zeros for what is for several groups), the rest by what it is
 //! ```
 
 use base::wire::{Cursor, Malformed, Put};
@@ -25,7 +25,12 @@ pub(crate) enum Subject {
     Manifest = 16,
     /// A question for a piece of a snapshot's state.
     State = 17,
+    /// Heartbeats of several groups, as [`crate::heartbeats`] has them.
+    Heartbeats = 6,
 }
+
+/// In place of a log's id where a message is for several.
+pub(crate) const ALL: LogId = LogId::from_bytes([0; 16]);
 
 /// Begins a message.
 pub(crate) fn begin(subject: Subject, log: LogId) -> Vec<u8> {
@@ -46,9 +51,13 @@ pub(crate) fn open(bytes: &Bytes) -> Result<(Subject, LogId, Bytes), Malformed> 
         5 => Subject::Fetch,
         16 => Subject::Manifest,
         17 => Subject::State,
+        6 => Subject::Heartbeats,
         _ => return Err(Malformed::new("subject")),
     };
     let log = LogId::from_bytes(cursor.array("log id")?);
+    if (subject == Subject::Heartbeats) != (log == ALL) {
+        return Err(Malformed::new("log id"));
+    }
     Ok((subject, log, bytes.slice(bytes.len() - cursor.remaining()..)))
 }
 

@@ -187,7 +187,7 @@ impl Node {
         let dice = Dice::new(passport.random, "syncs");
         let flusher = tokio::spawn(flush(log.clone(), gate.clone(), sync_micros.subscribe(), dice));
         let plug = wires.plug(passport, &groups, &gate)?;
-        let taken_up = take_up(passport, machine, log, Arc::clone(&plug.link), trace).await;
+        let taken_up = take_up(passport, machine, log, (&groups, Arc::clone(&plug.link)), trace).await;
         let (group, folds, opened, repaired) = match taken_up {
             Ok(taken_up) => taken_up,
             Err(cause) => {
@@ -196,7 +196,6 @@ impl Node {
                 return Err(cause);
             }
         };
-        groups.add(group.clone());
         let (id, dead) = (passport.node.0, watch::Sender::new(false));
         Ok(Self { id, boot, group, folds, gate, sync_micros, opened, repaired, dead, groups, plug, flusher })
     }
@@ -219,7 +218,7 @@ async fn take_up(
     passport: &Passport,
     machine: &Machine,
     log: ReplicaLog,
-    link: Arc<dyn Link>,
+    (groups, link): (&Groups, Arc<dyn Link>),
     trace: &Trace,
 ) -> Result<(Group, Folds, Arc<[Slot]>, bool), String> {
     let (node, lost) = (passport.node, log.doubt());
@@ -235,7 +234,7 @@ async fn take_up(
     let opened = opened.iter().map(|entry| entry.slot).collect();
     let folds = Folds::new(log.reader(), Arc::clone(&machine.clock))?;
     let key = Arc::clone(&passport.identity);
-    let group = Group::start(log, node, key, link, &Timing::default()).await;
+    let group = groups.start(log, node, key, link, &Timing::default()).await;
     Ok((group.map_err(|error| error.to_string())?, folds, opened, lost.is_some()))
 }
 

@@ -180,7 +180,6 @@ async fn take_part(
     let (name, is_new) = (log.reader().name().to_owned(), log.state().last.is_none());
     let group = inner.start_group(log, &record.config.timing()).await?;
     group.keep(&record.config.retention);
-    inner.groups.add(group.clone());
     let writer = GroupWriter::new(group.clone(), inner.runtime.clone(), REQUEST_WITHIN);
     inner.store.attach(Arc::new(writer))?;
     tracing::info!(log = name, new = is_new, "replica opened");

@@ -28,6 +28,7 @@ use super::{
     log_id_of,
 };
 use crate::counts::{Counters, GroupCounts};
+use crate::heartbeats::Heartbeats;
 use crate::link::Link;
 use crate::snapshot::{Arriving, Manifest, Snapshots};
 
@@ -205,6 +206,7 @@ impl Consensus {
         me: NodeId,
         link: Arc<dyn Link>,
         timing: &Timing,
+        heartbeats: &Heartbeats,
     ) -> Result<Self, ConsensusError> {
         let group: GroupId = log.reader().id();
         let config = config(&format!("{group}"), timing)?;
@@ -215,16 +217,45 @@ impl Consensus {
         let machine = Machine::new(log, room.clone(), snapshots.clone(), installing.clone());
         let machine = machine.map_err(|cause| stopped(&cause))?;
         let applied = machine.applied();
-        let network =
-            Network { group, link: Arc::clone(&link), request: timing.request, counters: counters.clone() };
+        let network = Network {
+            group,
+            link: Arc::clone(&link),
+            request: timing.request,
+            counters: counters.clone(),
+            heartbeats: heartbeats.clone(),
+            heartbeat: timing.heartbeat,
+        };
         let store = LogStore::waiting_by(log.clone(), room.clone(), installing.clone());
         let raft = Raft::new(me.0, config, network, store, machine).await.map_err(|cause| stopped(&cause))?;
         let arriving = Arc::default();
         let log = log.clone();
         let consensus =
             Self { raft, me, log, link, applied, room, counters, snapshots, arriving, installing };
+        // All groups of the node beat together; consensus alone would have each beat when it happened to be elected.
+        consensus.raft.runtime_config().heartbeat(false);
         tokio::spawn(consensus.counters.clone().follow(consensus.watch()));
+        tokio::spawn(consensus.clone().beat(heartbeats.clone(), timing.heartbeat));
         Ok(consensus)
+    }
+
+    /// Tells the others at each beat that this node leads, if it does, until the group stops.
+    async fn beat(self, heartbeats: Heartbeats, every: Duration) {
+        let mut watch = self.watch();
+        let mut next = heartbeats.next_beat(every);
+        loop {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(next) => {}
+                changed = watch.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            }
+            next = heartbeats.next_beat(every);
+            if watch.leadership().is_some() && self.raft.trigger().heartbeat().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Tells whether the group waits here for room on the disk.
@@ -290,10 +321,23 @@ impl Consensus {
     /// The cause, where there is no answer: the bytes are no request, come from somebody else than they say, or the group
     /// stopped here.
     pub(crate) async fn handle(&self, from: NodeId, body: Bytes) -> Result<Bytes, String> {
-        let rpc = Rpc::decode(&body).map_err(|malformed| format!("a request with a wrong {malformed}"))?;
-        if rpc.sender() != from.0 {
-            return Err(format!("a request of node {} that came from node {from}", rpc.sender()));
+        self.answer(take_rpc(from, &body)?).await
+    }
+
+    /// Answers a heartbeat of another member.
+    ///
+    /// # Errors
+    ///
+    /// As [`handle`](Self::handle), and for a request that is no heartbeat.
+    pub(crate) async fn hear(&self, from: NodeId, body: Bytes) -> Result<Bytes, String> {
+        let rpc = take_rpc(from, &body)?;
+        match rpc.is_heartbeat() {
+            true => self.answer(rpc).await,
+            false => Err("something else than a heartbeat among heartbeats".to_owned()),
         }
+    }
+
+    async fn answer(&self, rpc: Rpc) -> Result<Bytes, String> {
         let failed = |cause: &dyn fmt::Display| cause.to_string();
         let answer = match rpc {
             Rpc::Append(append) => {
@@ -435,6 +479,15 @@ impl Consensus {
         if let Err(panicked) = self.raft.shutdown().await {
             tracing::error!(%panicked, "consensus ended by a panic");
         }
+    }
+}
+
+/// Decodes a request, which must be of the node that sent it.
+fn take_rpc(from: NodeId, body: &Bytes) -> Result<Rpc, String> {
+    let rpc = Rpc::decode(body).map_err(|malformed| format!("a request with a wrong {malformed}"))?;
+    match rpc.sender() == from.0 {
+        true => Ok(rpc),
+        false => Err(format!("a request of node {} that came from node {from}", rpc.sender())),
     }
 }
 

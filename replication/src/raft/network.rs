@@ -23,6 +23,7 @@ use super::pipeline;
 use super::rpc::{Rpc, decode_appended, decode_installed, decode_transferred, decode_voted};
 use super::{Member, RaftVote, TypeConfig};
 use crate::counts::Counters;
+use crate::heartbeats::{Heartbeats, Seat};
 use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
 
@@ -44,6 +45,9 @@ pub(super) struct Network {
     pub(super) link: Arc<dyn Link>,
     pub(super) request: Duration,
     pub(super) counters: Counters,
+    pub(super) heartbeats: Heartbeats,
+    /// How often a leader tells that it is there.
+    pub(super) heartbeat: Duration,
 }
 
 /// The way to one member.
@@ -51,13 +55,21 @@ pub(super) struct Network {
 pub(super) struct Way {
     network: Network,
     target: NodeId,
+    /// For a way that heartbeats go: they go with those of other groups.
+    seat: Option<Seat>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Way;
 
     async fn new_client(&mut self, target: u64, _: &Member) -> Way {
-        Way { network: self.clone(), target: NodeId(target) }
+        Way { network: self.clone(), target: NodeId(target), seat: None }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, _: &Member) -> Way {
+        let target = NodeId(target);
+        let seat = self.heartbeats.seat(target, self.group, self.heartbeat);
+        Way { network: self.clone(), target, seat: Some(seat) }
     }
 }
 
@@ -74,10 +86,21 @@ impl Way {
 
     pub(super) async fn ask(&self, rpc: &Rpc, within: Duration) -> Result<Bytes, RPCError<TypeConfig>> {
         let Network { group, link, counters, .. } = &self.network;
-        let mut body = message::begin(Subject::Consensus, *group);
-        rpc.encode(&mut body);
-        counters.sent(body.len());
-        link.request(self.target, body.into(), within).await.map_err(|error| match &error {
+        let answer = match &self.seat {
+            Some(seat) if rpc.is_heartbeat() => {
+                let mut part = Vec::new();
+                rpc.encode(&mut part);
+                counters.sent(part.len());
+                seat.ask(link, part, within).await
+            }
+            _ => {
+                let mut body = message::begin(Subject::Consensus, *group);
+                rpc.encode(&mut body);
+                counters.sent(body.len());
+                link.request(self.target, body.into(), within).await
+            }
+        };
+        answer.map_err(|error| match &error {
             LinkError::Unreachable { .. } => RPCError::Unreachable(Unreachable::new(&error)),
             LinkError::Lost { .. } => RPCError::Network(NetworkError::new(&error)),
         })

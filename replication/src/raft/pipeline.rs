@@ -145,6 +145,7 @@ mod tests {
     use super::super::{Entry, LeaderId, Member, Proposal, RaftVote};
     use super::*;
     use crate::counts::Counters;
+    use crate::heartbeats::Heartbeats;
     use crate::link::Link;
 
     /// Answers each message when it is told to, by the message's place.
@@ -195,7 +196,8 @@ mod tests {
     async fn way(link: &Arc<ByHand>) -> Way {
         let link: Arc<dyn Link> = Arc::clone(link) as _;
         let (group, request) = (GroupId::from_bytes([1; 16]), Duration::from_secs(1));
-        let mut network = Network { group, link, request, counters: Counters::default() };
+        let (counters, heartbeats) = (Counters::default(), Heartbeats::default());
+        let mut network = Network { group, link, request, counters, heartbeats, heartbeat: request };
         network.new_client(2, &Member::default()).await
     }
 

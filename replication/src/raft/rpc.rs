@@ -58,6 +58,11 @@ impl Rpc {
         vote.leader_id.node_id
     }
 
+    /// Tells whether the request says no more than that a leader is there.
+    pub(super) fn is_heartbeat(&self) -> bool {
+        matches!(self, Self::Append(append) if append.entries.is_empty())
+    }
+
     /// Encodes the request behind what `out` holds.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {

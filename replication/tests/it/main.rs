@@ -3,6 +3,7 @@
 
 mod control;
 mod failover;
+mod heartbeats;
 mod members;
 mod repair;
 mod requests;

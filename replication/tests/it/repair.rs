@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base::{CrashImage, Disk, NodeId, OpenMode, SimulatedDisk};
 use redex::Idempotency;
-use replication::{ConsensusError, Group, Link, RepairError, Role, Timing};
+use replication::{ConsensusError, Group, Groups, Link, RepairError, Role, Timing};
 
 use crate::support::{Cluster, DIR, LONG, append, appended, key, payloads};
 
@@ -120,7 +120,9 @@ async fn nobody_is_elected_by_a_replica_that_lost_what_was_committed_with_its_he
     let disk = cluster.down.remove(&lossy).unwrap();
     let (log, flusher) = cluster.open_log(lossy, &disk);
     let link: Arc<dyn Link> = Arc::new(cluster.ways(lossy));
-    let refused = Group::start(log.clone(), lossy, key(lossy.0), Arc::clone(&link), &Timing::default()).await;
+    let refused = Groups::default()
+        .start(log.clone(), lossy, key(lossy.0), Arc::clone(&link), &Timing::default())
+        .await;
     assert!(matches!(refused, Err(ConsensusError::InDoubt { .. })), "{refused:?}");
     let causes = Arc::new(Mutex::new(BTreeSet::new()));
     let told = Arc::clone(&causes);

@@ -15,6 +15,7 @@ use redex::{
     ReplicaLog, Retention, Selection,
 };
 use replication::{Answer, Group, Groups, Link, LinkError, Member, Role, Timing};
+use tokio::time::Instant;
 
 pub const DIR: &str = "/node";
 pub const LONG: Duration = Duration::from_secs(30);
@@ -25,9 +26,32 @@ pub struct Network {
     nodes: Mutex<BTreeMap<NodeId, Groups>>,
     cut: Mutex<BTreeSet<(NodeId, NodeId)>>,
     random: SeededRandom,
+    /// What was sent: when, from whom, to whom, and what kind of message.
+    sent: Mutex<Vec<(Instant, NodeId, NodeId, u8)>>,
 }
 
 impl Network {
+    pub fn new(seed: u64) -> Self {
+        let (nodes, cut, sent) = Default::default();
+        Self { nodes, cut, random: SeededRandom::new(seed), sent }
+    }
+
+    /// Makes a node's groups reachable, or not any more.
+    pub fn plug(&self, id: NodeId, groups: Option<Groups>) {
+        let mut nodes = self.nodes.lock().unwrap();
+        match groups {
+            Some(groups) => nodes.insert(id, groups),
+            None => nodes.remove(&id),
+        };
+    }
+
+    /// Takes what was sent of one kind since it was asked last: when, from whom, and to whom.
+    pub fn take_sent(&self, kind: u8) -> Vec<(Instant, NodeId, NodeId)> {
+        let sent = std::mem::take(&mut *self.sent.lock().unwrap());
+        let of_kind = sent.into_iter().filter(|(_, _, _, found)| *found == kind);
+        of_kind.map(|(at, from, to, _)| (at, from, to)).collect()
+    }
+
     /// Cuts the way from one node to another, or opens it again.
     pub fn cut(&self, from: NodeId, to: NodeId, cut: bool) {
         let mut ways = self.cut.lock().unwrap();
@@ -62,6 +86,7 @@ struct Ways {
 impl Link for Ways {
     fn request(&self, to: NodeId, body: Bytes, within: Duration) -> Answer {
         let (network, me) = (Arc::clone(&self.network), self.me);
+        network.sent.lock().unwrap().push((Instant::now(), me, to, body[0]));
         let lost = move |cause: &str| LinkError::Lost { node: to, cause: cause.to_owned() };
         let exchange = async move {
             let Some(groups) = network.carry(me, to).await else {
@@ -124,10 +149,8 @@ impl Cluster {
 
     /// Starts nodes, and says what of its log the group keeps.
     pub async fn keeping(seed: u64, voters: u64, retention: Retention) -> Self {
-        let network =
-            Network { nodes: Mutex::default(), cut: Mutex::default(), random: SeededRandom::new(seed) };
         let mut cluster = Self {
-            network: Arc::new(network),
+            network: Arc::new(Network::new(seed)),
             nodes: BTreeMap::new(),
             down: BTreeMap::new(),
             named: (1..=voters).map(NodeId).collect(),
@@ -149,42 +172,20 @@ impl Cluster {
         if log.doubt().is_some() {
             self.repaired.push(replication::repair(&log, id, &link, &self.named, |_| ()).await.unwrap());
         }
-        let group = Group::start(log, id, key(id.0), link, &Timing::default()).await.unwrap();
-        group.keep(&self.retention);
         let groups = Groups::default();
-        groups.add(group.clone());
-        self.network.nodes.lock().unwrap().insert(id, groups.clone());
+        let group = groups.start(log, id, key(id.0), link, &Timing::default()).await.unwrap();
+        group.keep(&self.retention);
+        self.network.plug(id, Some(groups.clone()));
         self.nodes.insert(id, Node { id, disk, group, groups, flusher });
     }
 
     pub fn ways(&self, me: NodeId) -> impl Link + use<> {
-        Ways { network: Arc::clone(&self.network), me }
+        ways(&self.network, me)
     }
 
     /// Opens a node's replica, and nothing more.
     pub fn open_log(&self, id: NodeId, disk: &SimulatedDisk) -> (ReplicaLog, tokio::task::JoinHandle<()>) {
-        let doors = Doors {
-            clock: Arc::new(ManualClock::new(Timestamp::from_nanos(1_700_000_000_000_000_000))),
-            random: Arc::new(SeededRandom::new(id.0)),
-            disk: Arc::new(disk.clone()),
-        };
-        let mut options = LogOptions::default();
-        options.segment_bytes = 64 << 10;
-        options.flusher = FlusherMode::Manual;
-        let identity = ReplicaIdentity {
-            log: LogId::from_bytes([7; 16]),
-            origin: key(1).origin(),
-            name: "shared".to_owned(),
-        };
-        let log = ReplicaLog::open(Path::new(DIR), &identity, &doors, &options).unwrap();
-        let flushed = log.clone();
-        let flusher = tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-                flushed.flush_step();
-            }
-        });
-        (log, flusher)
+        open_log(id, 7, disk)
     }
 
     /// Takes the power of a node away; its disk keeps what it surely has.
@@ -195,7 +196,7 @@ impl Cluster {
     /// Stops a node at once; its disk keeps what the image says.
     pub async fn crash_leaving(&mut self, id: NodeId, image: &CrashImage) {
         let node = self.nodes.remove(&id).unwrap();
-        self.network.nodes.lock().unwrap().remove(&id);
+        self.network.plug(id, None);
         node.disk.power_off();
         // What waits for a sync is told that there is none any more.
         let _ = node.group.stop().await;
@@ -263,6 +264,37 @@ impl Cluster {
         }
         panic!("the nodes do not agree");
     }
+}
+
+/// Returns what a node reaches the others over.
+pub fn ways(network: &Arc<Network>, me: NodeId) -> impl Link + use<> {
+    Ways { network: Arc::clone(network), me }
+}
+
+/// Opens a node's replica of a log, and syncs it each millisecond.
+pub fn open_log(id: NodeId, log: u8, disk: &SimulatedDisk) -> (ReplicaLog, tokio::task::JoinHandle<()>) {
+    let doors = Doors {
+        clock: Arc::new(ManualClock::new(Timestamp::from_nanos(1_700_000_000_000_000_000))),
+        random: Arc::new(SeededRandom::new(id.0)),
+        disk: Arc::new(disk.clone()),
+    };
+    let mut options = LogOptions::default();
+    options.segment_bytes = 64 << 10;
+    options.flusher = FlusherMode::Manual;
+    let identity = ReplicaIdentity {
+        log: LogId::from_bytes([log; 16]),
+        origin: key(1).origin(),
+        name: "shared".to_owned(),
+    };
+    let log = ReplicaLog::open(Path::new(DIR), &identity, &doors, &options).unwrap();
+    let flushed = log.clone();
+    let flusher = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            flushed.flush_step();
+        }
+    });
+    (log, flusher)
 }
 
 /// Everything that a node's log holds.
