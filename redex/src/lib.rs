@@ -66,7 +66,7 @@ pub use log::{
     Acknowledged, Hold, HoldInfo, Log, ProducerState, QuarantinedRange, RecoveryReport, Redaction, Ticket,
 };
 pub use log_name::{LogName, LogNameError};
-pub use log_writer::LogWriter;
+pub use log_writer::{LogSender, LogWriter};
 pub use lookup::{HeldEvent, Lookup};
 pub use outcome::{Ack, Appended, At, ChannelRange, Expect, Outcome, Rejection};
 pub use promise::Promise;

@@ -49,6 +49,16 @@ pub trait LogWriter: Send + Sync + std::fmt::Debug {
     }
 }
 
+/// Something that has appends to a log decided that this node does not hold, and so cannot read.
+pub trait LogSender: Send + Sync + std::fmt::Debug {
+    /// Sends an append on; atomic, under conditions. The ticket is told what whoever puts the log in order made of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::submit`], for what breaks a limit; nothing was sent then.
+    fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError>;
+}
+
 impl<W: LogWriter + ?Sized> LogWriter for Arc<W> {
     fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
         (**self).submit(request)

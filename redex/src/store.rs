@@ -17,7 +17,8 @@ use crate::codec::superblock::LogKind;
 use crate::error::{AppendError, OpenError};
 use crate::log::{self, Admission, Homes, Log, OpenedLog, RecoveryReport, Site};
 use crate::{
-    AppendRequest, ChannelEvents, EventInput, Idempotency, LogConfig, LogName, LogOptions, LogWriter,
+    AppendRequest, ChannelEvents, EventInput, Idempotency, LogConfig, LogName, LogOptions, LogSender,
+    LogWriter,
 };
 use crate::{Outcome, ProducerState, Rejection, Retention, Selection, Ticket};
 
@@ -68,6 +69,8 @@ struct StoreShared {
     homes: Arc<Homes>,
     /// Logs that others put in order.
     attached: RwLock<BTreeMap<LogName, Arc<dyn LogWriter>>>,
+    /// What appends to logs are sent on by that are not attached.
+    senders: RwLock<BTreeMap<LogName, Arc<dyn LogSender>>>,
     shelf: Arc<Shelf>,
     /// Held by whoever makes a log, or places a channel, in which it takes other locks.
     placing: Mutex<Placing>,
@@ -183,6 +186,7 @@ impl Store {
                 logs: RwLock::new(all),
                 homes,
                 attached: RwLock::default(),
+                senders: RwLock::default(),
                 shelf,
                 placing: Mutex::new(Placing { lock: Some(lock) }),
                 retention: OnceLock::from(retention),

@@ -8,24 +8,21 @@ use std::time::Duration;
 use base::wire::{Cursor, Put};
 use base::{Identity, LogId, NodeId, Position, Slot};
 use bytes::Bytes;
-use redex::exchange::{Request, decode_outcome, decode_request, encode_outcome, encode_request};
 use redex::{AppendError, AppendRequest, EntryContent, LogReader, Outcome, Rejection, ReplicaLog, Retention};
+use redex::exchange::{Request, decode_request, encode_request};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::ask::{self, Asker, DECIDED, Pauses, Tried, millis, take_deadline};
 use crate::counts::GroupCounts;
 use crate::heartbeats::Heartbeats;
-use crate::link::{Link, LinkError};
+use crate::link::Link;
 use crate::message::{self, Subject};
 use crate::raft::{Consensus, ConsensusError, Member, Progress, Role, Standing, StandingWatch, Timing};
+use crate::remote;
 use crate::repair;
 use crate::retention;
 use crate::sequencer::{Decision, Paused, Sequencer, Tell};
-
-/// How long somebody whom nobody answered waits before asking again, at first; twice as long each time.
-const ASK_AGAIN_MIN: Duration = Duration::from_millis(1);
-/// How long at most.
-const ASK_AGAIN_MAX: Duration = Duration::from_millis(50);
 
 /// A replicated log on one node. Cloning shares it.
 #[derive(Clone)]
@@ -57,11 +54,21 @@ impl std::fmt::Debug for Group {
 struct Seen {
     standing: StandingWatch,
     ready: watch::Receiver<bool>,
-    /// How long the last pause was.
-    pause: Duration,
+    pauses: Pauses,
 }
 
 impl Seen {
+    /// Waits until asking again may help: something changed, or some time went by.
+    async fn wait_for_change(&mut self, deadline: Instant) {
+        let over = self.pauses.next(deadline);
+        // Where the group stopped, nothing changes any more: then the time is all there is to wait for.
+        tokio::select! {
+            Ok(()) = self.standing.changed() => {}
+            Ok(()) = self.ready.changed() => {}
+            () = tokio::time::sleep_until(over) => {}
+        }
+    }
+
     /// Waits for what a leader makes of a request that can be asked again, as long as nobody else is known to lead.
     async fn until_another_leads(&mut self, leader: NodeId, tried: impl Future<Output = Tried>) -> Tried {
         let another = async {
@@ -78,13 +85,40 @@ impl Seen {
     }
 }
 
-/// What one try to have a request decided came to.
-enum Tried {
-    Decided(Outcome),
-    /// Surely nothing came of it.
-    Again(String),
-    /// Something may have come of it.
-    Lost(String),
+/// Asks on a member of the group.
+struct Insider<'a> {
+    group: &'a Group,
+    seen: Seen,
+}
+
+impl Asker for Insider<'_> {
+    async fn try_once(
+        &mut self,
+        encoded: &Bytes,
+        repeatable: bool,
+        deadline: Instant,
+    ) -> Result<Tried, AppendError> {
+        let Inner { id, me, link, .. } = &*self.group.inner;
+        Ok(match self.seen.standing.standing().leader {
+            Some(leader) if leader == *me => self.group.decide(encoded, deadline).await?,
+            Some(leader) => {
+                let forwarded = ask::forward(&**link, *id, leader, encoded, deadline);
+                match repeatable {
+                    true => self.seen.until_another_leads(leader, forwarded).await,
+                    false => forwarded.await,
+                }
+            }
+            None => Tried::Again("no leader is known".to_owned()),
+        })
+    }
+
+    async fn wait_for_change(&mut self, deadline: Instant) {
+        self.seen.wait_for_change(deadline).await;
+    }
+
+    fn position(&self) -> Position {
+        self.group.reader().visible()
+    }
 }
 
 impl Group {
@@ -244,59 +278,15 @@ impl Group {
         &self,
         encoded: &Bytes,
         deadline: Instant,
-        mut first: Option<Tried>,
+        first: Option<Tried>,
     ) -> Result<Outcome, AppendError> {
-        let repeatable = decode_request(encoded, |request| request.is_repeatable())?;
-        let (mut lost, mut seen) = (None, self.look());
-        loop {
-            let tried = match seen.standing.standing().leader {
-                _ if first.is_some() => first.take().unwrap_or_else(|| Tried::Again(String::new())),
-                Some(leader) if leader == self.inner.me => self.decide(encoded, deadline).await?,
-                Some(leader) => {
-                    let forwarded = self.forward(leader, encoded, deadline);
-                    match repeatable {
-                        true => seen.until_another_leads(leader, forwarded).await,
-                        false => forwarded.await,
-                    }
-                }
-                None => Tried::Again("no leader is known".to_owned()),
-            };
-            let cause = match tried {
-                Tried::Decided(outcome) => return Ok(outcome),
-                Tried::Again(cause) => cause,
-                Tried::Lost(cause) => lost.insert(cause).clone(),
-            };
-            if lost.is_none() || repeatable {
-                self.wait_for_change(&mut seen, deadline).await;
-                if Instant::now() < deadline {
-                    continue;
-                }
-            }
-            return Ok(match lost {
-                Some(cause) => Outcome::Unknown { cause },
-                None => {
-                    let position = self.reader().visible();
-                    Outcome::Rejected { reason: Rejection::Unavailable { cause }, position }
-                }
-            });
-        }
-    }
-
-    /// Waits until asking again may help: something changed, or some time went by.
-    async fn wait_for_change(&self, seen: &mut Seen, deadline: Instant) {
-        seen.pause = (seen.pause * 2).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX);
-        // Where the group stopped, nothing changes any more: then the time is all there is to wait for.
-        tokio::select! {
-            Ok(()) = seen.standing.changed() => {}
-            Ok(()) = seen.ready.changed() => {}
-            () = tokio::time::sleep_until(deadline.min(Instant::now() + seen.pause)) => {}
-        }
+        ask::ask_until(&mut Insider { group: self, seen: self.look() }, encoded, deadline, first).await
     }
 
     fn look(&self) -> Seen {
         let mut ready = self.inner.sequencer.ready();
         ready.mark_unchanged();
-        Seen { standing: self.inner.consensus.watch(), ready, pause: Duration::ZERO }
+        Seen { standing: self.inner.consensus.watch(), ready, pauses: Pauses::default() }
     }
 
     /// Has this node's sequencer decide.
@@ -345,33 +335,6 @@ impl Group {
         }
     }
 
-    /// Asks another node for a decision.
-    async fn forward(&self, leader: NodeId, request: &Bytes, deadline: Instant) -> Tried {
-        let within = deadline.saturating_duration_since(Instant::now());
-        let mut body = message::begin(Subject::Request, self.inner.id);
-        body.put_u32(millis(within));
-        body.put(request);
-        let answer = match self.inner.link.request(leader, body.into(), within).await {
-            Ok(answer) => answer,
-            Err(error @ LinkError::Unreachable { .. }) => return Tried::Again(error.to_string()),
-            Err(error) => return Tried::Lost(error.to_string()),
-        };
-        match answer.split_first() {
-            Some((&DECIDED, outcome)) => match decode_outcome(outcome) {
-                // It is not this node's disk that is to be made room on.
-                Ok(Outcome::Rejected { reason: Rejection::DiskFull, position }) => {
-                    let cause = format!("the disk of node {leader}, which leads, is full");
-                    Tried::Decided(Outcome::Rejected { reason: Rejection::Unavailable { cause }, position })
-                }
-                Ok(outcome) => Tried::Decided(outcome),
-                Err(error) => Tried::Lost(error.to_string()),
-            },
-            Some((&AGAIN, cause)) => Tried::Again(String::from_utf8_lossy(cause).into_owned()),
-            Some((&LOST, cause)) => Tried::Lost(String::from_utf8_lossy(cause).into_owned()),
-            _ => Tried::Lost(format!("node {leader} gave an answer that is none")),
-        }
-    }
-
     /// Returns the position that a linearizable read must see, once this node's readers see it.
     ///
     /// # Errors
@@ -401,7 +364,7 @@ impl Group {
             if Instant::now() >= deadline {
                 return Err(ConsensusError::NotLeading { leader });
             }
-            self.wait_for_change(&mut seen, deadline).await;
+            seen.wait_for_change(deadline).await;
         }
     }
 
@@ -430,18 +393,11 @@ impl Group {
             Subject::Consensus => self.inner.consensus.handle(from, body).await,
             Subject::Request => {
                 let (deadline, request) = take_deadline(&body)?;
-                let answer = match self.decide(&request, deadline).await.map_err(|error| error.to_string())? {
-                    Tried::Decided(outcome) => [&[DECIDED][..], &encode_outcome(&outcome)].concat(),
-                    Tried::Again(cause) => [&[AGAIN], cause.as_bytes()].concat(),
-                    Tried::Lost(cause) => [&[LOST], cause.as_bytes()].concat(),
-                };
-                Ok(answer.into())
+                Ok(self.decide(&request, deadline).await.map_err(|error| error.to_string())?.answer())
             }
             Subject::ReadPosition => {
                 let (deadline, _) = take_deadline(&body)?;
-                let asked = tokio::time::timeout_at(deadline, self.inner.consensus.read_position()).await;
-                let position =
-                    asked.map_err(|_| "no majority answered in time")?.map_err(|error| error.to_string())?;
+                let position = self.confirmed(deadline).await?;
                 let mut answer = vec![DECIDED];
                 answer.put_u64(position.0);
                 Ok(answer.into())
@@ -450,8 +406,22 @@ impl Group {
             Subject::Fetch => repair::answer_fetch(&self.inner.log, &body),
             Subject::Manifest => self.inner.consensus.snapshots().answer_manifest(),
             Subject::State => self.inner.consensus.snapshots().answer_state(&body),
+            Subject::Leader => Ok(remote::answer_leader(&self.standing())),
+            Subject::Producer => {
+                let (deadline, body) = take_deadline(&body)?;
+                let id = remote::take_producer(&body).map_err(|malformed| format!("a wrong {malformed}"))?;
+                // Who leads no more does not know what was appended since.
+                self.confirmed(deadline).await?;
+                Ok(remote::answer_producer(self.inner.log.producer(id).as_ref()))
+            }
             Subject::Heartbeats => Err("heartbeats of several groups for one".to_owned()),
         }
+    }
+
+    /// Returns the position of a linearizable read, where this node leads and a majority says so in time.
+    async fn confirmed(&self, deadline: Instant) -> Result<Position, String> {
+        let asked = tokio::time::timeout_at(deadline, self.inner.consensus.read_position()).await;
+        asked.map_err(|_| "no majority answered in time")?.map_err(|error| error.to_string())
     }
 
     /// Answers a heartbeat that came with those of other groups; `None` where there is nothing to answer.
@@ -533,19 +503,4 @@ impl Group {
         self.inner.consensus.stop().await;
         self.inner.log.close()
     }
-}
-
-const DECIDED: u8 = 0;
-const AGAIN: u8 = 1;
-const LOST: u8 = 2;
-
-fn millis(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
-}
-
-/// Takes the time off that an answer may take.
-fn take_deadline(body: &Bytes) -> Result<(Instant, Bytes), String> {
-    let mut cursor = Cursor::new(body);
-    let within = cursor.u32("time").map_err(|malformed| format!("a message with a wrong {malformed}"))?;
-    Ok((Instant::now() + Duration::from_millis(within.into()), body.slice(4..)))
 }

@@ -7,6 +7,7 @@ use base::{Identity, LogId, NodeId};
 use bytes::Bytes;
 use redex::ReplicaLog;
 
+use crate::ask::Tried;
 use crate::group::Group;
 use crate::heartbeats::{self, Heartbeats};
 use crate::link::Link;
@@ -81,7 +82,14 @@ impl Groups {
             let answered = heartbeats::answer(&body, group).await;
             return answered.map_err(|malformed| unanswered(format!("heartbeats with a wrong {malformed}")));
         }
-        let group = self.get(log).ok_or_else(|| unanswered(format!("log {log} has no replica here")))?;
+        let Some(group) = self.get(log) else {
+            let cause = format!("log {log} has no replica on this node");
+            return match subject {
+                // Whoever asks is to know that nothing came of it.
+                Subject::Request => Ok(Tried::Again(cause).answer()),
+                _ => Err(unanswered(cause)),
+            };
+        };
         group.handle(from, subject, body).await.map_err(unanswered)
     }
 }

@@ -7,6 +7,7 @@
 //! Source: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (2014); openraft's storage
 //! contract.
 
+mod ask;
 mod config;
 pub mod control;
 mod counts;
@@ -16,6 +17,7 @@ mod heartbeats;
 mod link;
 mod message;
 pub mod raft;
+mod remote;
 mod repair;
 mod retention;
 mod sequencer;
@@ -28,5 +30,6 @@ pub use group::Group;
 pub use groups::{Groups, Unanswered};
 pub use link::{Answer, Link, LinkError};
 pub use raft::{ConsensusError, Member, Progress, Role, Standing, Timing};
+pub use remote::{RemoteLog, RemoteWriter};
 pub use repair::{RepairError, has_left, repair};
 pub use writer::GroupWriter;

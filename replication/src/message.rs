@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub(crate) enum Subject {
     /// Something of consensus, between members.
     Consensus = 1,
-    /// A request to the sequencer: u32 milliseconds that it may take, then the request.
+    /// A request to the sequencer, as [`crate::ask`] has it.
     Request = 2,
     /// A question for the position that a linearizable read needs: u32 milliseconds that it may take.
     ReadPosition = 3,
@@ -27,6 +27,10 @@ pub(crate) enum Subject {
     State = 17,
     /// Heartbeats of several groups, as [`crate::heartbeats`] has them.
     Heartbeats = 6,
+    /// A question for who leads, of a node that holds no replica.
+    Leader = 7,
+    /// A question for a producer's last append, of such a node.
+    Producer = 8,
 }
 
 /// In place of a log's id where a message is for several.
@@ -52,6 +56,8 @@ pub(crate) fn open(bytes: &Bytes) -> Result<(Subject, LogId, Bytes), Malformed> 
         16 => Subject::Manifest,
         17 => Subject::State,
         6 => Subject::Heartbeats,
+        7 => Subject::Leader,
+        8 => Subject::Producer,
         _ => return Err(Malformed::new("subject")),
     };
     let log = LogId::from_bytes(cursor.array("log id")?);

@@ -1,7 +1,11 @@
 //! Logs of the node that somebody else puts in order: they are read with the others, and written through whoever knows
 //! who does.
 
+use base::{IncarnationId, Position};
+
+use super::routing::Route;
 use super::*;
+use crate::LogReader;
 use crate::error::PlaceError;
 use crate::log::Home;
 use crate::replica::{self, ReplicaIdentity, ReplicaLog};
@@ -55,8 +59,17 @@ impl Store {
         self.reserve_for_attached(channel, log)
     }
 
-    /// Places a channel in a log that is to be attached: until then appends to it are refused as unavailable. Nothing is
-    /// written; whoever calls this knows from elsewhere that it is so.
+    /// Has appends to a log sent on while none of its name is attached; in place of what sent them before.
+    pub fn send_on(&self, log: &LogName, sender: Arc<dyn LogSender>) {
+        self.shared.senders.write().unwrap_or_else(PoisonError::into_inner).insert(log.clone(), sender);
+    }
+
+    fn sender(&self, log: &LogName) -> Option<Arc<dyn LogSender>> {
+        self.shared.senders.read().unwrap_or_else(PoisonError::into_inner).get(log).cloned()
+    }
+
+    /// Places a channel in a log that is to be attached: until then appends to it are [sent on](Self::send_on), or refused as
+    /// unavailable. Nothing is written; whoever calls this knows from elsewhere that it is so.
     ///
     /// # Errors
     ///
@@ -75,8 +88,8 @@ impl Store {
         }
     }
 
-    /// Takes an attached log off the store: it is not read with the others any more, and its channels are written by nobody
-    /// here until one of its name is attached again.
+    /// Takes an attached log off the store: it is not read with the others any more, and appends to its channels are
+    /// [sent on](Self::send_on), or refused, until one of its name is attached again.
     pub fn detach(&self, log: &LogName) {
         if let Some(writer) = self.attached_mut().remove(log) {
             self.shared.shelf.remove(writer.reader().id());
@@ -96,7 +109,8 @@ impl Store {
         own.chain(attached.iter().filter_map(|log| log.producer(id))).max_by_key(|state| state.number)
     }
 
-    /// Returns what a channel is written through: the log that it lives in, whoever puts it in order.
+    /// Returns what a channel is written through: the log that it lives in, whoever puts it in order. Where this node does not
+    /// hold that one, nothing of the channel is read, and what is acknowledged is committed elsewhere.
     pub fn writer_of(&self, channel: &ChannelName) -> Arc<dyn LogWriter> {
         match self.shared.homes.get(channel) {
             None => Arc::new(self.shared.main.clone()),
@@ -105,10 +119,15 @@ impl Store {
     }
 
     pub(super) fn writer_at(&self, home: &Home) -> Arc<dyn LogWriter> {
-        match self.attached().get(&home.log) {
-            Some(writer) if home.place == ATTACHED => Arc::clone(writer),
-            _ => Arc::new(self.at(home.place)),
+        if home.place == ATTACHED {
+            if let Some(writer) = self.attached().get(&home.log) {
+                return Arc::clone(writer);
+            }
+            if let Some(sender) = self.sender(&home.log) {
+                return Arc::new(SentOn { sender, nothing: self.main().reader().clone() });
+            }
         }
+        Arc::new(self.at(home.place))
     }
 
     /// Returns the attached log that a channel lives in.
@@ -117,18 +136,61 @@ impl Store {
         (home.place == ATTACHED).then(|| self.writer_at(&home))
     }
 
-    /// Refuses a channel whose log is not attached yet.
-    pub(super) fn check_attached(&self, home: Option<&Home>) -> Result<(), AppendError> {
-        match home {
-            Some(home) if home.place == ATTACHED && !self.attached().contains_key(&home.log) => {
-                let cause = format!(
-                    "log `{}` is not held by this node, or not yet: ask one that holds it, or wait until this one takes part",
-                    home.log
-                );
-                let position = self.main().reader().visible();
-                Err(AppendError::Rejected { reason: Rejection::Unavailable { cause }, position })
-            }
-            _ => Ok(()),
+    /// Returns where a request to a log goes that others put in order; `None` for a log of this node.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Unavailable`] for one that is neither attached nor sent on to.
+    pub(super) fn route_to_others(&self, home: &Home) -> Result<Option<Route>, AppendError> {
+        if home.place != ATTACHED {
+            return Ok(None);
         }
+        if let Some(writer) = self.attached().get(&home.log) {
+            return Ok(Some(Route::Attached(Arc::clone(writer))));
+        }
+        if let Some(sender) = self.sender(&home.log) {
+            return Ok(Some(Route::Away(sender)));
+        }
+        let cause = format!(
+            "log `{}` is not held by this node, or not yet: ask one that holds it, or wait until this one takes part",
+            home.log
+        );
+        let position = self.main().reader().visible();
+        Err(AppendError::Rejected { reason: Rejection::Unavailable { cause }, position })
+    }
+}
+
+/// The writing side of a log that is not here, whose channels nothing is read of.
+#[derive(Debug)]
+struct SentOn {
+    sender: Arc<dyn LogSender>,
+    /// A log that the channels do not live in.
+    nothing: LogReader,
+}
+
+impl LogWriter for SentOn {
+    fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError> {
+        self.sender.submit(request)
+    }
+
+    fn append(&self, channel: &ChannelName, events: &[EventInput<'_>]) -> Result<Ticket, AppendError> {
+        let parts = [ChannelEvents { channel, events }];
+        self.submit(&AppendRequest { parts: &parts, ..AppendRequest::default() })
+    }
+
+    fn incarnation(&self) -> IncarnationId {
+        IncarnationId::NONE
+    }
+
+    fn producer(&self, _: &str) -> Option<ProducerState> {
+        None
+    }
+
+    fn reader(&self) -> &LogReader {
+        &self.nothing
+    }
+
+    fn visible(&self) -> Position {
+        Position::ZERO
     }
 }

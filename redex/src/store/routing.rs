@@ -7,10 +7,12 @@ use crate::limits::REDACTION_EVENTS_MAX;
 use crate::log::Home;
 
 /// Where a request goes.
-enum Route {
+pub(super) enum Route {
     Own(Log),
     /// A log that others put in order.
     Attached(Arc<dyn LogWriter>),
+    /// One that is not here.
+    Away(Arc<dyn LogSender>),
 }
 
 impl Store {
@@ -64,7 +66,7 @@ impl Store {
     pub fn would_wait(&self, request: &AppendRequest<'_>) -> bool {
         match self.route(request) {
             Ok(Route::Own(log)) => request.check().is_ok_and(|size| log.would_wait(size.bytes)),
-            Ok(Route::Attached(_)) | Err(_) => false,
+            Ok(Route::Attached(_) | Route::Away(_)) | Err(_) => false,
         }
     }
 
@@ -73,6 +75,7 @@ impl Store {
             let log = match self.route(request)? {
                 Route::Own(log) => log,
                 Route::Attached(writer) => return writer.submit(request),
+                Route::Away(sender) => return sender.submit(request),
             };
             let earlier = match request.idempotency {
                 Idempotency::None => None,
@@ -110,11 +113,8 @@ impl Store {
                 return Err(AppendError::SeveralLogs { first, log: name(home), second, other: name(other) });
             }
         }
-        self.check_attached(home.as_ref())?;
-        if let Some(writer) = self.attached_home(first) {
-            return Ok(Route::Attached(writer));
-        }
-        Ok(Route::Own(home.map_or_else(|| self.shared.main.clone(), |home| self.at(home.place))))
+        let Some(home) = home else { return Ok(Route::Own(self.shared.main.clone())) };
+        Ok(self.route_to_others(&home)?.unwrap_or_else(|| Route::Own(self.at(home.place))))
     }
 
     /// Returns the log that remembers a request, among those that its channels were in before.

@@ -1,0 +1,164 @@
+//! Asking until a request is decided, by a member of the group or by a node that only knows members; and the bytes of what
+//! one try came to.
+//!
+//! ```text
+//! request: u32 milliseconds that it may take, then the request as in `redex::exchange`
+//! answer:  u8 what: 0 decided: the outcome as there; 1 surely nothing came of it, 2 nobody knows: the cause as text
+//! ```
+
+use std::future::Future;
+use std::time::Duration;
+
+use base::wire::{Cursor, Put};
+use base::{LogId, NodeId, Position};
+use bytes::Bytes;
+use redex::exchange::{decode_outcome, decode_request, encode_outcome};
+use redex::{AppendError, Outcome, Rejection};
+use tokio::time::Instant;
+
+use crate::link::{Link, LinkError};
+use crate::message::{self, Subject};
+
+/// How long somebody whom nobody answered waits before asking again, at first; twice as long each time.
+const ASK_AGAIN_MIN: Duration = Duration::from_millis(1);
+/// How long at most.
+const ASK_AGAIN_MAX: Duration = Duration::from_millis(50);
+
+pub(crate) const DECIDED: u8 = 0;
+const AGAIN: u8 = 1;
+const LOST: u8 = 2;
+
+/// What one try to have a request decided came to.
+#[derive(Debug)]
+pub(crate) enum Tried {
+    Decided(Outcome),
+    /// Surely nothing came of it.
+    Again(String),
+    /// Something may have come of it.
+    Lost(String),
+}
+
+/// Somebody who has requests decided, and knows something of who leads.
+pub(crate) trait Asker: Send {
+    /// Has a request decided by whoever leads, as far as is known. One that can be repeated need not wait for somebody who leads
+    /// no more.
+    fn try_once(
+        &mut self,
+        encoded: &Bytes,
+        repeatable: bool,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Tried, AppendError>> + Send;
+
+    /// Waits until asking again may help: something changed, or a pause is over.
+    fn wait_for_change(&mut self, deadline: Instant) -> impl Future<Output = ()> + Send;
+
+    /// Returns up to where this node sees the log.
+    fn position(&self) -> Position;
+}
+
+/// Asks until a request is decided or the time is over; `first` is what came of it before, if anything.
+///
+/// # Errors
+///
+/// As [`Request::check`](redex::exchange::Request::check); [`AppendError::Exchange`] for bytes that are no request.
+pub(crate) async fn ask_until(
+    asker: &mut impl Asker,
+    encoded: &Bytes,
+    deadline: Instant,
+    mut first: Option<Tried>,
+) -> Result<Outcome, AppendError> {
+    let repeatable = decode_request(encoded, |request| request.is_repeatable())?;
+    let mut lost = None;
+    loop {
+        let tried = match first.take() {
+            Some(first) => first,
+            None => asker.try_once(encoded, repeatable, deadline).await?,
+        };
+        let cause = match tried {
+            Tried::Decided(outcome) => return Ok(outcome),
+            Tried::Again(cause) => cause,
+            Tried::Lost(cause) => lost.insert(cause).clone(),
+        };
+        if lost.is_none() || repeatable {
+            asker.wait_for_change(deadline).await;
+            if Instant::now() < deadline {
+                continue;
+            }
+        }
+        return Ok(match lost {
+            Some(cause) => Outcome::Unknown { cause },
+            None => {
+                Outcome::Rejected { reason: Rejection::Unavailable { cause }, position: asker.position() }
+            }
+        });
+    }
+}
+
+/// The pauses between asking and asking again.
+#[derive(Debug, Default)]
+pub(crate) struct Pauses(Duration);
+
+impl Pauses {
+    /// Returns when the next pause is over, which is longer than the one before.
+    pub(crate) fn next(&mut self, deadline: Instant) -> Instant {
+        self.0 = (self.0 * 2).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX);
+        deadline.min(Instant::now() + self.0)
+    }
+}
+
+/// Has another node decide on a request.
+pub(crate) async fn forward(
+    link: &dyn Link,
+    log: LogId,
+    to: NodeId,
+    request: &Bytes,
+    deadline: Instant,
+) -> Tried {
+    let within = deadline.saturating_duration_since(Instant::now());
+    let mut body = message::begin(Subject::Request, log);
+    body.put_u32(millis(within));
+    body.put(request);
+    let answer = match link.request(to, body.into(), within).await {
+        Ok(answer) => answer,
+        Err(error @ LinkError::Unreachable { .. }) => return Tried::Again(error.to_string()),
+        Err(error) => return Tried::Lost(error.to_string()),
+    };
+    match answer.split_first() {
+        Some((&DECIDED, outcome)) => match decode_outcome(outcome) {
+            // It is not this node's disk that is to be made room on.
+            Ok(Outcome::Rejected { reason: Rejection::DiskFull, position }) => {
+                let cause = format!("the disk of node {to}, which leads, is full");
+                Tried::Decided(Outcome::Rejected { reason: Rejection::Unavailable { cause }, position })
+            }
+            Ok(outcome) => Tried::Decided(outcome),
+            Err(error) => Tried::Lost(error.to_string()),
+        },
+        Some((&AGAIN, cause)) => Tried::Again(String::from_utf8_lossy(cause).into_owned()),
+        Some((&LOST, cause)) => Tried::Lost(String::from_utf8_lossy(cause).into_owned()),
+        _ => Tried::Lost(format!("node {to} gave an answer that is none")),
+    }
+}
+
+impl Tried {
+    /// Encodes it for who asked.
+    pub(crate) fn answer(&self) -> Bytes {
+        let (what, rest) = match self {
+            Self::Decided(outcome) => (DECIDED, encode_outcome(outcome)),
+            Self::Again(cause) => (AGAIN, cause.clone().into_bytes()),
+            Self::Lost(cause) => (LOST, cause.clone().into_bytes()),
+        };
+        [&[what], rest.as_slice()].concat().into()
+    }
+}
+
+/// Returns a duration as it is sent.
+pub(crate) fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// Takes the time off that an answer may take.
+pub(crate) fn take_deadline(body: &Bytes) -> Result<(Instant, Bytes), String> {
+    let mut cursor = Cursor::new(body);
+    let within = cursor.u32("time").map_err(|malformed| format!("a message with a wrong {malformed}"))?;
+    Ok((Instant::now() + Duration::from_millis(within.into()), body.slice(4..)))
+}
