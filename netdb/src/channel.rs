@@ -78,12 +78,27 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// Kind `Corrupt` where stored bytes are damaged; also as items.
+    /// Kind `Corrupt` where stored bytes are damaged; also as items. `NotFound` for a channel that other nodes of the
+    /// cluster hold and this one does not.
     pub fn read(&self, from: Seq) -> Result<impl Iterator<Item = Result<Event, Error>> + use<>, Error> {
+        if let Some(message) = self.held_elsewhere() {
+            return Err(Error::new(base::ErrorKind::NotFound, message));
+        }
         let mut selection = Selection::channel(&self.name);
         selection.seqs.from = Some(from.0);
         let events = self.store.reader().view().read(&selection)?;
         Ok(events.map(|event| event.map_err(Error::from)))
+    }
+
+    /// Says which nodes of the cluster are to be asked for a channel that this one does not hold; `None` for any other.
+    pub fn held_elsewhere(&self) -> Option<String> {
+        let (log, holders) = self.store.away(&self.name)?;
+        let holders: Vec<_> = holders.iter().map(ToString::to_string).collect();
+        let nodes = if holders.is_empty() { "others".to_owned() } else { holders.join(", ") };
+        let name = &self.name;
+        Some(format!(
+            "channel `{name}` lives in log `{log}`, which this node does not hold: read it on a node that does ({nodes})"
+        ))
     }
 
     /// Follows the channel from a number on: history first, then new events as they become durable, without

@@ -5,6 +5,7 @@
 //! node, and attaches them to the database, where their channels are written, read, folded and queried like any other.
 //! One log, which every member holds, is what the models of the database are folded from.
 
+mod away;
 mod decide;
 mod joining;
 mod models;
@@ -26,8 +27,8 @@ use net::{
     Introduction, Inviter, JoinDoor, Pool, Seed, Socket, Ticket, Uses,
 };
 use redex::exchange::Request;
-use redex::{ChannelConfig, LogName, Outcome, ReplicaIdentity, ReplicaLog, Store};
-use replication::control::{CONTROL_LOG, Control, ControlState};
+use redex::{ChannelConfig, LogName, Outcome, ProducerState, ReplicaIdentity, ReplicaLog, Store};
+use replication::control::{CONTROL_LOG, Control, ControlState, LogRecord};
 use replication::{Group, Groups, Link, ReplicationConfig, Role, Timing};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -36,6 +37,7 @@ use crate::models::LateModels;
 use crate::wiring::{Book, MeshLink};
 use crate::{Error, NetDb};
 
+use away::Away;
 use place::Membership;
 use repair::Repairs;
 pub use status::{ClusterStatus, LogStatus, MemberStatus, ReplicaStatus};
@@ -91,6 +93,7 @@ struct Inner {
     groups: Groups,
     control: Control,
     repairs: Repairs,
+    away: Away,
     gossip: Gossip,
     replace_after: Option<Duration>,
     /// Up to which event of the control log this node is what it says.
@@ -251,6 +254,7 @@ impl Cluster {
             groups,
             control,
             repairs,
+            away: Away::default(),
             gossip,
             replace_after: options.replace_after,
             reconciled: watch::Sender::new(Seq(0)),
@@ -370,13 +374,35 @@ impl Cluster {
         Ok(())
     }
 
+    /// Returns a producer's last append that is committed to any log, held by this node or not; of several, the one with the
+    /// highest number.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Unavailable` when the leader of a log does not answer in time.
+    pub async fn newest_of_producer(&self, id: &str) -> Result<Option<ProducerState>, Error> {
+        let (inner, state) = (&self.inner, self.inner.control.state());
+        self.catch_up().await?;
+        let is_away = |record: &LogRecord| inner.groups.get(record.id).is_none();
+        let away: Vec<_> = state.logs.iter().filter(|(_, record)| is_away(record)).collect();
+        let away: Vec<_> = away.into_iter().filter_map(|(name, _)| inner.away.get(name)).collect();
+        let asked = away.iter().map(|log| log.producer(id, REQUEST_WITHIN));
+        let mut newest = inner.store.newest_of_producer(id);
+        for found in futures::future::join_all(asked).await {
+            let number = |state: &Option<ProducerState>| state.as_ref().map(|state| state.number);
+            newest = std::cmp::max_by_key(newest, found?, number);
+        }
+        Ok(newest)
+    }
+
     /// Returns how the cluster stands, as this node sees it.
     pub fn status(&self) -> ClusterStatus {
         status::of(&self.inner)
     }
 
     /// Creates a channel in a replicated log: one that is shared by all channels of an equal configuration, and made for
-    /// the first of them. That it exists so is as good. Returns once it is committed, and reachable on this node.
+    /// the first of them. That it exists so is as good. Returns once it is committed, and appended to from this node, which need not
+    /// hold it.
     ///
     /// # Errors
     ///
@@ -403,13 +429,18 @@ impl Cluster {
         let decide = |state: &ControlState| decide::place_channel(state, &channel, config, id, origin);
         let log = inner.control.change(REQUEST_WITHIN, decide).await?;
         self.await_reconciled().await?;
-        let Some(group) = self.group(log.as_str()) else {
-            let message =
-                format!("channel `{channel}` is placed in log `{log}`, of which this node holds no replica");
-            return Err(Error::new(ErrorKind::Unavailable, message));
-        };
         let request = Request::CreateChannel { channel: &channel, config: &ChannelConfig::default() };
-        match group.request(&request, REQUEST_WITHIN).await? {
+        let outcome = match (self.group(log.as_str()), inner.away.get(&log)) {
+            (Some(group), _) => group.request(&request, REQUEST_WITHIN).await?,
+            (None, Some(away)) => away.request(&request, REQUEST_WITHIN).await?,
+            (None, None) => {
+                let message = format!(
+                    "channel `{channel}` is placed in log `{log}`, which this node cannot reach yet: create it again"
+                );
+                return Err(Error::new(ErrorKind::Unavailable, message));
+            }
+        };
+        match outcome {
             Outcome::Appended { .. } | Outcome::AlreadyAppended { .. } => Ok(log),
             outcome => Err(outcome
                 .into_result()

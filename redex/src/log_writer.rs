@@ -1,8 +1,9 @@
 //! The seam that folds and typed channels stand on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use base::{ChannelName, IncarnationId, Position};
+use base::{ChannelName, IncarnationId, NodeId, Position};
 
 use crate::error::AppendError;
 use crate::{AppendRequest, EventInput, Log, LogReader, ProducerState, Selection, Tail, Ticket};
@@ -57,6 +58,9 @@ pub trait LogSender: Send + Sync + std::fmt::Debug {
     ///
     /// As [`Log::submit`], for what breaks a limit; nothing was sent then.
     fn submit(&self, request: &AppendRequest<'_>) -> Result<Ticket, AppendError>;
+
+    /// Returns the nodes that hold the log.
+    fn holders(&self) -> BTreeSet<NodeId>;
 }
 
 impl<W: LogWriter + ?Sized> LogWriter for Arc<W> {

@@ -319,6 +319,10 @@ impl LogSender for RemoteWriter {
         self.runtime.spawn(keep(self.log.clone(), encoded, until, promise));
         Ok(ticket)
     }
+
+    fn holders(&self) -> BTreeSet<NodeId> {
+        self.log.holders()
+    }
 }
 
 /// Has a request decided, and tells its ticket.

@@ -11,7 +11,7 @@ use replication::control::{ControlState, LogRecord};
 use replication::{Group, GroupWriter, Member, Progress, Role, Standing, Timing};
 use tokio::time::Instant;
 
-use super::{Inner, REQUEST_WITHIN, decide, models, place};
+use super::{Inner, REQUEST_WITHIN, away, decide, models, place};
 
 /// How long it may take to find out whether the control log goes on elsewhere.
 const CURRENT_WITHIN: Duration = Duration::from_millis(500);
@@ -107,6 +107,7 @@ fn take_up_members(inner: &Inner, state: &ControlState) {
 /// Opens the replicas that this node is to hold, and places their channels.
 async fn take_up_logs(inner: &Arc<Inner>, state: &ControlState, unreachable: &mut BTreeSet<ChannelName>) {
     for (name, record) in &state.logs {
+        away::take_up(inner, name, record);
         if record.replicas.contains(&inner.membership.node)
             && inner.groups.get(record.id).is_none()
             && inner.repairs.cause(record.id).is_none()

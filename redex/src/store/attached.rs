@@ -1,7 +1,9 @@
 //! Logs of the node that somebody else puts in order: they are read with the others, and written through whoever knows
 //! who does.
 
-use base::{IncarnationId, Position};
+use std::collections::BTreeSet;
+
+use base::{IncarnationId, NodeId, Position};
 
 use super::routing::Route;
 use super::*;
@@ -66,6 +68,16 @@ impl Store {
 
     fn sender(&self, log: &LogName) -> Option<Arc<dyn LogSender>> {
         self.shared.senders.read().unwrap_or_else(PoisonError::into_inner).get(log).cloned()
+    }
+
+    /// Returns the log of a channel that this node does not hold, and the nodes that do; `None` for any other channel.
+    pub fn away(&self, channel: &ChannelName) -> Option<(LogName, BTreeSet<NodeId>)> {
+        let home = self.shared.homes.get(channel).filter(|home| home.place == ATTACHED)?;
+        if self.attached().contains_key(&home.log) {
+            return None;
+        }
+        let holders = self.sender(&home.log).map(|sender| sender.holders());
+        Some((home.log, holders.unwrap_or_default()))
     }
 
     /// Places a channel in a log that is to be attached: until then appends to it are [sent on](Self::send_on), or refused as

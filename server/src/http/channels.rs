@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use netdb::NetDb;
 use netdb::base::ChannelName;
 use netdb::redex::ChannelHistory;
 use serde_json::{Value, json};
@@ -28,9 +29,10 @@ pub(super) fn text(path: PathText) -> Result<String, Problem> {
     Ok(text)
 }
 
-/// The problem of a channel that nobody has created.
-pub(super) fn missing(channel: &ChannelName) -> Problem {
-    Problem::not_found(format!("there is no channel `{channel}`"))
+/// The problem of a channel that nobody has created, or that other nodes of the cluster hold.
+pub(super) fn missing(db: &NetDb, channel: &ChannelName) -> Problem {
+    let elsewhere = db.channel(channel.as_str()).ok().and_then(|channel| channel.held_elsewhere());
+    Problem::not_found(elsewhere.unwrap_or_else(|| format!("there is no channel `{channel}`")))
 }
 
 /// `GET /v1/channels`
@@ -63,7 +65,7 @@ pub(super) async fn one(
     consistency.wait(&shared, Some(&channel)).await?;
     let read = move || {
         let view = db.store().reader().view();
-        let found = view.channel(&channel)?.ok_or_else(|| missing(&channel))?;
+        let found = view.channel(&channel)?.ok_or_else(|| missing(&db, &channel))?;
         let positions = Positions::of(&view, Some(&found));
         Ok::<_, Problem>((found, positions))
     };
@@ -93,10 +95,11 @@ pub(super) async fn producer(
     let id = text(path)?;
     Params::of(request.uri())?.finish()?;
     let db = shared.db()?;
-    if let Some(cluster) = shared.cluster() {
-        cluster.catch_up().await?;
-    }
-    let Some(state) = db.store().newest_of_producer(&id) else {
+    let newest = match shared.cluster() {
+        Some(cluster) => cluster.newest_of_producer(&id).await?,
+        None => db.store().newest_of_producer(&id),
+    };
+    let Some(state) = newest else {
         return Err(Problem::not_found("there is no such producer"));
     };
     let told = json!({ "id": id, "number": state.number, "digest": state.digest.to_string() });

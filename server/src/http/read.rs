@@ -98,7 +98,7 @@ impl Reading {
 
     fn read(&mut self, db: &NetDb, channel: &ChannelName, selection: &Selection) -> Result<(), Problem> {
         let view = db.store().reader().view();
-        let history = view.channel(channel)?.ok_or_else(|| missing(channel))?;
+        let history = view.channel(channel)?.ok_or_else(|| missing(db, channel))?;
         if let Some(tell) = self.tell.take() {
             let _ = tell.send(Positions::of(&view, Some(&history)));
         }

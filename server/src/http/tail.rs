@@ -29,10 +29,11 @@ pub(super) async fn channel(
         return Err(Problem::invalid("`from` and `last` are both given: give one"));
     }
     let seen = last_seen(request.headers())?;
-    let channel = shared.db()?.channel(channel.as_str())?;
+    let db = shared.db()?;
+    let channel = db.channel(channel.as_str())?;
     let looked = channel.clone();
     let history = tokio::task::spawn_blocking(move || looked.history()).await??;
-    let history = history.ok_or_else(|| missing(channel.name()))?;
+    let history = history.ok_or_else(|| missing(&db, channel.name()))?;
     let from = match (seen, from, last) {
         // Who comes back goes on, whatever the address says.
         (Some(seen), ..) => seen.saturating_add(1),
