@@ -81,11 +81,11 @@ impl Node {
 
     fn payloads(&self) -> Vec<String> {
         let orders = self.db.channel("orders").unwrap();
-        orders
-            .read(Seq(0))
-            .unwrap()
-            .map(|event| String::from_utf8(event.unwrap().payload.to_vec()).unwrap())
-            .collect()
+        let events = match orders.read(Seq(0)) {
+            Err(reason) if reason.kind() == ErrorKind::NotFound => return Vec::new(),
+            read => read.unwrap(),
+        };
+        events.map(|event| String::from_utf8(event.unwrap().payload.to_vec()).unwrap()).collect()
     }
 }
 
@@ -289,45 +289,96 @@ async fn a_node_whose_logs_were_damaged_is_given_back_what_it_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_channel_that_others_hold_is_nobodys_own_and_is_written_once_it_comes_here() {
+async fn a_channel_that_others_hold_is_nobodys_own_and_is_written_from_everywhere() {
     let nodes = three().await;
     let config = ReplicationConfig {
         placement: netdb::replication::Placement::Pinned(vec![nodes[0].cluster.node()]),
         ..ReplicationConfig::default()
     };
-    let log = nodes[0].cluster.create_channel("orders", &config).await.unwrap();
+    let (other, orders) = (&nodes[1], netdb::base::ChannelName::new("orders").unwrap());
+    // By a node that is not to hold it.
+    let log = nodes[2].cluster.create_channel("orders", &config).await.unwrap();
     assert_eq!(nodes[0].append(1).await, Seq(0));
-    let other = &nodes[1];
-    until("the channel's place", || other.cluster.state().channels.len() > 2).await;
-    let refused = || {
-        // Under a condition that does not hold, so that nothing is appended before the node knows.
-        let events = [netdb::EventInput::new("order.placed", b"2")];
-        let expect = netdb::redex::Expect::Exact(Seq(99));
-        let outcome = other.db.channel("orders").unwrap().append_if(expect, &events);
-        outcome.map(drop).map_err(|error| error.kind())
-    };
-    until("the refusal", || refused() == Err(ErrorKind::Unavailable)).await;
-    assert!(other.db.channel("orders").unwrap().history().unwrap().is_none(), "it is not here");
+    until("the channel's place", || other.db.store().away(&orders).is_some()).await;
+    assert_eq!(other.append(2).await, Seq(1));
+    assert_eq!(other.append(2).await, Seq(1), "the same one again");
+    let channel = other.db.channel("orders").unwrap();
+    let events = [netdb::EventInput::new("order.placed", b"no")];
+    let refused = channel.append_if(netdb::redex::Expect::Exact(Seq(99)), &events).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    let typed = channel.typed::<u64>(netdb::redex::Encoding::Json);
+    let ticket = typed.append("order.placed", &3).unwrap();
+    assert!(ticket.acknowledged(netdb::redex::Ack::Durable).await.at().is_some());
+    assert_eq!(nodes[0].payloads(), ["1", "2", "3"]);
+    for node in &nodes {
+        let newest = node.cluster.newest_of_producer("test").await.unwrap();
+        assert_eq!(newest.map(|state| state.number), Some(2));
+        assert_eq!(node.cluster.newest_of_producer("nobody").await.unwrap(), None);
+    }
+    assert!(channel.history().unwrap().is_none(), "it is not here");
+    let refused = channel.read(Seq(0)).map(drop).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    assert!(refused.to_string().contains("a node that does (1)"), "{refused}");
     let both = [nodes[0].cluster.node(), other.cluster.node()].into();
     nodes[0].cluster.move_log(log.as_str(), &both).await.unwrap();
     until("the replica", || {
         other.db.store().writer_of(&"orders".parse().unwrap()).reader().name() == log.as_str()
     })
     .await;
-    assert_eq!(other.append(2).await, Seq(1));
-    // Where it was, it is not any more: neither read nor written, until it comes back.
+    assert_eq!(other.append(4).await, Seq(3));
+    // Where it was, it is not any more: it is written there still, and read once it comes back.
     nodes[0].cluster.move_log(log.as_str(), &[other.cluster.node()].into()).await.unwrap();
     until("the replica's end", || nodes[0].cluster.group(log.as_str()).is_none()).await;
     assert!(nodes[0].db.channel("orders").unwrap().history().unwrap().is_none());
-    let left = nodes[0].db.channel("orders").unwrap().append("order.placed", b"3").unwrap_err();
-    assert_eq!(left.kind(), ErrorKind::Unavailable, "{left}");
-    assert_eq!(other.append(3).await, Seq(2));
+    assert_eq!(nodes[0].append(5).await, Seq(4));
     nodes[0].cluster.move_log(log.as_str(), &[nodes[0].cluster.node()].into()).await.unwrap();
-    let wanted = ["1", "2", "3"];
+    let wanted = ["1", "2", "3", "4", "5"];
     until("the replica again", || {
         nodes[0].cluster.group(log.as_str()).is_some() && nodes[0].payloads() == wanted
     })
     .await;
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_without_a_replica_appends_while_the_leader_goes() {
+    let mut nodes = three().await;
+    let log = nodes[0].cluster.create_channel("orders", &ReplicationConfig::default()).await.unwrap();
+    let fourth = Node::further(&nodes[0], "fourth").await;
+    let orders = netdb::base::ChannelName::new("orders").unwrap();
+    until("the channel's place", || fourth.db.store().away(&orders).is_some()).await;
+    // A channel that lives nowhere yet is made in the node's own log, as on any node.
+    let own = fourth.db.channel("own").unwrap();
+    until("the first look", || own.append("noted", b"1").is_ok()).await;
+    assert_eq!(own.history().unwrap().unwrap().living().log, "main");
+    until("three voters", || {
+        let of = |node: &Node| node.cluster.group(log.as_str()).map(|group| group.standing().voters.len());
+        nodes.iter().any(|node| of(node) == Some(3))
+    })
+    .await;
+    for number in 1..=20 {
+        assert_eq!(fourth.append(number).await, Seq(number - 1));
+    }
+    let leads = |node: &Node| {
+        node.cluster
+            .group(log.as_str())
+            .is_some_and(|group| group.standing().leader == Some(node.cluster.node()))
+    };
+    let leader = nodes.remove(nodes.iter().position(leads).unwrap());
+    let (stopped, ()) = tokio::join!(leader.stop(), async {
+        for number in 21..=60 {
+            assert_eq!(fourth.append(number).await, Seq(number - 1));
+        }
+    });
+    drop(stopped);
+    let wanted: Vec<_> = (1..=60).map(|number| number.to_string()).collect();
+    for node in &nodes {
+        until("all events", || node.payloads() == wanted).await;
+    }
+    assert!(fourth.cluster.group(log.as_str()).is_none());
+    nodes.push(fourth);
     for node in nodes {
         node.stop().await;
     }

@@ -5,6 +5,7 @@ mod control;
 mod failover;
 mod heartbeats;
 mod members;
+mod remote;
 mod repair;
 mod requests;
 mod retention;

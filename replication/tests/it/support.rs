@@ -106,7 +106,7 @@ pub struct Node {
     pub id: NodeId,
     pub disk: SimulatedDisk,
     pub group: Group,
-    groups: Groups,
+    pub groups: Groups,
     flusher: tokio::task::JoinHandle<()>,
 }
 
