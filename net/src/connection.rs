@@ -102,15 +102,28 @@ impl Connection {
 
     /// Sends a request on a stream of its own and waits for the answer. Requests on one connection do not wait for each
     /// other's answers. Their bytes are sent in the order in which they were asked, but for small ones (512 bytes), such as
-    /// heartbeats, which come before large ones.
+    /// votes, which come before large ones.
     ///
     /// # Errors
     ///
     /// [`RequestError`]; the other side may have acted on the request whatever it is.
     pub async fn request(&self, body: &[u8], within: Duration) -> Result<Vec<u8>, RequestError> {
+        self.ask(body, within, body.len() <= URGENT_BYTES_MAX).await
+    }
+
+    /// Sends a request as [`request`](Self::request) does, before large ones, however large it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub async fn request_urgent(&self, body: &[u8], within: Duration) -> Result<Vec<u8>, RequestError> {
+        self.ask(body, within, true).await
+    }
+
+    async fn ask(&self, body: &[u8], within: Duration, urgent: bool) -> Result<Vec<u8>, RequestError> {
         let exchange = async {
             let (mut send, mut receive) = self.live.connection.open_bi().await.map_err(closed)?;
-            if body.len() <= URGENT_BYTES_MAX {
+            if urgent {
                 // A stream that ended says so itself.
                 let _ = send.set_priority(1);
             }

@@ -236,7 +236,7 @@ impl Drop for Seat {
 /// Sends heartbeats to a node, and tells each what its group answered.
 async fn send(link: &dyn Link, to: NodeId, parts: Parts) {
     let Some(within) = parts.values().map(|part| part.within).max() else { return };
-    let answered = link.request(to, encode(&parts).into(), within).await;
+    let answered = link.request_urgent(to, encode(&parts).into(), within).await;
     let answers = answered.map(|bytes| decode_answers(&bytes, parts.len()));
     match answers {
         Ok(Ok(answers)) => {

@@ -20,6 +20,11 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<Bytes, LinkError>> + Send>>
 pub trait Link: fmt::Debug + Send + Sync + 'static {
     /// Sends a request; the answer fails when it is not there within the time.
     fn request(&self, to: NodeId, body: Bytes, within: Duration) -> Answer;
+
+    /// Sends a request, before larger ones that wait to be sent, where that makes a difference.
+    fn request_urgent(&self, to: NodeId, body: Bytes, within: Duration) -> Answer {
+        self.request(to, body, within)
+    }
 }
 
 /// Why there is no answer.

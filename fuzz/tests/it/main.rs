@@ -3,6 +3,7 @@
 mod decoders;
 mod documents;
 mod exchange;
+mod groups;
 mod lines;
 mod messages;
 mod replicas;

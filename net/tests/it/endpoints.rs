@@ -136,6 +136,43 @@ async fn a_request_does_not_wait_for_the_one_before() {
 }
 
 #[tokio::test]
+async fn what_is_urgent_goes_before_large_requests_that_were_asked_first() {
+    let (one, two, _) = two();
+    let (there, here) = tokio::join!(connect(&one, &two, 2), two.accept());
+    let (there, here) = (there.unwrap(), here.unwrap());
+    // What is kept to be sent has room for all.
+    let (large, urgent) = (vec![0; 1 << 20], vec![1; 32 << 10]);
+    let asked: Vec<_> = (0..8)
+        .map(|_| {
+            let (there, large) = (there.clone(), large.clone());
+            tokio::spawn(async move { there.request(&large, WITHIN).await.unwrap() })
+        })
+        .collect();
+    let serve = async {
+        let mut reading = tokio::task::JoinSet::new();
+        for _ in 0..9 {
+            let mut request = here.next_request().await.unwrap();
+            reading.spawn(async move {
+                let body = request.body().await.unwrap();
+                request.answer(b"").await.unwrap();
+                body[0]
+            });
+        }
+        reading.join_all().await
+    };
+    let ask = async {
+        tokio::task::yield_now().await;
+        there.request_urgent(&urgent, WITHIN).await.unwrap();
+    };
+    let (order, ()) = tokio::join!(serve, ask);
+    let place = order.iter().position(|first| *first == 1).unwrap();
+    assert!(place < 4, "{place} large ones came before it");
+    for asked in asked {
+        asked.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn who_shows_another_key_than_expected_is_not_talked_to() {
     let (one, two, _) = two();
     let error = connect(&one, &two, 3).await.unwrap_err();

@@ -101,8 +101,8 @@ impl MeshLink {
     }
 }
 
-impl Link for MeshLink {
-    fn request(&self, to: NodeId, body: Bytes, within: Duration) -> Answer {
+impl MeshLink {
+    fn ask(&self, to: NodeId, body: Bytes, within: Duration, urgent: bool) -> Answer {
         let Self { pool, book } = self.clone();
         Box::pin(async move {
             let unreachable = |cause: String| LinkError::Unreachable { node: to, cause };
@@ -118,7 +118,11 @@ impl Link for MeshLink {
             };
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             let heard = connection.packets_heard();
-            match connection.request(&body, left).await {
+            let answered = match urgent {
+                true => connection.request_urgent(&body, left).await,
+                false => connection.request(&body, left).await,
+            };
+            match answered {
                 Ok(answer) => Ok(answer.into()),
                 Err(RequestError::TooLarge { .. }) => Err(unreachable("the message is too large".to_owned())),
                 Err(error) => {
@@ -130,5 +134,15 @@ impl Link for MeshLink {
                 }
             }
         })
+    }
+}
+
+impl Link for MeshLink {
+    fn request(&self, to: NodeId, body: Bytes, within: Duration) -> Answer {
+        self.ask(to, body, within, false)
+    }
+
+    fn request_urgent(&self, to: NodeId, body: Bytes, within: Duration) -> Answer {
+        self.ask(to, body, within, true)
     }
 }
