@@ -19,6 +19,7 @@ found=$(logs_of 4)
 printf 'where the channel lives: %s on node 1, %s on node 4\n' "$(logs_of 1)" "${found:-nowhere}"
 case $answer in
 *' 200') [ "$found" != main ] || fault "node 4 acknowledged an append to another channel of the same name, which only it has" ;;
+*) fault "node 4 holds nothing of the log, and did not send an append on" ;;
 esac
 show cluster move "$log" 1 2 3 4
 on 1 cluster move "$log" 1 2 3 4
@@ -31,7 +32,7 @@ stop_load
 until_true 60 "equal log roots" roots_agree "$log" 1 2 3
 probes=$(on 1 sql --format csv -c "select count(*) from channels.$channel where kind = 'probe'" | tail -n 1 | tr -d '\r"')
 printf 'appends through node 4 that node 1 has: %s\n' "$probes"
-[ "$probes" -gt 0 ] || fault "node 4 holds a replica now, and appends through it still go elsewhere"
+[ "$probes" -eq 2 ] || fault "of two appends through node 4, before and after it held a replica, node 1 has $probes"
 for node in 1 4; do printf 'events in SQL on node %s: %s\n' "$node" "$(count_on "$node")"; done
 operator_sees "after" 4 1 2 3
 check_replicas 1 2 3
