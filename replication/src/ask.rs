@@ -4,12 +4,14 @@
 //! ```text
 //! request: u32 milliseconds that it may take, then the request as in `redex::exchange`
 //! answer:  u8 what: 0 decided: the outcome as there; 1 surely nothing came of it, 2 nobody knows: the cause as text
+//! several: u32 milliseconds that they may take, u16 requests (1 to 1,024), each u32+bytes; they are decided in their order
+//! answer to several: u16 answers, each u32+bytes
 //! ```
 
 use std::future::Future;
 use std::time::Duration;
 
-use base::wire::{Cursor, Put};
+use base::wire::{Cursor, Malformed, Put};
 use base::{LogId, NodeId, Position};
 use bytes::Bytes;
 use redex::exchange::{decode_outcome, decode_request, encode_outcome};
@@ -23,6 +25,11 @@ use crate::message::{self, Subject};
 const ASK_AGAIN_MIN: Duration = Duration::from_millis(1);
 /// How long at most.
 const ASK_AGAIN_MAX: Duration = Duration::from_millis(50);
+
+/// Requests in one message at most.
+pub(crate) const REQUESTS_MAX: usize = 1_024;
+/// Bytes of requests in one message at most, unless it is one alone.
+pub(crate) const REQUEST_BYTES_MAX: usize = 1 << 20;
 
 pub(crate) const DECIDED: u8 = 0;
 const AGAIN: u8 = 1;
@@ -118,28 +125,95 @@ pub(crate) async fn forward(
     let mut body = message::begin(Subject::Request, log);
     body.put_u32(millis(within));
     body.put(request);
-    let answer = match link.request(to, body.into(), within).await {
-        Ok(answer) => answer,
-        Err(error @ LinkError::Unreachable { .. }) => return Tried::Again(error.to_string()),
-        Err(error) => return Tried::Lost(error.to_string()),
-    };
-    match answer.split_first() {
-        Some((&DECIDED, outcome)) => match decode_outcome(outcome) {
-            // It is not this node's disk that is to be made room on.
-            Ok(Outcome::Rejected { reason: Rejection::DiskFull, position }) => {
-                let cause = format!("the disk of node {to}, which leads, is full");
-                Tried::Decided(Outcome::Rejected { reason: Rejection::Unavailable { cause }, position })
-            }
-            Ok(outcome) => Tried::Decided(outcome),
-            Err(error) => Tried::Lost(error.to_string()),
-        },
-        Some((&AGAIN, cause)) => Tried::Again(String::from_utf8_lossy(cause).into_owned()),
-        Some((&LOST, cause)) => Tried::Lost(String::from_utf8_lossy(cause).into_owned()),
-        _ => Tried::Lost(format!("node {to} gave an answer that is none")),
+    match link.request(to, body.into(), within).await {
+        Ok(answer) => Tried::read(to, &answer),
+        Err(error) => Tried::failed(&error),
     }
 }
 
+/// Has another node decide on several requests, in their order.
+pub(crate) async fn forward_all(
+    link: &dyn Link,
+    log: LogId,
+    to: NodeId,
+    requests: &[Bytes],
+    deadline: Instant,
+) -> Vec<Tried> {
+    if let [request] = requests {
+        return vec![forward(link, log, to, request, deadline).await];
+    }
+    let within = deadline.saturating_duration_since(Instant::now());
+    let mut body = message::begin(Subject::Requests, log);
+    body.put_u32(millis(within));
+    put_list(&mut body, requests);
+    let all = |tried: &dyn Fn() -> Tried| requests.iter().map(|_| tried()).collect();
+    match link.request(to, body.into(), within).await.map(|answer| take_list(&answer)) {
+        Ok(Ok(answers)) if answers.len() == requests.len() => {
+            answers.iter().map(|answer| Tried::read(to, answer)).collect()
+        }
+        Ok(_) => all(&|| Tried::Lost(format!("node {to} gave an answer that is none"))),
+        Err(error) => all(&|| Tried::failed(&error)),
+    }
+}
+
+pub(crate) fn put_list(out: &mut Vec<u8>, list: &[Bytes]) {
+    out.put_u16(u16::try_from(list.len()).unwrap_or(u16::MAX));
+    for bytes in list {
+        out.put_length(bytes.len());
+        out.put(bytes);
+    }
+}
+
+/// Answers several requests that surely nothing comes of.
+pub(crate) fn refuse_all(body: &Bytes, cause: &str) -> Result<Bytes, Malformed> {
+    let count = take_list(&body.slice(body.len().min(4)..))?.len();
+    let mut answer = Vec::new();
+    put_list(&mut answer, &vec![Tried::Again(cause.to_owned()).answer(); count]);
+    Ok(answer.into())
+}
+
+/// Takes requests, or the answers to them.
+pub(crate) fn take_list(all: &Bytes) -> Result<Vec<Bytes>, Malformed> {
+    let mut cursor = Cursor::new(all);
+    let count = usize::from(cursor.u16("requests")?);
+    if count == 0 || count > REQUESTS_MAX {
+        return Err(Malformed::new("requests"));
+    }
+    let mut list = Vec::new();
+    for _ in 0..count {
+        let length = cursor.length("request")?;
+        list.push(all.slice_ref(cursor.take(length, "request")?));
+    }
+    cursor.finish("length")?;
+    Ok(list)
+}
+
 impl Tried {
+    fn failed(error: &LinkError) -> Self {
+        match error {
+            LinkError::Unreachable { .. } => Self::Again(error.to_string()),
+            LinkError::Lost { .. } => Self::Lost(error.to_string()),
+        }
+    }
+
+    /// Reads what another node answered.
+    fn read(to: NodeId, answer: &[u8]) -> Self {
+        match answer.split_first() {
+            Some((&DECIDED, outcome)) => match decode_outcome(outcome) {
+                // It is not this node's disk that is to be made room on.
+                Ok(Outcome::Rejected { reason: Rejection::DiskFull, position }) => {
+                    let cause = format!("the disk of node {to}, which leads, is full");
+                    Tried::Decided(Outcome::Rejected { reason: Rejection::Unavailable { cause }, position })
+                }
+                Ok(outcome) => Tried::Decided(outcome),
+                Err(error) => Tried::Lost(error.to_string()),
+            },
+            Some((&AGAIN, cause)) => Tried::Again(String::from_utf8_lossy(cause).into_owned()),
+            Some((&LOST, cause)) => Tried::Lost(String::from_utf8_lossy(cause).into_owned()),
+            _ => Tried::Lost(format!("node {to} gave an answer that is none")),
+        }
+    }
+
     /// Encodes it for who asked.
     pub(crate) fn answer(&self) -> Bytes {
         let (what, rest) = match self {
@@ -161,4 +235,36 @@ pub(crate) fn take_deadline(body: &Bytes) -> Result<(Instant, Bytes), String> {
     let mut cursor = Cursor::new(body);
     let within = cursor.u32("time").map_err(|malformed| format!("a message with a wrong {malformed}"))?;
     Ok((Instant::now() + Duration::from_millis(within.into()), body.slice(4..)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_come_back_as_they_were_and_cut_or_changed_ones_are_refused_or_mean_something_else() {
+        let encode = |list: &[Bytes]| {
+            let mut out = Vec::new();
+            put_list(&mut out, list);
+            Bytes::from(out)
+        };
+        let list = ["one", "", "three"].map(Bytes::from);
+        let bytes = encode(&list);
+        assert_eq!(take_list(&bytes).unwrap(), list);
+        for length in 0..bytes.len() {
+            assert!(take_list(&bytes.slice(..length)).is_err(), "{length}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(other) = take_list(&flipped.clone().into()) {
+                assert_eq!(encode(&other), flipped, "one encoding each: bit {bit}");
+            }
+        }
+        assert!(
+            take_list(&encode(&[])).is_err()
+                && take_list(&encode(&vec![Bytes::new(); REQUESTS_MAX + 1])).is_err()
+        );
+        assert_eq!(take_list(&encode(&vec![Bytes::new(); REQUESTS_MAX])).unwrap().len(), REQUESTS_MAX);
+    }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use base::wire::{Cursor, Put};
 use base::{Identity, LogId, NodeId, Position, Slot};
 use bytes::Bytes;
-use redex::{AppendError, AppendRequest, EntryContent, LogReader, Outcome, Rejection, ReplicaLog, Retention};
+use futures::FutureExt as _;
 use redex::exchange::{Request, decode_request, encode_request};
+use redex::{AppendError, AppendRequest, EntryContent, LogReader, Outcome, Rejection, ReplicaLog, Retention};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -18,6 +19,7 @@ use crate::counts::GroupCounts;
 use crate::heartbeats::Heartbeats;
 use crate::link::Link;
 use crate::message::{self, Subject};
+use crate::queue::Queue;
 use crate::raft::{Consensus, ConsensusError, Member, Progress, Role, Standing, StandingWatch, Timing};
 use crate::remote;
 use crate::repair;
@@ -37,6 +39,7 @@ struct Inner {
     link: Arc<dyn Link>,
     consensus: Consensus,
     sequencer: Arc<Sequencer>,
+    queue: Queue,
     /// How long it takes until a leader is missed.
     missed_after: Duration,
 }
@@ -51,7 +54,7 @@ impl std::fmt::Debug for Group {
 }
 
 /// What somebody who asks has seen of the group, and waits for to change.
-struct Seen {
+pub(crate) struct Seen {
     standing: StandingWatch,
     ready: watch::Receiver<bool>,
     pauses: Pauses,
@@ -59,7 +62,7 @@ struct Seen {
 
 impl Seen {
     /// Waits until asking again may help: something changed, or some time went by.
-    async fn wait_for_change(&mut self, deadline: Instant) {
+    pub(crate) async fn wait_for_change(&mut self, deadline: Instant) {
         let over = self.pauses.next(deadline);
         // Where the group stopped, nothing changes any more: then the time is all there is to wait for.
         tokio::select! {
@@ -69,18 +72,30 @@ impl Seen {
         }
     }
 
+    /// Begins anew with short pauses.
+    pub(crate) fn goes_on(&mut self) {
+        self.pauses = Pauses::default();
+    }
+
+    /// Returns who leads, as far as this node knows.
+    pub(crate) fn leader(&mut self) -> Option<NodeId> {
+        self.standing.standing().leader
+    }
+
+    /// Completes once somebody else is known to lead.
+    pub(crate) async fn another_leads(&mut self, leader: NodeId) {
+        while self.leader().is_none_or(|now| now == leader) {
+            if self.standing.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Waits for what a leader makes of a request that can be asked again, as long as nobody else is known to lead.
     async fn until_another_leads(&mut self, leader: NodeId, tried: impl Future<Output = Tried>) -> Tried {
-        let another = async {
-            while self.standing.standing().leader.is_none_or(|now| now == leader) {
-                if self.standing.changed().await.is_err() {
-                    return std::future::pending().await;
-                }
-            }
-        };
         tokio::select! {
             tried = tried => tried,
-            () = another => Tried::Lost(format!("node {leader} leads no more")),
+            () = self.another_leads(leader) => Tried::Lost(format!("node {leader} leads no more")),
         }
     }
 }
@@ -99,7 +114,7 @@ impl Asker for Insider<'_> {
         deadline: Instant,
     ) -> Result<Tried, AppendError> {
         let Inner { id, me, link, .. } = &*self.group.inner;
-        Ok(match self.seen.standing.standing().leader {
+        Ok(match self.seen.leader() {
             Some(leader) if leader == *me => self.group.decide(encoded, deadline).await?,
             Some(leader) => {
                 let forwarded = ask::forward(&**link, *id, leader, encoded, deadline);
@@ -137,7 +152,18 @@ impl Group {
         let consensus = Consensus::start(&log, me, Arc::clone(&link), timing, heartbeats).await?;
         let sequencer = Sequencer::start(log.clone(), consensus.clone(), identity);
         let (id, missed_after) = (log.reader().id(), timing.election_max);
-        Ok(Self { inner: Arc::new(Inner { id, me, log, link, consensus, sequencer, missed_after }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                id,
+                me,
+                log,
+                link,
+                consensus,
+                sequencer,
+                queue: Queue::default(),
+                missed_after,
+            }),
+        })
     }
 
     /// Gives up of the log what a retention does not keep, from now on: where this node leads by a record in the log, and
@@ -283,7 +309,7 @@ impl Group {
         ask::ask_until(&mut Insider { group: self, seen: self.look() }, encoded, deadline, first).await
     }
 
-    fn look(&self) -> Seen {
+    pub(crate) fn look(&self) -> Seen {
         let mut ready = self.inner.sequencer.ready();
         ready.mark_unchanged();
         Seen { standing: self.inner.consensus.watch(), ready, pauses: Pauses::default() }
@@ -304,6 +330,43 @@ impl Group {
             Ok(Err(_)) => Tried::Lost(format!("the group stopped on node {me}")),
             Err(_) => self.tried(Decision::Late, deadline).await,
         })
+    }
+
+    /// Has this node's sequencer decide on several requests, in their order.
+    pub(crate) async fn decide_all(&self, requests: &[Bytes], deadline: Instant) -> Vec<Tried> {
+        // Polled in their order the first time, by which each is decided on; a later one must not be where an earlier is not.
+        let mut refused = false;
+        let mut deciding = Vec::new();
+        for request in requests {
+            let mut decided = Box::pin(self.decide(request, deadline));
+            let tried = match refused {
+                true => Some(Ok(Tried::Again("one before it was not decided on".to_owned()))),
+                false => decided.as_mut().now_or_never(),
+            };
+            refused |= matches!(tried, Some(Ok(Tried::Again(_))));
+            deciding.push(match tried {
+                Some(tried) => futures::future::ready(tried).boxed(),
+                None => decided,
+            });
+        }
+        let decided = futures::future::join_all(deciding).await.into_iter();
+        decided.map(|tried| tried.unwrap_or_else(|error| Tried::Lost(error.to_string()))).collect()
+    }
+
+    /// Has another node decide on several requests, in their order.
+    pub(crate) async fn forward_all(
+        self,
+        leader: NodeId,
+        requests: Vec<Bytes>,
+        deadline: Instant,
+    ) -> Vec<Tried> {
+        let Inner { id, link, .. } = &*self.inner;
+        ask::forward_all(&**link, *id, leader, &requests, deadline).await
+    }
+
+    /// Returns what is asked on this node and decided elsewhere.
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.inner.queue
     }
 
     /// Finds out what a decision of this node's sequencer came to.
@@ -344,7 +407,7 @@ impl Group {
         let deadline = Instant::now() + within;
         let mut seen = self.look();
         loop {
-            let leader = seen.standing.standing().leader;
+            let leader = seen.leader();
             let asked = match leader {
                 Some(leader) if leader == self.inner.me => {
                     tokio::time::timeout_at(deadline, self.inner.consensus.read_position()).await.ok()
@@ -394,6 +457,15 @@ impl Group {
             Subject::Request => {
                 let (deadline, request) = take_deadline(&body)?;
                 Ok(self.decide(&request, deadline).await.map_err(|error| error.to_string())?.answer())
+            }
+            Subject::Requests => {
+                let (deadline, requests) = take_deadline(&body)?;
+                let requests =
+                    ask::take_list(&requests).map_err(|malformed| format!("a wrong {malformed}"))?;
+                let tried = self.decide_all(&requests, deadline).await;
+                let mut answer = Vec::new();
+                ask::put_list(&mut answer, &tried.iter().map(Tried::answer).collect::<Vec<_>>());
+                Ok(answer.into())
             }
             Subject::ReadPosition => {
                 let (deadline, _) = take_deadline(&body)?;

@@ -7,7 +7,7 @@ use base::{Identity, LogId, NodeId};
 use bytes::Bytes;
 use redex::ReplicaLog;
 
-use crate::ask::Tried;
+use crate::ask::{self, Tried};
 use crate::group::Group;
 use crate::heartbeats::{self, Heartbeats};
 use crate::link::Link;
@@ -87,6 +87,8 @@ impl Groups {
             return match subject {
                 // Whoever asks is to know that nothing came of it.
                 Subject::Request => Ok(Tried::Again(cause).answer()),
+                Subject::Requests => Ok(ask::refuse_all(&body, &cause)
+                    .map_err(|malformed| unanswered(format!("a message with a wrong {malformed}")))?),
                 _ => Err(unanswered(cause)),
             };
         };

@@ -16,6 +16,7 @@ mod groups;
 mod heartbeats;
 mod link;
 mod message;
+mod queue;
 pub mod raft;
 mod remote;
 mod repair;

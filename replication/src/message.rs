@@ -31,6 +31,8 @@ pub(crate) enum Subject {
     Leader = 7,
     /// A question for a producer's last append, of such a node.
     Producer = 8,
+    /// Several requests to the sequencer, as [`crate::ask`] has them.
+    Requests = 9,
 }
 
 /// In place of a log's id where a message is for several.
@@ -58,6 +60,7 @@ pub(crate) fn open(bytes: &Bytes) -> Result<(Subject, LogId, Bytes), Malformed> 
         6 => Subject::Heartbeats,
         7 => Subject::Leader,
         8 => Subject::Producer,
+        9 => Subject::Requests,
         _ => return Err(Malformed::new("subject")),
     };
     let log = LogId::from_bytes(cursor.array("log id")?);

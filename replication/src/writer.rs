@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::Group;
+use crate::queue::Asked;
 use crate::sequencer::{Decision, Tell};
 
 /// How long readers of this node may take to see what is committed, beyond the time of a request.
@@ -54,6 +55,11 @@ impl GroupWriter {
         let encoded = Bytes::from(encode_request(request)?);
         let (ticket, promise) = Ticket::promised();
         let until = Instant::now() + self.within;
+        let queue = self.group.queue();
+        if queue.is_served() {
+            self.wait(Asked::new(encoded, until, promise));
+            return Ok(ticket);
+        }
         let asking = Asking { group: self.group.clone(), encoded, until, promise };
         let mut asking = Some(asking);
         let runtime = self.runtime.clone();
@@ -68,10 +74,18 @@ impl GroupWriter {
             Box::new(told) as Tell
         };
         self.group.decide_here(request, until, tell)?;
-        if let Some(asking) = asking {
-            self.runtime.spawn(asking.ask());
+        if let Some(Asking { encoded, promise, .. }) = asking {
+            self.wait(Asked::new(encoded, until, promise));
         }
         Ok(ticket)
+    }
+
+    /// Has a request decided behind those that wait.
+    fn wait(&self, asking: Asked) {
+        let queue = self.group.queue();
+        if queue.add(asking) {
+            self.runtime.spawn(queue.clone().serve(self.group.clone()));
+        }
     }
 }
 
@@ -84,12 +98,6 @@ struct Asking {
 }
 
 impl Asking {
-    /// Has the request decided by whoever leads.
-    async fn ask(self) {
-        let outcome = self.group.ask_encoded(&self.encoded, self.left()).await;
-        self.keep(outcome).await;
-    }
-
     /// Hears what this node's sequencer made of the request; what is left to do then, if anything.
     fn told(self, decision: Decision) -> Option<impl Future<Output = ()> + Send + use<>> {
         let is_seen = |outcome: &Outcome| {
@@ -108,10 +116,6 @@ impl Asking {
         }
     }
 
-    fn left(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
-    }
-
     /// Tells the outcome once this node's readers see it.
     async fn keep(self, outcome: Result<Outcome, AppendError>) {
         let outcome = match outcome {
@@ -119,17 +123,22 @@ impl Asking {
             // It was checked before it was encoded, so that this is a defect; nothing was asked of anybody.
             Err(error) => Outcome::Unknown { cause: error.to_string() },
         };
-        if let Some(at) = outcome.at() {
-            let seen = Position(at.index.0);
-            // Committed is committed: it is waited for a little longer.
-            let within = self.left().max(SEEN_WITHIN);
-            if tokio::time::timeout(within, self.group.reader().beyond(seen)).await.is_err() {
-                let cause = format!("it is committed at {}, which this node has not seen yet", at.index);
-                return self.promise.keep(Outcome::Unknown { cause });
-            }
-        }
-        self.promise.keep(outcome);
+        self.promise.keep(once_seen(&self.group, outcome, self.until).await);
     }
+}
+
+/// Returns an outcome once readers of this node see what it tells of.
+pub(crate) async fn once_seen(group: &Group, outcome: Outcome, until: Instant) -> Outcome {
+    if let Some(at) = outcome.at() {
+        let seen = Position(at.index.0);
+        // Committed is committed: it is waited for a little longer.
+        let within = until.saturating_duration_since(Instant::now()).max(SEEN_WITHIN);
+        if tokio::time::timeout(within, group.reader().beyond(seen)).await.is_err() {
+            let cause = format!("it is committed at {}, which this node has not seen yet", at.index);
+            return Outcome::Unknown { cause };
+        }
+    }
+    outcome
 }
 
 impl LogWriter for GroupWriter {

@@ -62,6 +62,12 @@ impl Network {
         };
     }
 
+    /// Takes what was sent since it was asked last, and counts what is of these kinds.
+    pub fn take_sent_of(&self, kinds: &[u8]) -> usize {
+        let sent = std::mem::take(&mut *self.sent.lock().unwrap());
+        sent.iter().filter(|(_, _, _, kind)| kinds.contains(kind)).count()
+    }
+
     /// Takes a message to a node; never arrives where the way is cut, and finds nobody where the node is down.
     async fn carry(&self, from: NodeId, to: NodeId) -> Option<Groups> {
         if !self.nodes.lock().unwrap().contains_key(&to) {
