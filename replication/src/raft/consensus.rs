@@ -321,7 +321,7 @@ impl Consensus {
     /// The cause, where there is no answer: the bytes are no request, come from somebody else than they say, or the group
     /// stopped here.
     pub(crate) async fn handle(&self, from: NodeId, body: Bytes) -> Result<Bytes, String> {
-        self.answer(take_rpc(from, &body)?).await
+        self.answer(from, take_rpc(from, &body)?).await
     }
 
     /// Answers a heartbeat of another member.
@@ -332,12 +332,12 @@ impl Consensus {
     pub(crate) async fn hear(&self, from: NodeId, body: Bytes) -> Result<Bytes, String> {
         let rpc = take_rpc(from, &body)?;
         match rpc.is_heartbeat() {
-            true => self.answer(rpc).await,
+            true => self.answer(from, rpc).await,
             false => Err("something else than a heartbeat among heartbeats".to_owned()),
         }
     }
 
-    async fn answer(&self, rpc: Rpc) -> Result<Bytes, String> {
+    async fn answer(&self, from: NodeId, rpc: Rpc) -> Result<Bytes, String> {
         let failed = |cause: &dyn fmt::Display| cause.to_string();
         let answer = match rpc {
             Rpc::Append(append) => {
