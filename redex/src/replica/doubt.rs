@@ -32,6 +32,8 @@ const LOOKED_THROUGH_BYTES: u64 = 4 << 30;
 #[derive(Debug)]
 pub(super) struct Doubt<'a> {
     disk: &'a dyn Disk,
+    /// The node's directory.
+    pub dir: &'a Path,
     log_dir: &'a Path,
     held_path: PathBuf,
     /// Why the replica is in doubt.
@@ -43,7 +45,7 @@ pub(super) struct Doubt<'a> {
 impl<'a> Doubt<'a> {
     pub(super) fn read(
         disk: &'a dyn Disk,
-        dir: &Path,
+        dir: &'a Path,
         log_dir: &'a Path,
         log: LogId,
     ) -> Result<Self, OpenError> {
@@ -57,7 +59,7 @@ impl<'a> Doubt<'a> {
             false => None,
         };
         let held = exists(&held_path)?;
-        Ok(Self { disk, log_dir, held_path, cause, held })
+        Ok(Self { disk, dir, log_dir, held_path, cause, held })
     }
 
     /// Notes, durably, that the replica is in doubt; the first cause stays.

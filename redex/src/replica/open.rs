@@ -10,6 +10,7 @@ use base::{Disk, DiskLock, Doors, Index, OpenMode, Position};
 
 use super::core::Core;
 use super::doubt::{Doubt, Fault, PromisedFile, first_fault};
+use super::fork::{CutOff, ForkBook};
 use super::{Closer, ReplicaIdentity, ReplicaLog, Shared, log_dir, read};
 use crate::appender::{Appender, Encoded};
 use crate::codec::compression::Compressor;
@@ -226,9 +227,11 @@ fn assemble(
         compressor: Compressor::new(options.compression),
         poison: None,
         closed: false,
+        cut_off: CutOff::default(),
         end,
     };
     core.remove_purged();
+    let forks = ForkBook::open(&doors.disk, doubt.dir, core.end.superblock.log)?;
     let segments = Arc::clone(&core.end.segments);
     segments.begin_at(core.kept());
     let published = Arc::new(Published::new(visible_state(&core.visible), Arc::clone(&doors.clock)));
@@ -242,6 +245,7 @@ fn assemble(
         recovery: report,
         log_dir: dir.to_owned(),
         doubt: Mutex::new(doubt.cause.clone()),
+        forks,
         lock: Mutex::new(Some(lock)),
     });
     let reader = LogReader::new(superblock, segments, published, None);

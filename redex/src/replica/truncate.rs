@@ -25,6 +25,7 @@ impl Core {
         }
         // What stays is testified to be synced by the segment that is made now.
         self.end.sync()?;
+        self.remember_cut_off(from);
         let replay = self.replayed(from)?;
         if replay.state.next_index != from {
             let found = replay.state.next_index;
