@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::counts::GroupCounts;
+use crate::heads::{self, Divergence, Heads};
 use crate::link::{Link, LinkError};
 use crate::message::{self, Subject};
 use crate::raft::{Consensus, ConsensusError, Member, Progress, Role, Standing, StandingWatch, Timing};
@@ -39,6 +40,7 @@ struct Inner {
     link: Arc<dyn Link>,
     consensus: Consensus,
     sequencer: Arc<Sequencer>,
+    heads: Heads,
     /// How long it takes until a leader is missed.
     missed_after: Duration,
 }
@@ -105,8 +107,13 @@ impl Group {
         }
         let consensus = Consensus::start(&log, me, Arc::clone(&link), timing).await?;
         let sequencer = Sequencer::start(log.clone(), consensus.clone(), identity);
+        let members = {
+            let consensus = consensus.clone();
+            move || consensus.standing().members.into_keys().collect()
+        };
+        let heads = Heads::start(log.clone(), me, Arc::clone(&link), members);
         let (id, missed_after) = (log.reader().id(), timing.election_max);
-        Ok(Self { inner: Arc::new(Inner { id, me, log, link, consensus, sequencer, missed_after }) })
+        Ok(Self { inner: Arc::new(Inner { id, me, log, link, consensus, sequencer, heads, missed_after }) })
     }
 
     /// Gives up of the log what a retention does not keep, from now on: where this node leads by a record in the log, and
@@ -167,6 +174,16 @@ impl Group {
     /// Returns what was counted since the group was started here.
     pub fn counts(&self) -> GroupCounts {
         self.inner.consensus.counts()
+    }
+
+    /// Returns how many forks of the log this node has found: two different entries that one key signed for one place.
+    pub fn forks(&self) -> u64 {
+        self.inner.log.forks()
+    }
+
+    /// Returns the nodes that count other entries as committed than this one, each with the first one that was found.
+    pub fn divergences(&self) -> BTreeMap<NodeId, Divergence> {
+        self.inner.heads.divergences()
     }
 
     /// Returns the replica.
@@ -453,6 +470,7 @@ impl Group {
             Subject::Fetch => repair::answer_fetch(&self.inner.log, &body),
             Subject::Manifest => self.inner.consensus.snapshots().answer_manifest(),
             Subject::State => self.inner.consensus.snapshots().answer_state(&body),
+            Subject::Heads => heads::answer(&self.inner.log, &body),
         }
     }
 
@@ -526,6 +544,7 @@ impl Group {
     ///
     /// As [`ReplicaLog::close`].
     pub async fn stop(&self) -> Result<(), redex::ReplicaError> {
+        self.inner.heads.stop().await;
         self.inner.consensus.stop().await;
         self.inner.log.close()
     }

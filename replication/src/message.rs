@@ -25,6 +25,8 @@ pub(crate) enum Subject {
     Manifest = 16,
     /// A question for a piece of a snapshot's state.
     State = 17,
+    /// A question for what stands at an index, to be compared.
+    Heads = 6,
 }
 
 /// Begins a message.
@@ -46,6 +48,7 @@ pub(crate) fn open(bytes: &Bytes) -> Result<(Subject, LogId, Bytes), Malformed> 
         5 => Subject::Fetch,
         16 => Subject::Manifest,
         17 => Subject::State,
+        6 => Subject::Heads,
         _ => return Err(Malformed::new("subject")),
     };
     let log = LogId::from_bytes(cursor.array("log id")?);

@@ -276,10 +276,17 @@ impl Repair<'_> {
         Ok(self.log.install(manifest.slot, &state)?)
     }
 
-    /// Tells whether another replica has one of this one's entries.
+    /// Tells whether another replica has one of this one's entries; another entry at the same slot is a fork, which is noted.
     async fn has(&self, node: NodeId, slot: Slot) -> Result<bool, RepairError> {
         let found = self.entries(node, slot.index, slot.index.next()).await?;
-        Ok(found.first().is_some_and(|entry| entry.slot == slot))
+        self.log.compare_given(&found);
+        let held = self.log.entries(slot.index..slot.index.next(), u64::MAX);
+        let held = held.map_err(|error| RepairError::Read(error.to_string()))?;
+        Ok(match held.first() {
+            Some(held) => found.first() == Some(held),
+            // It was given up here; what stands for it is committed.
+            None => found.first().is_some_and(|entry| entry.slot == slot),
+        })
     }
 
     async fn entries(&self, node: NodeId, from: Index, to: Index) -> Result<Vec<ReplicaEntry>, RepairError> {
