@@ -231,7 +231,7 @@ impl Cluster {
         let log = store.open_replica(&replica)?;
         let link: Arc<dyn Link> = Arc::new(MeshLink::new(pool.clone(), book.clone()));
         let (repairs, others) = (Repairs::default(), book.all().into_keys().collect());
-        repairs.until_whole(&log, membership.node, &link, &others).await?;
+        repairs.until_whole(&log, membership.node, &link, &others, &BTreeSet::new()).await?;
         let timing = Timing::default();
         let group = Group::start(log, membership.node, Arc::clone(&identity), link, &timing).await?;
         let groups = Groups::default();
@@ -341,7 +341,7 @@ impl Cluster {
 
     /// Tells whether a replica takes no part, since it lost something and the others have not given it back yet.
     pub fn is_repairing(&self) -> bool {
-        self.inner.repairs.any()
+        self.inner.repairs.any_lost()
     }
 
     /// Waits until this node's readers see everything that was committed, anywhere, when this was called.

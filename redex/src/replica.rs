@@ -303,6 +303,11 @@ impl ReplicaLog {
         self.shared.doubt().clone()
     }
 
+    /// Tells whether the replica is in doubt since it was given up here before and comes back: nothing was lost.
+    pub fn came_back(&self) -> bool {
+        self.doubt().is_some_and(|cause| cause.starts_with(crate::store::CAME_BACK))
+    }
+
     /// Notes, durably, that the replica holds again whatever it may have told others.
     ///
     /// # Errors

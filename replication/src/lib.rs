@@ -29,5 +29,5 @@ pub use groups::{Groups, Unanswered};
 pub use heads::Divergence;
 pub use link::{Answer, Link, LinkError};
 pub use raft::{ConsensusError, Member, Progress, Role, Standing, Timing};
-pub use repair::{RepairError, has_left, repair};
+pub use repair::{RepairError, has_left, repair, repair_asking_also};
 pub use writer::GroupWriter;

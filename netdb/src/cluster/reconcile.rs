@@ -69,7 +69,9 @@ async fn current(inner: &Inner, state: &ControlState) -> bool {
     current.is_ok_and(|current| current.next == state.next)
 }
 
-/// Closes the replicas that others are to hold, once those do.
+/// Closes the replicas that others are to hold, once those do, and sets them aside. One that comes back to this node later
+/// begins anew, and takes no part until it was given what it held: that the leader makes it a learner before it votes says
+/// nothing to a node that has not heard of all that, and counts it as a voter still.
 async fn leave_logs(inner: &Inner, state: &ControlState) {
     let (me, link) = (inner.membership.node, inner.link());
     for (name, record) in state.logs.iter().filter(|(_, record)| !record.replicas.contains(&me)) {
@@ -82,6 +84,14 @@ async fn leave_logs(inner: &Inner, state: &ControlState) {
         match group.stop().await {
             Ok(()) => tracing::info!(log = name.as_str(), "a replica was closed: others hold the log"),
             Err(reason) => tracing::warn!(log = name.as_str(), %reason, "a replica was not closed cleanly"),
+        }
+        let (store, name, id) = (inner.store.clone(), name.clone(), record.id);
+        let given_up = blocking(move || store.give_up_replica(&name, id).map(|()| name)).await;
+        match given_up {
+            Ok(name) => tracing::info!(log = name.as_str(), "a replica was given up"),
+            Err(reason) => {
+                tracing::error!(%reason, "a replica that was given up is not set aside: restart the node once its disk works")
+            }
         }
     }
 }
@@ -143,19 +153,32 @@ async fn open(
     let first = members_of(state, &record.begins_on);
     if let Some(lost) = log.doubt() {
         // Nobody waits for that one: it may take long. While a cause is noted, it is not opened again.
-        inner.repairs.note(record.id, lost);
-        tokio::spawn(repair(Arc::clone(inner), log, record.clone(), first));
+        inner.repairs.note(&log, lost);
+        // Who holds the log now need not be among those that are to.
+        let hints = match log.came_back() {
+            true => state.active().map(|(node, _)| node).collect(),
+            false => BTreeSet::new(),
+        };
+        tokio::spawn(repair(Arc::clone(inner), log, record.clone(), hints, first));
         return Ok(());
     }
     take_part(inner, log, record, &first).await
 }
 
 /// Has the others give a replica back what it lost, and takes part with it then.
-async fn repair(inner: Arc<Inner>, log: ReplicaLog, record: LogRecord, first: BTreeMap<NodeId, Member>) {
+async fn repair(
+    inner: Arc<Inner>,
+    log: ReplicaLog,
+    record: LogRecord,
+    hints: BTreeSet<NodeId>,
+    first: BTreeMap<NodeId, Member>,
+) {
     let link = inner.link();
     let mut stopped = inner.stopping.subscribe();
     let repaired = tokio::select! {
-        repaired = inner.repairs.until_whole(&log, inner.membership.node, &link, &record.replicas) => repaired,
+        repaired = inner.repairs.until_whole(&log, inner.membership.node, &link, &record.replicas, &hints) => {
+            repaired
+        }
         _ = stopped.wait_for(|stopping| *stopping) => Ok(()),
     };
     if *stopped.borrow() {

@@ -23,6 +23,7 @@ use crate::log::{Flusher, open_end, open_superblock, prepare_directory};
 use crate::reader::{LogReader, Published};
 use crate::segments::Segments;
 use crate::state::LogState;
+use crate::store::comes_back;
 use crate::{LogOptions, RecoveryReport};
 
 pub(super) fn open(
@@ -52,8 +53,12 @@ pub(crate) fn open_locked(
 ) -> Result<ReplicaLog, OpenError> {
     let disk = &*doors.disk;
     let log_dir = log_dir(dir, &identity.name);
+    let comes_back = comes_back(disk, dir, identity.log).map_err(OpenError::io(&log_dir))?;
     prepare_directory(disk, &log_dir)?;
     let mut doubt = Doubt::read(disk, dir, &log_dir, identity.log)?;
+    if let Some(cause) = comes_back {
+        doubt.mark(cause)?;
+    }
     let mut report = RecoveryReport::default();
     let made = || Superblock {
         log: identity.log,
@@ -84,7 +89,7 @@ pub(crate) fn open_locked(
     let told = doubt.promised(superblock.log)?;
     doubt.check_promised(told, end.state.position(), end.local.vote)?;
     let opened = assemble(doors, &options, superblock, end, report, lock, &log_dir, &mut doubt)?;
-    doubt.note_held()?;
+    doubt.note_held(identity.log)?;
     Ok(opened)
 }
 
