@@ -38,7 +38,7 @@ use crate::{Error, NetDb};
 
 use place::Membership;
 use repair::Repairs;
-pub use status::{ClusterStatus, LogStatus, MemberStatus, ReplicaStatus};
+pub use status::{ClusterStatus, LogConflicts, LogStatus, MemberStatus, ReplicaStatus};
 
 /// How long a request to a replicated log, or to the cluster, may take.
 pub(crate) const REQUEST_WITHIN: Duration = Duration::from_secs(10);
@@ -96,6 +96,8 @@ struct Inner {
     /// Up to which event of the control log this node is what it says.
     reconciled: watch::Sender<Seq>,
     stopping: watch::Sender<bool>,
+    /// Whether this node was found to be no member any more.
+    removed: watch::Sender<bool>,
 }
 
 /// Begins a cluster: the database of a directory becomes its first node. Needs no running node.
@@ -256,6 +258,7 @@ impl Cluster {
             replace_after: options.replace_after,
             reconciled: watch::Sender::new(Seq(0)),
             stopping: watch::Sender::new(false),
+            removed: watch::Sender::new(false),
         });
         let cluster = Self { inner: Arc::clone(&inner) };
         inner.endpoint.open_to_joins(Some(JoinDoor {
@@ -319,6 +322,24 @@ impl Cluster {
     /// Returns the member that said last that this node was removed, if it was not let in by one since.
     pub fn shut_out_by(&self) -> Option<NodeId> {
         self.inner.book.shut_out_by()
+    }
+
+    /// Tells whether this node has learned that it was removed, and stopped its groups: it takes no part any more. Its logs can
+    /// be read as they are; to be a member again, it joins with a new directory.
+    pub fn is_removed(&self) -> bool {
+        *self.inner.removed.borrow()
+    }
+
+    /// Returns the logs of which this node has found forks, each with how many, and those that other nodes hold with other
+    /// committed entries, which no fork explains, each with these nodes.
+    pub fn conflicts(&self) -> Vec<LogConflicts> {
+        let of = |(log, group): (String, Group)| LogConflicts {
+            log,
+            forks: group.forks(),
+            diverges_from: group.divergences().into_keys().collect(),
+        };
+        let found = self.groups().into_iter().map(of);
+        found.filter(|found| found.forks > 0 || !found.diverges_from.is_empty()).collect()
     }
 
     /// Tells whether a replica takes no part, since the disk is full.
@@ -589,12 +610,13 @@ async fn introduce(inner: Arc<Inner>, address: SocketAddr, name: String) {
         }
     }
     let key = inner.identity.public_key();
-    let mut stopped = inner.stopping.subscribe();
+    let (mut stopped, mut removed) = (inner.stopping.subscribe(), inner.removed.subscribe());
     loop {
         let decide = |state: &ControlState| decide::introduction(state, node, key, &name, address);
         let changed = tokio::select! {
             changed = inner.control.change(REQUEST_WITHIN, decide) => changed,
             _ = stopped.wait_for(|stopping| *stopping) => return,
+            _ = removed.wait_for(|removed| *removed) => return,
         };
         match changed {
             Ok(()) => return,

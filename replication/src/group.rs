@@ -26,6 +26,8 @@ use crate::sequencer::{Decision, Paused, Sequencer, Tell};
 const ASK_AGAIN_MIN: Duration = Duration::from_millis(1);
 /// How long at most.
 const ASK_AGAIN_MAX: Duration = Duration::from_millis(50);
+/// How long a change of members may take.
+const CHANGE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A replicated log on one node. Cloning shares it.
 #[derive(Clone)]
@@ -478,10 +480,10 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// [`ConsensusError::NotLeading`], [`ConsensusError::Membership`], [`ConsensusError::Stopped`].
+    /// [`ConsensusError::NotLeading`], [`ConsensusError::Membership`], [`ConsensusError::Stopped`];
+    /// [`ConsensusError::Undecided`] where no majority took it within 5 s: it may come about later, and is to be asked for again.
     pub async fn add_learners(&self, learners: &BTreeMap<NodeId, Member>) -> Result<(), ConsensusError> {
-        let _paused = self.pause().await?;
-        self.inner.consensus.add_learners(learners).await
+        self.change(self.inner.consensus.add_learners(learners)).await
     }
 
     /// Makes exactly these members voters, by way of a joint membership, and keeps further ones without a vote; on the
@@ -495,8 +497,20 @@ impl Group {
         voters: &BTreeSet<NodeId>,
         learners: &BTreeSet<NodeId>,
     ) -> Result<(), ConsensusError> {
-        let _paused = self.pause().await?;
-        self.inner.consensus.set_voters(voters, learners).await
+        self.change(self.inner.consensus.set_voters(voters, learners)).await
+    }
+
+    /// Changes membership while nothing is proposed. What is on its way comes to no end without a majority, nor does the change.
+    async fn change(
+        &self,
+        change: impl Future<Output = Result<(), ConsensusError>>,
+    ) -> Result<(), ConsensusError> {
+        let paused = async {
+            let _paused = self.pause().await?;
+            change.await
+        };
+        let changed = tokio::time::timeout(CHANGE_WITHIN, paused).await;
+        changed.unwrap_or(Err(ConsensusError::Undecided { within: CHANGE_WITHIN }))
     }
 
     /// Tells what is known of each other member, where this node leads; nothing elsewhere.

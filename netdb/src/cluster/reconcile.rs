@@ -12,6 +12,7 @@ use replication::{Group, GroupWriter, Member, Progress, Role, Standing, Timing};
 use tokio::time::Instant;
 
 use super::{Inner, REQUEST_WITHIN, decide, models, place};
+use crate::blocking::blocking;
 
 /// How long it may take to find out whether the control log goes on elsewhere.
 const CURRENT_WITHIN: Duration = Duration::from_millis(500);
@@ -32,6 +33,9 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut knows_channels = false;
     loop {
         let state = Arc::clone(&states.borrow_and_update());
+        if is_removed(&inner, &state) {
+            return leave_cluster(&inner).await;
+        }
         // The channels that it places are taken up below: what was placed later is known by then to who asks.
         let is_current = !knows_channels && current(&inner, &state).await;
         take_up_members(&inner, &state);
@@ -63,6 +67,24 @@ pub(super) async fn run(inner: Arc<Inner>) {
     }
 }
 
+/// Tells whether this node is no member any more: the control log says so, or a member does that has a newer one.
+fn is_removed(inner: &Inner, state: &ControlState) -> bool {
+    let record = state.members.get(&inner.membership.node);
+    record.is_some_and(|record| record.left) || inner.book.shut_out_by().is_some()
+}
+
+/// Takes no part any more. A number that was removed is never a member again.
+async fn leave_cluster(inner: &Inner) {
+    tracing::error!("this node was removed from the cluster, its groups stop: join with a new directory");
+    inner.removed.send_replace(true);
+    for group in inner.groups.all() {
+        inner.groups.remove(group.id());
+        if let Err(reason) = group.stop().await {
+            tracing::warn!(log = group.reader().name(), %reason, "a replica was not closed cleanly");
+        }
+    }
+}
+
 /// Tells whether nothing was committed to the control log, anywhere, beyond a state of it.
 async fn current(inner: &Inner, state: &ControlState) -> bool {
     let current = inner.control.current(CURRENT_WITHIN).await;
@@ -86,7 +108,7 @@ async fn leave_logs(inner: &Inner, state: &ControlState) {
             Err(reason) => tracing::warn!(log = name.as_str(), %reason, "a replica was not closed cleanly"),
         }
         let (store, name, id) = (inner.store.clone(), name.clone(), record.id);
-        let given_up = blocking(move || store.give_up_replica(&name, id).map(|()| name)).await;
+        let given_up = blocking(move || Ok(store.give_up_replica(&name, id).map(|()| name)?)).await;
         match given_up {
             Ok(name) => tracing::info!(log = name.as_str(), "a replica was given up"),
             Err(reason) => {
@@ -174,14 +196,15 @@ async fn repair(
     first: BTreeMap<NodeId, Member>,
 ) {
     let link = inner.link();
-    let mut stopped = inner.stopping.subscribe();
+    let (mut stopped, mut removed) = (inner.stopping.subscribe(), inner.removed.subscribe());
     let repaired = tokio::select! {
         repaired = inner.repairs.until_whole(&log, inner.membership.node, &link, &record.replicas, &hints) => {
             repaired
         }
         _ = stopped.wait_for(|stopping| *stopping) => Ok(()),
+        _ = removed.wait_for(|removed| *removed) => Ok(()),
     };
-    if *stopped.borrow() {
+    if *stopped.borrow() || *removed.borrow() {
         return;
     }
     let taken = match repaired {

@@ -10,6 +10,7 @@ use super::{MAIN, StoreTail, StoreView};
 use crate::codec::superblock::Superblock;
 use crate::error::{OpenError, ReadError};
 use crate::follower::Follower;
+use crate::fork::FoundProof;
 use crate::log::read_superblock;
 use crate::reader::{Beyond, LogReader, Published, VisibleState};
 use crate::segments::Segments;
@@ -146,6 +147,17 @@ impl StoreReader {
             self.look().map_err(read_error)?;
         }
         Ok(())
+    }
+
+    /// Reads and verifies the proofs of forks that the node's directory holds; see [`fork_proofs`](crate::fork_proofs).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Io`].
+    pub fn fork_proofs(&self) -> Result<Vec<FoundProof>, ReadError> {
+        let segments = &self.main.shared.segments;
+        let dir = segments.dir.ancestors().nth(2).unwrap_or(Path::new(""));
+        crate::fork_proofs(dir, &*segments.disk).map_err(read_error)
     }
 
     /// Returns a view of all logs, each pinned where it is visible. A channel that moves meanwhile shows as it was

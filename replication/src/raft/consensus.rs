@@ -136,6 +136,15 @@ pub enum ConsensusError {
         /// Why not.
         cause: String,
     },
+    /// A change of the members came to no end in time; it may come about later.
+    #[error(
+        "a change of the members was not committed within {within:?}, since no majority answers: start the missing nodes, and ask for \
+         it again"
+    )]
+    Undecided {
+        /// How long it took so far.
+        within: Duration,
+    },
     /// The replica lost something that it told others.
     #[error("the replica is in doubt ({cause}): it takes no part until the others gave it back what it lost")]
     InDoubt {
@@ -159,9 +168,10 @@ impl base::Classify for ConsensusError {
         match self {
             Self::Times(_) => base::ErrorKind::Invalid,
             Self::AlreadyBegun | Self::Membership { .. } => base::ErrorKind::Conflict,
-            Self::NotLeading { .. } | Self::InDoubt { .. } | Self::Stopped { .. } => {
-                base::ErrorKind::Unavailable
-            }
+            Self::NotLeading { .. }
+            | Self::Undecided { .. }
+            | Self::InDoubt { .. }
+            | Self::Stopped { .. } => base::ErrorKind::Unavailable,
         }
     }
 }
