@@ -210,6 +210,11 @@ async fn a_node_that_was_removed_learns_so_and_the_others_go_on() {
     let removed = nodes[2].cluster.status().node;
     nodes[0].cluster.remove(removed).await.unwrap();
     until("the news", || nodes[2].cluster.shut_out_by().is_some()).await;
+    // It takes no part any more, and asks nobody for votes.
+    until("the end of its groups", || nodes[2].cluster.is_removed() && nodes[2].cluster.groups().is_empty()).await;
+    let status = nodes[2].cluster.status();
+    assert!(status.removed && status.logs.iter().all(|log| log.here.is_none()), "{status:?}");
+    assert!(!nodes[0].cluster.is_removed() && !nodes[0].cluster.status().removed);
     until("two voters", || nodes.iter().take(2).all(|node| node.cluster.status().members.len() == 2)).await;
     assert_eq!(nodes[0].cluster.shut_out_by(), None);
     nodes[1]
@@ -315,10 +320,22 @@ async fn a_channel_that_others_hold_is_nobodys_own_and_is_written_once_it_comes_
     })
     .await;
     assert_eq!(other.append(2).await, Seq(1));
+    let mut tail = nodes[0].db.channel("orders").unwrap().tail(Seq(0));
+    let mut seen = Vec::new();
+    until("both events", || nodes[0].payloads().len() == 2).await;
+    for _ in 0..2 {
+        seen.push(tail.next().await.unwrap().unwrap().seq.0);
+    }
     // Where it was, it is not any more: neither read nor written, until it comes back.
     nodes[0].cluster.move_log(log.as_str(), &[other.cluster.node()].into()).await.unwrap();
     until("the replica's end", || nodes[0].cluster.group(log.as_str()).is_none()).await;
     assert!(nodes[0].db.channel("orders").unwrap().history().unwrap().is_none());
+    // Nor does anybody find it who reads the directory; what was there is set aside.
+    let dir = nodes[0].dir.path();
+    let superblock = |below: &str| dir.join(below).join("superblock").exists();
+    let set_aside = format!("given-up/000001-{log}");
+    until("its being set aside", || superblock(&set_aside)).await;
+    assert!(!superblock(&format!("logs/{log}")));
     let left = nodes[0].db.channel("orders").unwrap().append("order.placed", b"3").unwrap_err();
     assert_eq!(left.kind(), ErrorKind::Unavailable, "{left}");
     assert_eq!(other.append(3).await, Seq(2));
@@ -328,6 +345,12 @@ async fn a_channel_that_others_hold_is_nobodys_own_and_is_written_once_it_comes_
         nodes[0].cluster.group(log.as_str()).is_some() && nodes[0].payloads() == wanted
     })
     .await;
+    // A tail goes on where it stood.
+    let next = tokio::time::timeout(SOON, tail.next()).await.unwrap();
+    seen.push(next.unwrap().unwrap().seq.0);
+    assert_eq!(seen, [0, 1, 2]);
+    // What it was given back from, another node held, and it lost nothing.
+    assert!(!nodes[0].cluster.is_repairing());
     for node in nodes {
         node.stop().await;
     }
