@@ -25,12 +25,12 @@ impl Core {
         }
         // What stays is testified to be synced by the segment that is made now.
         self.end.sync()?;
-        self.remember_cut_off(from);
         let replay = self.replayed(from)?;
         if replay.state.next_index != from {
             let found = replay.state.next_index;
             return Err(Stopped::Broken(format!("a log that reads up to entry {found} of {from} only")));
         }
+        self.remember_cut_off(from);
         let Some(cut_off) = self.end.segments.at(from) else {
             return Err(Stopped::Broken(format!("no segment with entry {from}")));
         };
