@@ -98,6 +98,8 @@ struct Inner {
     stopping: watch::Sender<bool>,
     /// Whether this node was found to be no member any more.
     removed: watch::Sender<bool>,
+    /// Held by who opens a replica, and by who closes all of them, so that none is left open.
+    opening: tokio::sync::Mutex<()>,
 }
 
 /// Begins a cluster: the database of a directory becomes its first node. Needs no running node.
@@ -259,6 +261,7 @@ impl Cluster {
             reconciled: watch::Sender::new(Seq(0)),
             stopping: watch::Sender::new(false),
             removed: watch::Sender::new(false),
+            opening: tokio::sync::Mutex::new(()),
         });
         let cluster = Self { inner: Arc::clone(&inner) };
         inner.endpoint.open_to_joins(Some(JoinDoor {
@@ -534,6 +537,7 @@ impl Cluster {
         inner.endpoint.open_to_joins(None);
         // Whoever does not hear it finds out.
         let _ = inner.gossip.leave().await;
+        let _opening = inner.opening.lock().await;
         let groups = inner.groups.all();
         futures::future::join_all(groups.iter().map(hand_over)).await;
         let mut closed = Ok(());
@@ -588,6 +592,11 @@ async fn hand_over(group: &Group) {
 }
 
 impl Inner {
+    /// Tells whether this node takes no part any more, or is about to.
+    fn ends(&self) -> bool {
+        *self.stopping.borrow() || *self.removed.borrow()
+    }
+
     fn link(&self) -> Arc<dyn Link> {
         Arc::new(MeshLink::new(self.pool.clone(), self.book.clone()))
     }

@@ -226,8 +226,7 @@ impl Shared {
                 found.push(NotReady { reason: "poisoned", message });
             }
             if cluster.is_removed() {
-                let message =
-                    "this node was removed from the cluster and takes no part: stop it, and join with a new directory";
+                let message = "this node was removed from the cluster and takes no part: stop it, and join with a new directory";
                 found.push(NotReady { reason: "removed", message: message.to_owned() });
             } else if let Some(member) = cluster.shut_out_by() {
                 let message = format!("node {member} says that this node was removed from the cluster");

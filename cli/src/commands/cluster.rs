@@ -115,7 +115,9 @@ fn remove(context: &Context, remote: &Remote, node: NodeId) -> Result<(), Failur
 fn status(context: &Context) -> Result<(), Failure> {
     let status = server(context)?.get("/v1/cluster")?;
     if status["removed"].as_bool() == Some(true) {
-        context.note(format_args!("this node was removed from the cluster: stop it, and join with a new directory"));
+        context.note(format_args!(
+            "this node was removed from the cluster: stop it, and join with a new directory"
+        ));
     }
     let mut rows = context.rows(&["what", "name", "state", "leader", "nodes", "position", "root"])?;
     let list = |name: &str| status[name].as_array().cloned().unwrap_or_default();

@@ -7,7 +7,9 @@ use base::ChannelName;
 use datafusion::common::{ResolvedTableReference, TableReference};
 use redex::ReadError;
 
-use super::{CATALOG, CHANNELS, EVENTS, FORKS, INFORMATION_SCHEMA, MODELS, PUBLIC, SKIPPED, SYSTEM, SYSTEM_TABLES};
+use super::{
+    CATALOG, CHANNELS, EVENTS, FORKS, INFORMATION_SCHEMA, MODELS, PUBLIC, SKIPPED, SYSTEM, SYSTEM_TABLES,
+};
 use crate::QueryError;
 use crate::cut::{Channel, Cut, Wanted};
 use crate::error::similar;

@@ -77,6 +77,7 @@ fn is_removed(inner: &Inner, state: &ControlState) -> bool {
 async fn leave_cluster(inner: &Inner) {
     tracing::error!("this node was removed from the cluster, its groups stop: join with a new directory");
     inner.removed.send_replace(true);
+    let _opening = inner.opening.lock().await;
     for group in inner.groups.all() {
         inner.groups.remove(group.id());
         if let Err(reason) = group.stop().await {
@@ -170,6 +171,10 @@ async fn open(
     name: &LogName,
     record: &LogRecord,
 ) -> Result<(), crate::Error> {
+    let _opening = inner.opening.lock().await;
+    if inner.ends() {
+        return Ok(());
+    }
     let identity = ReplicaIdentity { log: record.id, origin: record.origin, name: name.as_str().to_owned() };
     let log = inner.store.open_replica(&identity)?;
     let first = members_of(state, &record.begins_on);
@@ -204,7 +209,8 @@ async fn repair(
         _ = stopped.wait_for(|stopping| *stopping) => Ok(()),
         _ = removed.wait_for(|removed| *removed) => Ok(()),
     };
-    if *stopped.borrow() || *removed.borrow() {
+    let _opening = inner.opening.lock().await;
+    if inner.ends() {
         return;
     }
     let taken = match repaired {

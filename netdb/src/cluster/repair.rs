@@ -59,8 +59,12 @@ impl Repairs {
         let Some(lost) = log.doubt() else { return Ok(()) };
         let (name, came_back) = (log.reader().name(), log.came_back());
         match came_back {
-            true => tracing::info!(log = name, %lost, ?others, "a replica comes back, the others are asked for the log"),
-            false => tracing::warn!(log = name, %lost, ?others, "a replica lost something, the others are asked for it"),
+            true => {
+                tracing::info!(log = name, %lost, ?others, "a replica comes back, the others are asked for the log")
+            }
+            false => {
+                tracing::warn!(log = name, %lost, ?others, "a replica lost something, the others are asked for it")
+            }
         }
         let mut told = None;
         let tell = |cause: &RepairError| {

@@ -51,7 +51,9 @@ impl Core {
                     }
                 }
             }
-            Err(reason) => tracing::warn!(%reason, "entries that are cut off are not compared with later ones"),
+            Err(reason) => {
+                tracing::warn!(%reason, "entries that are cut off are not compared with later ones")
+            }
         }
     }
 
@@ -62,10 +64,13 @@ impl Core {
             return Vec::new();
         }
         let hasher = &self.end.segments.hasher;
-        let known = |index: Index| index < next || self.cut_off.0.iter().any(|(cut, _)| cut.slot.index == index);
+        let known =
+            |index: Index| index < next || self.cut_off.0.iter().any(|(cut, _)| cut.slot.index == index);
         let compared = entries.iter().filter(|entry| known(entry.slot.index));
         let given = compared.filter_map(|entry| mark_of(entry, hasher));
-        given.filter_map(|mark| self.fork_from_held(&mark).or_else(|| self.fork_from_cut_off(&mark))).collect()
+        given
+            .filter_map(|mark| self.fork_from_held(&mark).or_else(|| self.fork_from_cut_off(&mark)))
+            .collect()
     }
 
     fn fork_from_held(&self, given: &EntryMark) -> Option<ForkProof> {

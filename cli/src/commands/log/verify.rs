@@ -18,7 +18,6 @@ const FAULT_COLUMNS: [&str; 4] = ["file", "offset", "expected", "found"];
 
 type Field = (&'static str, Cell<'static>);
 
-
 pub(super) fn run(context: &Context, arguments: VerifyArguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.proof {
         return verify_proof(context, path);
@@ -63,7 +62,8 @@ pub(super) fn run(context: &Context, arguments: VerifyArguments) -> Result<(), F
 }
 
 /// What to do about a fork.
-const FORK_HINT: &str = "find the node that has the key, stop it and remove it from the cluster; keep the files";
+const FORK_HINT: &str =
+    "find the node that has the key, stop it and remove it from the cluster; keep the files";
 
 /// Verifies a proof by its bytes alone.
 fn verify_proof(context: &Context, path: &Path) -> Result<(), Failure> {
@@ -71,8 +71,7 @@ fn verify_proof(context: &Context, path: &Path) -> Result<(), Failure> {
         let file = context.doors.disk.open(path, OpenMode::Read)?;
         netdb::base::read_to_end(&*file, 4_096)
     };
-    let bytes =
-        read().map_err(|cause| Failure::new(Code::Failed, format!("{}: {cause}", path.display())))?;
+    let bytes = read().map_err(|cause| Failure::new(Code::Failed, format!("{}: {cause}", path.display())))?;
     let proof = ForkProof::verify(&bytes)
         .map_err(|error| Failure::new(Code::Corrupt, format!("{}: {error}", path.display())))?;
     let [first, second] = proof.hashes();

@@ -11,9 +11,8 @@ use crate::tables::listing::RowsError;
 
 pub(super) fn rows(cut: &Cut) -> Result<RecordBatch, RowsError> {
     let proofs = || cut.forks.iter().map(|found| found.proof.as_ref().ok());
-    let texts = |text: fn(&ForkProof) -> String| {
-        StringViewArray::from_iter(proofs().map(|proof| proof.map(text)))
-    };
+    let texts =
+        |text: fn(&ForkProof) -> String| StringViewArray::from_iter(proofs().map(|proof| proof.map(text)));
     let files = cut.forks.iter().map(|found| found.path.display().to_string());
     let faults = cut.forks.iter().map(|found| found.proof.as_ref().err().map(ToString::to_string));
     Ok(RecordBatch::try_new(

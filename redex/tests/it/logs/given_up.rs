@@ -4,7 +4,10 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use base::{CrashImage, Disk, Identity, Index, LogId, MemoryDisk, NodeId, Seq, SeededRandom, SimulatedDisk, Slot, Term};
+use base::{
+    CrashImage, Disk, Identity, Index, LogId, MemoryDisk, NodeId, SeededRandom, Seq, SimulatedDisk, Slot,
+    Term,
+};
 use bytes::Bytes;
 use redex::{
     AppendError, AppendRequest, ChannelEvents, Completion, EntryContent, EventInput, LogReader, LogWriter,
@@ -130,7 +133,9 @@ fn crashes(disk: &SimulatedDisk, act: impl FnOnce()) -> Vec<SimulatedDisk> {
     act();
     disk.on_operation(None);
     let snapshots = std::mem::take(&mut *taken.lock().unwrap());
-    let images = |seed| [CrashImage::None, CrashImage::All, CrashImage::Reordered { seed }, CrashImage::Sectors { seed }];
+    let images = |seed| {
+        [CrashImage::None, CrashImage::All, CrashImage::Reordered { seed }, CrashImage::Sectors { seed }]
+    };
     let each = snapshots.iter().enumerate();
     each.flat_map(|(at, snapshot)| images(at as u64).map(|image| snapshot.image(&image))).collect()
 }
@@ -168,8 +173,7 @@ fn check_crash(disk: &SimulatedDisk, whole: &[ReplicaEntry], what: &str) -> bool
 #[test]
 fn a_crash_while_a_replica_is_given_up_leaves_it_whole_or_set_aside() {
     let (world, store, whole) = node();
-    let images =
-        crashes(&world.disk, || store.give_up_replica(&log_name(NAME), identity(7).log).unwrap());
+    let images = crashes(&world.disk, || store.give_up_replica(&log_name(NAME), identity(7).log).unwrap());
     let (mut back, all) = (0, images.len());
     for (at, disk) in images.iter().enumerate() {
         back += usize::from(check_crash(disk, &whole, &format!("image {at}")));

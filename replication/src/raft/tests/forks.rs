@@ -54,8 +54,7 @@ async fn an_entry_that_is_sent_again_as_another_one_is_a_fork() {
         let proposal = Proposal::from_bytes(sealed.bytes().clone());
         let entries = vec![Entry::new(log_id(1, 1), EntryPayload::Normal(proposal))];
         let prev_log_id = Some(log_id(1, 0));
-        let append =
-            openraft::raft::AppendEntriesRequest { vote, prev_log_id, entries, leader_commit: None };
+        let append = openraft::raft::AppendEntriesRequest { vote, prev_log_id, entries, leader_commit: None };
         let mut out = Vec::new();
         Rpc::Append(append).encode(&mut out);
         bytes::Bytes::from(out)
