@@ -13,7 +13,7 @@ use crate::cut::Cut;
 use crate::result::Meter;
 use crate::tables::events::{EventsTable, Scope};
 use crate::tables::model::RowsTable;
-use crate::tables::{channels, incarnations, logs, models, quarantine, segments, skipped};
+use crate::tables::{channels, forks, incarnations, logs, models, quarantine, segments, skipped};
 
 mod directory;
 
@@ -33,8 +33,10 @@ pub(crate) const INFORMATION_SCHEMA: &str = "information_schema";
 /// The table of all events.
 pub(crate) const EVENTS: &str = "events";
 /// The tables of [`SYSTEM`].
-pub(crate) const SYSTEM_TABLES: [&str; 7] =
-    ["channels", "incarnations", "logs", MODELS, "quarantine", "segments", SKIPPED];
+pub(crate) const SYSTEM_TABLES: [&str; 8] =
+    ["channels", FORKS, "incarnations", "logs", MODELS, "quarantine", "segments", SKIPPED];
+/// What proves that a key signed two histories.
+pub(crate) const FORKS: &str = "forks";
 /// How models stand.
 pub(crate) const MODELS: &str = "models";
 /// What models left out.
@@ -111,6 +113,7 @@ impl Schema {
         let directory = &self.catalog.directory;
         let channel = match (self.kind, name) {
             (Kind::System, "channels") => return channels::table(cut).map(Some),
+            (Kind::System, FORKS) => return forks::table(cut).map(Some),
             (Kind::System, "incarnations") => return incarnations::table(cut).map(Some),
             (Kind::System, "logs") => return logs::table(cut).map(Some),
             (Kind::System, MODELS) => return models::table(cut).map(Some),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::{ChannelName, Position};
 use cortex::{FoldStopped, ModelStatus, ModelTable, PinnedTable, RunnerCut, SkippedEvent};
-use redex::{ChannelInfo, LogReader, LogView, ReadError, StoreReader, StoreView};
+use redex::{ChannelInfo, FoundProof, LogReader, LogView, ReadError, StoreReader, StoreView};
 
 use crate::models::Models;
 
@@ -22,6 +22,15 @@ pub trait LogSource: Send + Sync + 'static {
     ///
     /// [`ReadError`] when it cannot be told which there are.
     fn logs(&self) -> Result<Vec<LogReader>, ReadError>;
+
+    /// Returns the proofs of forks that are kept beside the logs; asked for only by statements that show them.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when they cannot be read.
+    fn fork_proofs(&self) -> Result<Vec<FoundProof>, ReadError> {
+        Ok(Vec::new())
+    }
 }
 
 impl LogSource for Vec<LogReader> {
@@ -34,6 +43,10 @@ impl LogSource for StoreReader {
     fn logs(&self) -> Result<Vec<LogReader>, ReadError> {
         self.refresh()?;
         Ok(StoreReader::logs(self))
+    }
+
+    fn fork_proofs(&self) -> Result<Vec<FoundProof>, ReadError> {
+        StoreReader::fork_proofs(self)
     }
 }
 
@@ -56,6 +69,8 @@ pub(crate) struct Cut {
     pub models: Vec<ModelAtCut>,
     /// The newest events that each model left out, if the statement wants to know.
     pub skipped: Vec<(String, SkippedEvent)>,
+    /// The proofs of forks, if the statement wants to know.
+    pub forks: Vec<FoundProof>,
 }
 
 /// A model's table as one statement sees it.
@@ -74,7 +89,7 @@ pub(crate) struct ModelAtCut {
     pub position: Position,
 }
 
-/// What a statement wants of the models.
+/// What a statement wants beside the logs.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
     /// The rows of these tables; there may be names of other things among them.
@@ -83,6 +98,8 @@ pub(crate) struct Wanted {
     pub models: bool,
     /// The events that they left out.
     pub skipped: bool,
+    /// The proofs of forks.
+    pub forks: bool,
 }
 
 /// A channel and the logs that hold parts of it, the oldest part first.
@@ -103,7 +120,9 @@ impl Cut {
     /// Pins every log where it is visible now, and the models that are wanted at the same position of their log,
     /// up to which they are folded first. A channel that moves meanwhile shows as it was before, or whole. May block.
     pub(crate) fn pin(source: &dyn LogSource, models: &[Models], wanted: &Wanted) -> Result<Self, ReadError> {
-        let mut cut = Self { logs: Vec::new(), tables: Vec::new(), models: Vec::new(), skipped: Vec::new() };
+        let forks = if wanted.forks { source.fork_proofs()? } else { Vec::new() };
+        let (tables, models_of_cut, skipped) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cut = Self { logs: Vec::new(), tables, models: models_of_cut, skipped, forks };
         // Before the others, so that these show all that a channel had before it came to a log with models.
         for models in models {
             match wanted.concerns(models) {

@@ -3,6 +3,7 @@
 
 pub(crate) mod channels;
 pub(crate) mod events;
+pub(crate) mod forks;
 pub(crate) mod incarnations;
 pub(crate) mod listing;
 pub(crate) mod logs;

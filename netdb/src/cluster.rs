@@ -40,7 +40,7 @@ use crate::{Error, NetDb};
 use away::Away;
 use place::Membership;
 use repair::Repairs;
-pub use status::{ClusterStatus, LogStatus, MemberStatus, ReplicaStatus};
+pub use status::{ClusterStatus, LogConflicts, LogStatus, MemberStatus, ReplicaStatus};
 
 /// How long a request to a replicated log, or to the cluster, may take.
 pub(crate) const REQUEST_WITHIN: Duration = Duration::from_secs(10);
@@ -99,6 +99,10 @@ struct Inner {
     /// Up to which event of the control log this node is what it says.
     reconciled: watch::Sender<Seq>,
     stopping: watch::Sender<bool>,
+    /// Whether this node was found to be no member any more.
+    removed: watch::Sender<bool>,
+    /// Held by who opens a replica, and by who closes all of them, so that none is left open.
+    opening: tokio::sync::Mutex<()>,
 }
 
 /// Begins a cluster: the database of a directory becomes its first node. Needs no running node.
@@ -234,7 +238,7 @@ impl Cluster {
         let log = store.open_replica(&replica)?;
         let link: Arc<dyn Link> = Arc::new(MeshLink::new(pool.clone(), book.clone()));
         let (repairs, others) = (Repairs::default(), book.all().into_keys().collect());
-        repairs.until_whole(&log, membership.node, &link, &others).await?;
+        repairs.until_whole(&log, membership.node, &link, &others, &BTreeSet::new()).await?;
         let timing = Timing::default();
         let groups = Groups::default();
         let group = groups.start(log, membership.node, Arc::clone(&identity), link, &timing).await?;
@@ -259,6 +263,8 @@ impl Cluster {
             replace_after: options.replace_after,
             reconciled: watch::Sender::new(Seq(0)),
             stopping: watch::Sender::new(false),
+            removed: watch::Sender::new(false),
+            opening: tokio::sync::Mutex::new(()),
         });
         let cluster = Self { inner: Arc::clone(&inner) };
         inner.endpoint.open_to_joins(Some(JoinDoor {
@@ -324,6 +330,24 @@ impl Cluster {
         self.inner.book.shut_out_by()
     }
 
+    /// Tells whether this node has learned that it was removed, and stopped its groups: it takes no part any more. Its logs can
+    /// be read as they are; to be a member again, it joins with a new directory.
+    pub fn is_removed(&self) -> bool {
+        *self.inner.removed.borrow()
+    }
+
+    /// Returns the logs of which this node has found forks, each with how many, and those that other nodes hold with other
+    /// committed entries, which no fork explains, each with these nodes.
+    pub fn conflicts(&self) -> Vec<LogConflicts> {
+        let of = |(log, group): (String, Group)| LogConflicts {
+            log,
+            forks: group.forks(),
+            diverges_from: group.divergences().into_keys().collect(),
+        };
+        let found = self.groups().into_iter().map(of);
+        found.filter(|found| found.forks > 0 || !found.diverges_from.is_empty()).collect()
+    }
+
     /// Tells whether a replica takes no part, since the disk is full.
     pub fn waits_for_room(&self) -> bool {
         self.inner.groups.all().iter().any(Group::waits_for_room)
@@ -344,7 +368,7 @@ impl Cluster {
 
     /// Tells whether a replica takes no part, since it lost something and the others have not given it back yet.
     pub fn is_repairing(&self) -> bool {
-        self.inner.repairs.any()
+        self.inner.repairs.any_lost()
     }
 
     /// Waits until this node's readers see everything that was committed, anywhere, when this was called.
@@ -543,6 +567,7 @@ impl Cluster {
         inner.endpoint.open_to_joins(None);
         // Whoever does not hear it finds out.
         let _ = inner.gossip.leave().await;
+        let _opening = inner.opening.lock().await;
         let groups = inner.groups.all();
         futures::future::join_all(groups.iter().map(hand_over)).await;
         let mut closed = Ok(());
@@ -597,6 +622,11 @@ async fn hand_over(group: &Group) {
 }
 
 impl Inner {
+    /// Tells whether this node takes no part any more, or is about to.
+    fn ends(&self) -> bool {
+        *self.stopping.borrow() || *self.removed.borrow()
+    }
+
     fn link(&self) -> Arc<dyn Link> {
         Arc::new(MeshLink::new(self.pool.clone(), self.book.clone()))
     }
@@ -619,12 +649,13 @@ async fn introduce(inner: Arc<Inner>, address: SocketAddr, name: String) {
         }
     }
     let key = inner.identity.public_key();
-    let mut stopped = inner.stopping.subscribe();
+    let (mut stopped, mut removed) = (inner.stopping.subscribe(), inner.removed.subscribe());
     loop {
         let decide = |state: &ControlState| decide::introduction(state, node, key, &name, address);
         let changed = tokio::select! {
             changed = inner.control.change(REQUEST_WITHIN, decide) => changed,
             _ = stopped.wait_for(|stopping| *stopping) => return,
+            _ = removed.wait_for(|removed| *removed) => return,
         };
         match changed {
             Ok(()) => return,

@@ -94,13 +94,18 @@ impl LogHasher {
 
     /// Returns the message that is signed for an entry.
     pub(crate) fn signed_message(&self, incarnation: IncarnationId, index: Index, entry: &Hash) -> Vec<u8> {
-        [
-            &b"netdb redex 2026-11 entry signature\0"[..],
-            self.log.as_bytes(),
-            incarnation.as_bytes(),
-            &index.0.to_le_bytes(),
-            entry.as_bytes(),
-        ]
-        .concat()
+        signed_message(self.log, incarnation, index, entry)
     }
+}
+
+/// Returns the message that is signed for an entry of a log.
+pub(crate) fn signed_message(log: LogId, incarnation: IncarnationId, index: Index, entry: &Hash) -> Vec<u8> {
+    [
+        &b"netdb redex 2026-11 entry signature\0"[..],
+        log.as_bytes(),
+        incarnation.as_bytes(),
+        &index.0.to_le_bytes(),
+        entry.as_bytes(),
+    ]
+    .concat()
 }

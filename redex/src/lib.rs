@@ -20,6 +20,7 @@ mod error;
 mod event;
 pub mod exchange;
 mod follower;
+mod fork;
 mod frames;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -57,6 +58,7 @@ pub use chunk::{Chunk, Events};
 pub use config::{ChannelConfig, Compression, FlusherMode, LogConfig, LogOptions, Placement, Retention};
 pub use error::{AppendError, Corruption, OpenError, Owner, PlaceError, ReadError, RedactError};
 pub use event::{BlobReference, Blobs, Event, EventInput, EventRef, Headers};
+pub use fork::{EntryMark, ForkError, ForkProof, FoundProof, fork_proofs};
 pub use keyed::{Keyed, KeyedEvent};
 pub use limits::{
     ENTRY_BYTES_MAX, EVENT_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, KEY_WINDOW, KIND_BYTES_MAX,

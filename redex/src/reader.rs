@@ -58,6 +58,8 @@ pub(crate) struct Published {
 struct Watched {
     visible: VisibleState,
     closed: bool,
+    /// Whether its files may be gone.
+    gone: bool,
     wakers: BTreeMap<u64, Waker>,
     next_waker: u64,
 }
@@ -81,7 +83,7 @@ impl Watched {
 
 impl Published {
     pub(crate) fn new(visible: VisibleState, clock: Arc<dyn Clock>) -> Self {
-        let watched = Watched { visible, closed: false, wakers: BTreeMap::new(), next_waker: 0 };
+        let watched = Watched { visible, closed: false, gone: false, wakers: BTreeMap::new(), next_waker: 0 };
         Self { state: Mutex::new(watched), changed: Condvar::new(), clock }
     }
 
@@ -115,6 +117,19 @@ impl Published {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
+    }
+
+    /// Closes what was taken off the node's logs: who follows it is at its end, wherever that is.
+    pub(crate) fn leave(&self) {
+        {
+            let mut watched = self.lock();
+            (watched.closed, watched.gone) = (true, true);
+        }
+        self.wake();
+    }
+
+    fn is_gone(&self) -> bool {
+        self.lock().gone
     }
 
     /// Blocks until the position has passed `position`, the log is closed, or `limit` is over. Returns whether
@@ -237,6 +252,11 @@ impl LogReader {
     /// Tells whether the writer of this process has closed the log.
     pub fn is_closed(&self) -> bool {
         self.shared.published.is_closed()
+    }
+
+    /// Tells whether the log was taken off the node's logs, so that there is nothing to read any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.shared.published.is_gone()
     }
 
     /// Returns a future that is ready once the visible position has passed `position`, or the log is closed.

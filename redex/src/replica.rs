@@ -26,6 +26,7 @@ use crate::{LogOptions, ProducerState, RecoveryReport};
 mod completion;
 mod core;
 mod doubt;
+mod fork;
 pub(crate) mod open;
 mod proposer;
 mod read;
@@ -39,6 +40,7 @@ pub use retention::{DueTrim, Trim};
 pub use snapshot::ReplicaSnapshot;
 
 use self::core::Core;
+use self::fork::ForkBook;
 
 /// How long a committed position that only this replica knows of may stay unwritten: it is a hint, which consensus finds
 /// again.
@@ -215,6 +217,7 @@ struct Shared {
     /// Why the replica does not know what it told others.
     doubt: Mutex<Option<String>>,
     lock: Mutex<Option<Arc<dyn DiskLock>>>,
+    forks: ForkBook,
 }
 
 impl ReplicaLog {
@@ -245,6 +248,7 @@ impl ReplicaLog {
     ///
     /// Any [`ReplicaError`].
     pub fn append(&self, entries: &[ReplicaEntry], flushed: Completion) -> Result<(), ReplicaError> {
+        self.compare_given(entries);
         let appended = {
             let mut core = self.shared.core();
             let appended = core.append(entries);
@@ -297,6 +301,11 @@ impl ReplicaLog {
     /// hold any more. Until the others were asked, it must not vote, nor say what it has.
     pub fn doubt(&self) -> Option<String> {
         self.shared.doubt().clone()
+    }
+
+    /// Tells whether the replica is in doubt since it was given up here before and comes back: nothing was lost.
+    pub fn came_back(&self) -> bool {
+        self.doubt().is_some_and(|cause| cause.starts_with(crate::store::CAME_BACK))
     }
 
     /// Notes, durably, that the replica holds again whatever it may have told others.

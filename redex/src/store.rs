@@ -5,6 +5,8 @@
 //! lock              held by the writer; its content names the process, as information
 //! logs/main/        a log: superblock, visible, segments (.seg) with indexes (.idx), quarantine/
 //! logs/NAME/        a further log: the same, and config
+//! replicas/LOG-ID   there where the directory holds, or held, a replica of the log
+//! given-up/         replicas that others hold now
 //! ```
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ use crate::{Outcome, ProducerState, Rejection, Retention, Selection, Ticket};
 mod attached;
 mod configs;
 mod directory;
+mod given_up;
 mod logs;
 mod lookup;
 mod placing;
@@ -37,6 +40,7 @@ mod view;
 pub(crate) use configs::{config_path, read_config};
 pub use directory::read_owner;
 pub(crate) use directory::take_lock;
+pub(crate) use given_up::{CAME_BACK, comes_back, note_held, record_path};
 pub(crate) use logs::{local_log_names, log_dir, log_names};
 pub use lookup::StoreLookup;
 pub use reader::StoreReader;
@@ -159,6 +163,9 @@ impl Store {
         may(dir, disk)?;
         // What a process that ended before has named, such as the key, need not be durable under its name yet.
         disk.sync_directory(dir).map_err(OpenError::io(dir))?;
+        if let Err(cause) = given_up::finish_all(disk, dir) {
+            tracing::warn!(dir = %dir.display(), %cause, "a replica that was given up is not set aside yet");
+        }
         let identity = Arc::new(open_identity(doors, &dir.join("identity"), &log_dir(dir, MAIN))?);
         let homes = Arc::new(Homes::default());
         let opening = Opening { dir, doors, options, identity: &identity, lock: &lock };

@@ -76,6 +76,10 @@ impl Tail {
 
     /// The same, of entries below a position.
     pub(crate) fn next_chunk_below(&mut self, bound: Position) -> Result<Option<Chunk>, ReadError> {
+        if self.reader.is_gone() {
+            self.scan = None;
+            return Ok(None);
+        }
         loop {
             if self.scan.is_none() && !self.begin(bound)? {
                 return Ok(None);
@@ -140,12 +144,17 @@ impl Tail {
 
     /// Tells whether more is there, as far as is known without reading.
     pub(crate) fn has_more(&self) -> bool {
-        self.scan.is_some() || self.reader.visible() > self.position
+        !self.reader.is_gone() && (self.scan.is_some() || self.reader.visible() > self.position)
+    }
+
+    /// Goes on where this tail stands, in the log that came back in place of the one that it followed.
+    pub(crate) fn going_on_in(&self, reader: LogReader) -> Self {
+        Self { reader, selection: self.selection.clone(), position: self.position, scan: None, mark: None }
     }
 
     /// Blocks until more may be there, the log is closed, or `limit` is over. Returns whether more is there.
     pub fn wait(&self, limit: Option<Duration>) -> bool {
-        self.scan.is_some() || self.reader.wait_beyond(self.position, limit)
+        self.scan.is_some() || (self.reader.wait_beyond(self.position, limit) && !self.reader.is_gone())
     }
 
     /// Returns a future that is ready once more may be there, or the log is closed.
@@ -154,9 +163,11 @@ impl Tail {
         self.reader.beyond(position)
     }
 
-    /// Tells whether everything was given out and the writer of this process has closed the log.
+    /// Tells whether everything was given out and the writer of this process has closed the log, or the log is not one of the
+    /// node's any more.
     pub fn is_ended(&self) -> bool {
-        self.scan.is_none() && self.reader.is_closed() && self.reader.visible() <= self.position
+        self.reader.is_gone()
+            || (self.scan.is_none() && self.reader.is_closed() && self.reader.visible() <= self.position)
     }
 }
 

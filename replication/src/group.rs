@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::ask::{self, Asker, DECIDED, Pauses, Tried, millis, take_deadline};
 use crate::counts::GroupCounts;
+use crate::heads::{self, Divergence, Heads};
 use crate::heartbeats::Heartbeats;
 use crate::link::Link;
 use crate::message::{self, Subject};
@@ -25,6 +26,9 @@ use crate::remote;
 use crate::repair;
 use crate::retention;
 use crate::sequencer::{Decision, Paused, Sequencer, Tell};
+
+/// How long a change of members may take.
+const CHANGE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A replicated log on one node. Cloning shares it.
 #[derive(Clone)]
@@ -40,6 +44,7 @@ struct Inner {
     consensus: Consensus,
     sequencer: Arc<Sequencer>,
     queue: Queue,
+    heads: Heads,
     /// How long it takes until a leader is missed.
     missed_after: Duration,
 }
@@ -151,6 +156,11 @@ impl Group {
         }
         let consensus = Consensus::start(&log, me, Arc::clone(&link), timing, heartbeats).await?;
         let sequencer = Sequencer::start(log.clone(), consensus.clone(), identity);
+        let members = {
+            let consensus = consensus.clone();
+            move || consensus.standing().members.into_keys().collect()
+        };
+        let heads = Heads::start(log.clone(), me, Arc::clone(&link), members);
         let (id, missed_after) = (log.reader().id(), timing.election_max);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -161,6 +171,7 @@ impl Group {
                 consensus,
                 sequencer,
                 queue: Queue::default(),
+                heads,
                 missed_after,
             }),
         })
@@ -224,6 +235,16 @@ impl Group {
     /// Returns what was counted since the group was started here.
     pub fn counts(&self) -> GroupCounts {
         self.inner.consensus.counts()
+    }
+
+    /// Returns how many forks of the log this node has found: two different entries that one key signed for one place.
+    pub fn forks(&self) -> u64 {
+        self.inner.log.forks()
+    }
+
+    /// Returns the nodes that count other entries as committed than this one, each with the first one that was found.
+    pub fn divergences(&self) -> BTreeMap<NodeId, Divergence> {
+        self.inner.heads.divergences()
     }
 
     /// Returns the replica.
@@ -487,6 +508,7 @@ impl Group {
                 Ok(remote::answer_producer(self.inner.log.producer(id).as_ref()))
             }
             Subject::Heartbeats => Err("heartbeats of several groups for one".to_owned()),
+            Subject::Heads => heads::answer(&self.inner.log, &body),
         }
     }
 
@@ -506,10 +528,10 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// [`ConsensusError::NotLeading`], [`ConsensusError::Membership`], [`ConsensusError::Stopped`].
+    /// [`ConsensusError::NotLeading`], [`ConsensusError::Membership`], [`ConsensusError::Stopped`];
+    /// [`ConsensusError::Undecided`] where no majority took it within 5 s: it may come about later, and is to be asked for again.
     pub async fn add_learners(&self, learners: &BTreeMap<NodeId, Member>) -> Result<(), ConsensusError> {
-        let _paused = self.pause().await?;
-        self.inner.consensus.add_learners(learners).await
+        self.change(self.inner.consensus.add_learners(learners)).await
     }
 
     /// Makes exactly these members voters, by way of a joint membership, and keeps further ones without a vote; on the
@@ -523,8 +545,20 @@ impl Group {
         voters: &BTreeSet<NodeId>,
         learners: &BTreeSet<NodeId>,
     ) -> Result<(), ConsensusError> {
-        let _paused = self.pause().await?;
-        self.inner.consensus.set_voters(voters, learners).await
+        self.change(self.inner.consensus.set_voters(voters, learners)).await
+    }
+
+    /// Changes membership while nothing is proposed. What is on its way comes to no end without a majority, nor does the change.
+    async fn change(
+        &self,
+        change: impl Future<Output = Result<(), ConsensusError>>,
+    ) -> Result<(), ConsensusError> {
+        let paused = async {
+            let _paused = self.pause().await?;
+            change.await
+        };
+        let changed = tokio::time::timeout(CHANGE_WITHIN, paused).await;
+        changed.unwrap_or(Err(ConsensusError::Undecided { within: CHANGE_WITHIN }))
     }
 
     /// Tells what is known of each other member, where this node leads; nothing elsewhere.
@@ -572,6 +606,7 @@ impl Group {
     ///
     /// As [`ReplicaLog::close`].
     pub async fn stop(&self) -> Result<(), redex::ReplicaError> {
+        self.inner.heads.stop().await;
         self.inner.consensus.stop().await;
         self.inner.log.close()
     }

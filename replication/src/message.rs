@@ -21,10 +21,6 @@ pub(crate) enum Subject {
     Inquiry = 4,
     /// A question for entries, of one that is in doubt.
     Fetch = 5,
-    /// A question for a snapshot's manifest.
-    Manifest = 16,
-    /// A question for a piece of a snapshot's state.
-    State = 17,
     /// Heartbeats of several groups, as [`crate::heartbeats`] has them.
     Heartbeats = 6,
     /// A question for who leads, of a node that holds no replica.
@@ -33,6 +29,12 @@ pub(crate) enum Subject {
     Producer = 8,
     /// Several requests to the sequencer, as [`crate::ask`] has them.
     Requests = 9,
+    /// A question for what stands at an index, to be compared.
+    Heads = 10,
+    /// A question for a snapshot's manifest.
+    Manifest = 11,
+    /// A question for a piece of a snapshot's state.
+    State = 12,
 }
 
 /// In place of a log's id where a message is for several.
@@ -55,12 +57,13 @@ pub(crate) fn open(bytes: &Bytes) -> Result<(Subject, LogId, Bytes), Malformed> 
         3 => Subject::ReadPosition,
         4 => Subject::Inquiry,
         5 => Subject::Fetch,
-        16 => Subject::Manifest,
-        17 => Subject::State,
         6 => Subject::Heartbeats,
         7 => Subject::Leader,
         8 => Subject::Producer,
         9 => Subject::Requests,
+        10 => Subject::Heads,
+        11 => Subject::Manifest,
+        12 => Subject::State,
         _ => return Err(Malformed::new("subject")),
     };
     let log = LogId::from_bytes(cursor.array("log id")?);

@@ -108,9 +108,27 @@ pub async fn repair(
     me: NodeId,
     link: &Arc<dyn Link>,
     others: &BTreeSet<NodeId>,
+    tell: impl FnMut(&RepairError),
+) -> Result<u64, RepairError> {
+    repair_asking_also(log, me, link, others, &BTreeSet::new(), tell).await
+}
+
+/// The same, where `hints` are further nodes that may hold the log, as they do when this one is to get it from them: they are
+/// asked, and need not answer.
+///
+/// # Errors
+///
+/// As [`repair`].
+pub async fn repair_asking_also(
+    log: &ReplicaLog,
+    me: NodeId,
+    link: &Arc<dyn Link>,
+    others: &BTreeSet<NodeId>,
+    hints: &BTreeSet<NodeId>,
     mut tell: impl FnMut(&RepairError),
 ) -> Result<u64, RepairError> {
-    let mut repair = Repair { log, me, link, named: others.clone(), given: 0, arriving: Arriving::default() };
+    let (named, hints) = (others.clone(), hints.clone());
+    let mut repair = Repair { log, me, link, named, hints, given: 0, arriving: Arriving::default() };
     loop {
         let cause = match repair.once().await {
             Ok(()) => return Ok(repair.given),
@@ -127,7 +145,8 @@ pub async fn repair(
 /// Tells whether a node is no member of a log's group any more, though it still has a replica: whether one of those that are to
 /// hold the log is as far as it is, and knows of a membership, surely decided, without it.
 pub async fn has_left(log: &ReplicaLog, me: NodeId, link: &Arc<dyn Link>, others: &BTreeSet<NodeId>) -> bool {
-    let repair = Repair { log, me, link, named: BTreeSet::new(), given: 0, arriving: Arriving::default() };
+    let (named, hints) = (BTreeSet::new(), BTreeSet::new());
+    let repair = Repair { log, me, link, named, hints, given: 0, arriving: Arriving::default() };
     let accounts = futures::future::join_all(others.iter().map(|node| repair.inquire(*node))).await;
     let own = log.state().last.map(rank);
     accounts.into_iter().flatten().any(|account| {
@@ -144,6 +163,7 @@ struct Repair<'a> {
     me: NodeId,
     link: &'a Arc<dyn Link>,
     named: BTreeSet<NodeId>,
+    hints: BTreeSet<NodeId>,
     given: u64,
     arriving: Arriving,
 }
@@ -177,7 +197,7 @@ impl Repair<'_> {
     /// Returns how enough of the others stand.
     async fn accounts(&self) -> Result<BTreeMap<NodeId, Account>, RepairError> {
         let own = self.log.consensus().into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
-        let mut asked = self.named.clone();
+        let mut asked = &self.named | &self.hints;
         asked.extend(voters(&own).into_iter().flatten());
         let mut accounts = BTreeMap::new();
         loop {
@@ -197,9 +217,11 @@ impl Repair<'_> {
                 continue;
             }
             let known = |node: &NodeId| accounts.contains_key(node);
-            // Where nobody tells who votes, everybody must have answered that is known from elsewhere.
+            // Where nobody tells who votes, everybody must have answered that is known from elsewhere. A replica that came back
+            // was of a group that has voters.
+            let needed = &asked - &(&self.hints - &self.named);
             let enough = match configurations.is_empty() {
-                true => !asked.is_empty() && asked.iter().all(known),
+                true => !needed.is_empty() && needed.iter().all(known) && !self.log.came_back(),
                 false => configurations.iter().all(|voters| {
                     let unknown = voters.iter().filter(|node| !known(node)).count();
                     unknown < voters.len() / 2 + 1
@@ -276,10 +298,17 @@ impl Repair<'_> {
         Ok(self.log.install(manifest.slot, &state)?)
     }
 
-    /// Tells whether another replica has one of this one's entries.
+    /// Tells whether another replica has one of this one's entries; another entry at the same slot is a fork, which is noted.
     async fn has(&self, node: NodeId, slot: Slot) -> Result<bool, RepairError> {
         let found = self.entries(node, slot.index, slot.index.next()).await?;
-        Ok(found.first().is_some_and(|entry| entry.slot == slot))
+        self.log.compare_given(&found);
+        let held = self.log.entries(slot.index..slot.index.next(), u64::MAX);
+        let held = held.map_err(|error| RepairError::Read(error.to_string()))?;
+        Ok(match held.first() {
+            Some(held) => found.first() == Some(held),
+            // It was given up here; what stands for it is committed.
+            None => found.first().is_some_and(|entry| entry.slot == slot),
+        })
     }
 
     async fn entries(&self, node: NodeId, from: Index, to: Index) -> Result<Vec<ReplicaEntry>, RepairError> {

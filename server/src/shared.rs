@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use netdb::base::{Doors, Timestamp};
-use netdb::cluster::Cluster;
+use netdb::cluster::{Cluster, LogConflicts};
 use netdb::redex::{AppendError, Rejection};
 use netdb::{Error, NetDb};
 use tokio::sync::{Semaphore, watch};
@@ -51,7 +51,7 @@ enum Phase {
     Closed,
 }
 
-/// Why a server is not ready.
+/// Why a server is not ready, or is to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NotReady {
     /// A word for programs.
@@ -175,6 +175,30 @@ impl Shared {
         }
     }
 
+    /// Says what a person should look at, though the server is as ready as it says otherwise.
+    pub(crate) fn warnings(&self) -> Vec<NotReady> {
+        let conflicts = self.cluster().map_or(Vec::new(), |cluster| cluster.conflicts());
+        let warnings = conflicts.into_iter().flat_map(|found| {
+            let LogConflicts { log, forks, diverges_from, .. } = found;
+            let forked = (forks > 0).then(|| NotReady {
+                reason: "forked",
+                message: format!(
+                    "log `{log}`: {forks} times a key signed two different entries for one place; look at `select * from system.forks`, \
+                     and stop the node that has the key"
+                ),
+            });
+            let diverged = (!diverges_from.is_empty()).then(|| NotReady {
+                reason: "diverged",
+                message: format!(
+                    "log `{log}`: nodes {diverges_from:?} count other entries as committed than this one; keep copies of the directories \
+                     and replace the node that differs from the others"
+                ),
+            });
+            [forked, diverged].into_iter().flatten().collect::<Vec<_>>()
+        });
+        warnings.collect()
+    }
+
     /// Says why requests should go elsewhere; nothing when the server is ready.
     pub(crate) fn not_ready(&self) -> Vec<NotReady> {
         let reason = |reason, message: String| vec![NotReady { reason, message }];
@@ -201,7 +225,10 @@ impl Shared {
                 );
                 found.push(NotReady { reason: "poisoned", message });
             }
-            if let Some(member) = cluster.shut_out_by() {
+            if cluster.is_removed() {
+                let message = "this node was removed from the cluster and takes no part: stop it, and join with a new directory";
+                found.push(NotReady { reason: "removed", message: message.to_owned() });
+            } else if let Some(member) = cluster.shut_out_by() {
                 let message = format!("node {member} says that this node was removed from the cluster");
                 found.push(NotReady { reason: "removed", message });
             } else if !cluster.has_leader() {

@@ -12,6 +12,7 @@ mod leadership_of_one_start;
 mod log_contiguity;
 mod log_matching;
 mod membership_sanity;
+mod nobody_forks;
 mod slot_unique;
 mod state_machine_safety;
 mod terms_in_order;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(visible_within::VisibleWithin),
         Box::new(log_contiguity::LogContiguity),
         Box::new(slot_unique::SlotUnique::default()),
+        Box::new(nobody_forks::NobodyForks),
         Box::new(leadership_of_one_start::LeadershipOfOneStart::default()),
         Box::new(committed_is_durable::CommittedIsDurable::default()),
         Box::new(durable_survives::DurableSurvives::default()),

@@ -61,6 +61,10 @@ pub struct NodeView {
     pub changed_from: usize,
     /// The newest two memberships in the log: their indexes, and who votes.
     pub memberships: Vec<(u64, Voters)>,
+    /// How many forks it has found.
+    pub forks: u64,
+    /// The nodes that count other entries as committed, as far as it has found.
+    pub diverges_from: Vec<u64>,
 }
 
 impl NodeView {
@@ -83,6 +87,8 @@ impl NodeView {
             log: Vec::new(),
             changed_from: 0,
             memberships: Vec::new(),
+            forks: 0,
+            diverges_from: Vec::new(),
         }
     }
 
@@ -191,6 +197,8 @@ fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool) -> Result<(), Strin
             Some((slot.index.0, sets.map(|set| set.iter().copied().collect()).collect()))
         })
         .collect();
+    view.forks = node.group.forks();
+    view.diverges_from = node.group.divergences().keys().map(|other| other.0).collect();
     take_log(view, node, state.last)
 }
 

@@ -1,6 +1,7 @@
 //! The arguments of `log`.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use netdb::base::{ChannelName, Timestamp};
@@ -155,6 +156,9 @@ pub(crate) struct VerifyArguments {
     /// Check each signature instead of the last one of each incarnation.
     #[arg(long)]
     pub(crate) all_signatures: bool,
+    /// Verify this proof of a fork instead; needs no directory.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["channel", "all_signatures"])]
+    pub(crate) proof: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

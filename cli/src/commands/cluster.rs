@@ -114,6 +114,11 @@ fn remove(context: &Context, remote: &Remote, node: NodeId) -> Result<(), Failur
 /// Shows a row for each member and each replicated log.
 fn status(context: &Context) -> Result<(), Failure> {
     let status = server(context)?.get("/v1/cluster")?;
+    if status["removed"].as_bool() == Some(true) {
+        context.note(format_args!(
+            "this node was removed from the cluster: stop it, and join with a new directory"
+        ));
+    }
     let mut rows = context.rows(&["what", "name", "state", "leader", "nodes", "position", "root"])?;
     let list = |name: &str| status[name].as_array().cloned().unwrap_or_default();
     for member in list("members") {
@@ -136,6 +141,12 @@ fn status(context: &Context) -> Result<(), Failure> {
             (true, _) => Cell::Text("not here".into()),
             (false, Some(true)) => Cell::Text("disk full".into()),
             (false, _) => shown(&here["role"]),
+        };
+        let diverges = log["diverges_from"].as_array().is_some_and(|nodes| !nodes.is_empty());
+        let state = match (log["forks"].as_u64().unwrap_or(0) > 0, diverges) {
+            (false, false) => state,
+            (true, _) => Cell::Text(format!("{}, forked", state.as_text()).into()),
+            (false, true) => Cell::Text(format!("{}, diverged", state.as_text()).into()),
         };
         let replicas = log["replicas"].as_array().into_iter().flatten().map(Value::to_string);
         rows.row(&[

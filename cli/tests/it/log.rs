@@ -238,6 +238,37 @@ fn fsck_explains_repairs_what_is_safe_and_says_what_is_lost() {
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "the test looks at real files")]
+fn the_proof_of_a_fork_is_named_shown_and_verified_anywhere() {
+    let place = Place::new();
+    place.ok(&["log", "append", "c", "1"]);
+    assert_eq!(values(&place.ok(&["sql", "-c", "select * from system.forks"])).len(), 0);
+    let proof = include_bytes!("../../../redex/testdata/proof.fork");
+    let forks = place.data().join("forks");
+    std::fs::create_dir(&forks).unwrap();
+    let file = forks.join("one.fork");
+    std::fs::write(&file, proof).unwrap();
+    let run = place.run(&["log", "verify"]);
+    run.failed(5, "proves a fork");
+    assert!(run.stderr.contains("for index 77"), "{}", run.stderr);
+    let sql = "select position, fault is null as good, first_hash < second_hash as ordered from system.forks";
+    let shown = &values(&place.ok(&["sql", "-c", sql]))[0];
+    assert_eq!(shown.to_string(), r#"{"good":true,"ordered":true,"position":77}"#);
+    // Verified anywhere, without a directory.
+    let elsewhere = Place::new();
+    let path = file.to_str().unwrap();
+    let verified = &values(&elsewhere.ok(&["log", "verify", "--proof", path]))[0];
+    assert_eq!((&verified["verdict"], &verified["position"]), (&"fork".into(), &77.into()));
+    let mut flipped = proof.to_vec();
+    flipped[100] ^= 1;
+    std::fs::write(&file, &flipped).unwrap();
+    elsewhere.run(&["log", "verify", "--proof", path]).failed(5, "no proof of a fork");
+    place.run(&["log", "verify"]).failed(5, "no proof of a fork");
+    let shown = &values(&place.ok(&["sql", "-c", "select fault is null as good from system.forks"]))[0];
+    assert_eq!(shown.to_string(), r#"{"good":false}"#);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the test looks at real files")]
 fn space_says_what_the_bytes_are_for() {
     let place = Place::new();
     place.run_with(&["import", "--channel", "c", "-"], records(0, 1000).as_bytes());

@@ -7,7 +7,9 @@ use base::ChannelName;
 use datafusion::common::{ResolvedTableReference, TableReference};
 use redex::ReadError;
 
-use super::{CATALOG, CHANNELS, EVENTS, INFORMATION_SCHEMA, MODELS, PUBLIC, SKIPPED, SYSTEM, SYSTEM_TABLES};
+use super::{
+    CATALOG, CHANNELS, EVENTS, FORKS, INFORMATION_SCHEMA, MODELS, PUBLIC, SKIPPED, SYSTEM, SYSTEM_TABLES,
+};
 use crate::QueryError;
 use crate::cut::{Channel, Cut, Wanted};
 use crate::error::similar;
@@ -111,12 +113,13 @@ fn read_error(source: ReadError) -> QueryError {
     QueryError::Read { source: Arc::new(source) }
 }
 
-/// Finds what a statement that uses `names` wants of the models.
+/// Finds what a statement that uses `names` wants beside the logs.
 pub(crate) fn wanted(names: &[TableReference]) -> Wanted {
     let mut wanted = Wanted::default();
     for name in names {
         let ResolvedTableReference { catalog, schema, table } = name.clone().resolve(CATALOG, PUBLIC);
         match (&*catalog, &*schema, &*table) {
+            (CATALOG, SYSTEM, FORKS) => wanted.forks = true,
             (CATALOG, SYSTEM, MODELS) => wanted.models = true,
             (CATALOG, SYSTEM, SKIPPED) => wanted.skipped = true,
             (CATALOG, PUBLIC, table) => {

@@ -12,6 +12,7 @@ use replication::{Group, GroupWriter, Member, Progress, Role, Standing, Timing};
 use tokio::time::Instant;
 
 use super::{Inner, REQUEST_WITHIN, away, decide, models, place};
+use crate::blocking::blocking;
 
 /// How long it may take to find out whether the control log goes on elsewhere.
 const CURRENT_WITHIN: Duration = Duration::from_millis(500);
@@ -32,6 +33,9 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut knows_channels = false;
     loop {
         let state = Arc::clone(&states.borrow_and_update());
+        if is_removed(&inner, &state) {
+            return leave_cluster(&inner).await;
+        }
         // The channels that it places are taken up below: what was placed later is known by then to who asks.
         let is_current = !knows_channels && current(&inner, &state).await;
         take_up_members(&inner, &state);
@@ -63,13 +67,34 @@ pub(super) async fn run(inner: Arc<Inner>) {
     }
 }
 
+/// Tells whether this node is no member any more: the control log says so, or a member does that has a newer one.
+fn is_removed(inner: &Inner, state: &ControlState) -> bool {
+    let record = state.members.get(&inner.membership.node);
+    record.is_some_and(|record| record.left) || inner.book.shut_out_by().is_some()
+}
+
+/// Takes no part any more. A number that was removed is never a member again.
+async fn leave_cluster(inner: &Inner) {
+    tracing::error!("this node was removed from the cluster, its groups stop: join with a new directory");
+    inner.removed.send_replace(true);
+    let _opening = inner.opening.lock().await;
+    for group in inner.groups.all() {
+        inner.groups.remove(group.id());
+        if let Err(reason) = group.stop().await {
+            tracing::warn!(log = group.reader().name(), %reason, "a replica was not closed cleanly");
+        }
+    }
+}
+
 /// Tells whether nothing was committed to the control log, anywhere, beyond a state of it.
 async fn current(inner: &Inner, state: &ControlState) -> bool {
     let current = inner.control.current(CURRENT_WITHIN).await;
     current.is_ok_and(|current| current.next == state.next)
 }
 
-/// Closes the replicas that others are to hold, once those do.
+/// Closes the replicas that others are to hold, once those do, and sets them aside. One that comes back to this node later
+/// begins anew, and takes no part until it was given what it held: that the leader makes it a learner before it votes says
+/// nothing to a node that has not heard of all that, and counts it as a voter still.
 async fn leave_logs(inner: &Inner, state: &ControlState) {
     let (me, link) = (inner.membership.node, inner.link());
     for (name, record) in state.logs.iter().filter(|(_, record)| !record.replicas.contains(&me)) {
@@ -82,6 +107,14 @@ async fn leave_logs(inner: &Inner, state: &ControlState) {
         match group.stop().await {
             Ok(()) => tracing::info!(log = name.as_str(), "a replica was closed: others hold the log"),
             Err(reason) => tracing::warn!(log = name.as_str(), %reason, "a replica was not closed cleanly"),
+        }
+        let (store, name, id) = (inner.store.clone(), name.clone(), record.id);
+        let given_up = blocking(move || Ok(store.give_up_replica(&name, id).map(|()| name)?)).await;
+        match given_up {
+            Ok(name) => tracing::info!(log = name.as_str(), "a replica was given up"),
+            Err(reason) => {
+                tracing::error!(%reason, "a replica that was given up is not set aside: restart the node once its disk works")
+            }
         }
     }
 }
@@ -139,27 +172,46 @@ async fn open(
     name: &LogName,
     record: &LogRecord,
 ) -> Result<(), crate::Error> {
+    let _opening = inner.opening.lock().await;
+    if inner.ends() {
+        return Ok(());
+    }
     let identity = ReplicaIdentity { log: record.id, origin: record.origin, name: name.as_str().to_owned() };
     let log = inner.store.open_replica(&identity)?;
     let first = members_of(state, &record.begins_on);
     if let Some(lost) = log.doubt() {
         // Nobody waits for that one: it may take long. While a cause is noted, it is not opened again.
-        inner.repairs.note(record.id, lost);
-        tokio::spawn(repair(Arc::clone(inner), log, record.clone(), first));
+        inner.repairs.note(&log, lost);
+        // Who holds the log now need not be among those that are to.
+        let hints = match log.came_back() {
+            true => state.active().map(|(node, _)| node).collect(),
+            false => BTreeSet::new(),
+        };
+        tokio::spawn(repair(Arc::clone(inner), log, record.clone(), hints, first));
         return Ok(());
     }
     take_part(inner, log, record, &first).await
 }
 
 /// Has the others give a replica back what it lost, and takes part with it then.
-async fn repair(inner: Arc<Inner>, log: ReplicaLog, record: LogRecord, first: BTreeMap<NodeId, Member>) {
+async fn repair(
+    inner: Arc<Inner>,
+    log: ReplicaLog,
+    record: LogRecord,
+    hints: BTreeSet<NodeId>,
+    first: BTreeMap<NodeId, Member>,
+) {
     let link = inner.link();
-    let mut stopped = inner.stopping.subscribe();
+    let (mut stopped, mut removed) = (inner.stopping.subscribe(), inner.removed.subscribe());
     let repaired = tokio::select! {
-        repaired = inner.repairs.until_whole(&log, inner.membership.node, &link, &record.replicas) => repaired,
+        repaired = inner.repairs.until_whole(&log, inner.membership.node, &link, &record.replicas, &hints) => {
+            repaired
+        }
         _ = stopped.wait_for(|stopping| *stopping) => Ok(()),
+        _ = removed.wait_for(|removed| *removed) => Ok(()),
     };
-    if *stopped.borrow() {
+    let _opening = inner.opening.lock().await;
+    if inner.ends() {
         return;
     }
     let taken = match repaired {

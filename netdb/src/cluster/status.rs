@@ -19,6 +19,8 @@ pub struct ClusterStatus {
     pub cluster: ClusterId,
     /// The node that says so.
     pub node: NodeId,
+    /// Whether it has learned that it was removed, and takes no part any more.
+    pub removed: bool,
     /// Its members.
     pub members: Vec<MemberStatus>,
     /// The replicated logs, the control log first.
@@ -53,8 +55,26 @@ pub struct LogStatus {
     pub replicas: Vec<NodeId>,
     /// How it stands here; `None` where this node holds no replica, or none that takes part.
     pub here: Option<ReplicaStatus>,
-    /// What keeps the replica here, which lost something, from taking part; `None` for any other one.
+    /// What keeps the replica here, which lost something, or comes back to this node, from taking part; `None` for any other
+    /// one.
     pub repairing: Option<String>,
+    /// How many forks of it this node has found: two different entries that one key signed for one place. Their proofs are in
+    /// the directory `forks`.
+    pub forks: u64,
+    /// The nodes that count other entries as committed than this one, which no fork explains.
+    pub diverges_from: Vec<NodeId>,
+}
+
+/// What is wrong with a log's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LogConflicts {
+    /// Its name.
+    pub log: String,
+    /// How many forks of it this node has found.
+    pub forks: u64,
+    /// The nodes that count other entries as committed than this one.
+    pub diverges_from: Vec<NodeId>,
 }
 
 /// A replica on the node that says so.
@@ -98,19 +118,27 @@ pub(super) fn of(inner: &Inner) -> ClusterStatus {
         log: CONTROL_LOG.to_owned(),
         id: control.id(),
         replicas: control.standing().members.keys().copied().collect(),
-        here: Some(replica(control)),
+        here: inner.groups.get(control.id()).as_ref().map(replica),
         repairing: None,
+        forks: control.forks(),
+        diverges_from: control.divergences().into_keys().collect(),
     }];
-    logs.extend(state.logs.iter().map(|(name, record)| LogStatus {
-        log: name.as_str().to_owned(),
-        id: record.id,
-        replicas: record.replicas.iter().copied().collect(),
-        here: inner.groups.get(record.id).as_ref().map(replica),
-        repairing: inner.repairs.cause(record.id),
+    logs.extend(state.logs.iter().map(|(name, record)| {
+        let group = inner.groups.get(record.id);
+        LogStatus {
+            log: name.as_str().to_owned(),
+            id: record.id,
+            replicas: record.replicas.iter().copied().collect(),
+            here: group.as_ref().map(replica),
+            repairing: inner.repairs.cause(record.id),
+            forks: group.as_ref().map_or(0, Group::forks),
+            diverges_from: group.map_or(Vec::new(), |group| group.divergences().into_keys().collect()),
+        }
     }));
     ClusterStatus {
         cluster: inner.membership.cluster,
         node: inner.membership.node,
+        removed: *inner.removed.borrow(),
         members: members.collect(),
         logs,
     }

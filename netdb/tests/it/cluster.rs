@@ -209,7 +209,11 @@ async fn a_node_that_was_removed_learns_so_and_the_others_go_on() {
     .await;
     let removed = nodes[2].cluster.status().node;
     nodes[0].cluster.remove(removed).await.unwrap();
-    until("the news", || nodes[2].cluster.shut_out_by().is_some()).await;
+    // From the control log, or from who does not let it in: it takes no part any more, and asks nobody for votes.
+    until("the news", || nodes[2].cluster.is_removed() && nodes[2].cluster.groups().is_empty()).await;
+    let status = nodes[2].cluster.status();
+    assert!(status.removed && status.logs.iter().all(|log| log.here.is_none()), "{status:?}");
+    assert!(!nodes[0].cluster.is_removed() && !nodes[0].cluster.status().removed);
     until("two voters", || nodes.iter().take(2).all(|node| node.cluster.status().members.len() == 2)).await;
     assert_eq!(nodes[0].cluster.shut_out_by(), None);
     nodes[1]
@@ -326,10 +330,22 @@ async fn a_channel_that_others_hold_is_nobodys_own_and_is_written_from_everywher
     })
     .await;
     assert_eq!(other.append(4).await, Seq(3));
+    let mut tail = nodes[0].db.channel("orders").unwrap().tail(Seq(0));
+    let mut seen = Vec::new();
+    until("all events", || nodes[0].payloads().len() == 4).await;
+    for _ in 0..4 {
+        seen.push(tail.next().await.unwrap().unwrap().seq.0);
+    }
     // Where it was, it is not any more: it is written there still, and read once it comes back.
     nodes[0].cluster.move_log(log.as_str(), &[other.cluster.node()].into()).await.unwrap();
     until("the replica's end", || nodes[0].cluster.group(log.as_str()).is_none()).await;
     assert!(nodes[0].db.channel("orders").unwrap().history().unwrap().is_none());
+    // Nor does anybody find it who reads the directory; what was there is set aside.
+    let dir = nodes[0].dir.path();
+    let superblock = |below: &str| dir.join(below).join("superblock").exists();
+    let set_aside = format!("given-up/000001-{log}");
+    until("its being set aside", || superblock(&set_aside)).await;
+    assert!(!superblock(&format!("logs/{log}")));
     assert_eq!(nodes[0].append(5).await, Seq(4));
     nodes[0].cluster.move_log(log.as_str(), &[nodes[0].cluster.node()].into()).await.unwrap();
     let wanted = ["1", "2", "3", "4", "5"];
@@ -337,6 +353,12 @@ async fn a_channel_that_others_hold_is_nobodys_own_and_is_written_from_everywher
         nodes[0].cluster.group(log.as_str()).is_some() && nodes[0].payloads() == wanted
     })
     .await;
+    // A tail goes on where it stood.
+    let next = tokio::time::timeout(SOON, tail.next()).await.unwrap();
+    seen.push(next.unwrap().unwrap().seq.0);
+    assert_eq!(seen, [0, 1, 2, 3, 4]);
+    // What it was given back from, another node held, and it lost nothing.
+    assert!(!nodes[0].cluster.is_repairing());
     for node in nodes {
         node.stop().await;
     }

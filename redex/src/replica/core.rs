@@ -7,6 +7,7 @@ use std::time::Duration;
 use base::{DiskFile, Hash, IncarnationId, Index, Position, Slot};
 
 use super::doubt::PromisedFile;
+use super::fork::CutOff;
 use super::{COMMITTED_WITHIN, Completion, EntryContent, ReplicaEntry, ReplicaError, ReplicaState, read};
 use crate::Compression;
 use crate::appender::{Appender, Encoded, Stopped};
@@ -52,6 +53,8 @@ pub(super) struct Core {
     pub compressor: Compressor,
     pub poison: Option<String>,
     pub closed: bool,
+    /// What was cut off, to be compared with what comes.
+    pub cut_off: CutOff,
 }
 
 impl Core {

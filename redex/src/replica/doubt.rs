@@ -2,7 +2,7 @@
 //! is set aside, and the replica is in doubt until the others have told it what it held.
 //!
 //! ```text
-//! replicas/LOG-ID           empty; there once this directory held a replica of the log
+//! replicas/LOG-ID           there once this directory held a replica of the log; empty, unless that was given up
 //! logs/NAME/doubt           there while the replica is in doubt; says why
 //! logs/NAME/promised        what others were told
 //! logs/NAME/quarantine/     segments, or what was left of them
@@ -24,6 +24,7 @@ use crate::frames::Step;
 use crate::log::overwrite;
 use crate::replay::read_state;
 use crate::segments::{Segment, Segments};
+use crate::store::{CAME_BACK, note_held, record_path};
 
 /// Segments before the newest one are looked through at opening as long as they have no more bytes than that, the newest first.
 const LOOKED_THROUGH_BYTES: u64 = 4 << 30;
@@ -32,6 +33,8 @@ const LOOKED_THROUGH_BYTES: u64 = 4 << 30;
 #[derive(Debug)]
 pub(super) struct Doubt<'a> {
     disk: &'a dyn Disk,
+    /// The node's directory.
+    pub dir: &'a Path,
     log_dir: &'a Path,
     held_path: PathBuf,
     /// Why the replica is in doubt.
@@ -43,12 +46,11 @@ pub(super) struct Doubt<'a> {
 impl<'a> Doubt<'a> {
     pub(super) fn read(
         disk: &'a dyn Disk,
-        dir: &Path,
+        dir: &'a Path,
         log_dir: &'a Path,
         log: LogId,
     ) -> Result<Self, OpenError> {
-        let held_dir = dir.join("replicas");
-        let held_path = held_dir.join(log.to_string());
+        let held_path = record_path(dir, log);
         let exists = |path: &Path| disk.exists(path).map_err(OpenError::io(path));
         let marker = log_dir.join("doubt");
         let cause = match exists(&marker)? {
@@ -57,13 +59,17 @@ impl<'a> Doubt<'a> {
             false => None,
         };
         let held = exists(&held_path)?;
-        Ok(Self { disk, log_dir, held_path, cause, held })
+        Ok(Self { disk, dir, log_dir, held_path, cause, held })
     }
 
     /// Notes, durably, that the replica is in doubt; the first cause stays.
     pub(super) fn mark(&mut self, cause: String) -> Result<(), OpenError> {
         if self.cause.is_none() {
-            tracing::error!(dir = %self.log_dir.display(), %cause, "the replica lost something, and is in doubt");
+            let dir = self.log_dir.display();
+            match cause.starts_with(CAME_BACK) {
+                true => tracing::info!(%dir, %cause, "the replica asks the others before it takes part"),
+                false => tracing::error!(%dir, %cause, "the replica lost something, and is in doubt"),
+            }
             let marker = self.log_dir.join("doubt");
             base::create_atomically(self.disk, &marker, OpenMode::Create, cause.as_bytes())
                 .map_err(OpenError::io(&marker))?;
@@ -73,11 +79,11 @@ impl<'a> Doubt<'a> {
     }
 
     /// Notes that the directory holds the replica from now on, once it is made whole.
-    pub(super) fn note_held(&self) -> Result<(), OpenError> {
-        if self.held {
-            return Ok(());
-        }
+    pub(super) fn note_held(&self, log: LogId) -> Result<(), OpenError> {
         let io = OpenError::io(&self.held_path);
+        if self.held {
+            return note_held(self.disk, self.dir, log).map_err(io);
+        }
         let dir = self.held_path.parent().unwrap_or(Path::new(""));
         let noted = self
             .disk

@@ -10,6 +10,7 @@ use base::{Disk, DiskLock, Doors, Index, OpenMode, Position};
 
 use super::core::Core;
 use super::doubt::{Doubt, Fault, PromisedFile, first_fault};
+use super::fork::{CutOff, ForkBook};
 use super::{Closer, ReplicaIdentity, ReplicaLog, Shared, log_dir, read};
 use crate::appender::{Appender, Encoded};
 use crate::codec::compression::Compressor;
@@ -22,6 +23,7 @@ use crate::log::{Flusher, open_end, open_superblock, prepare_directory};
 use crate::reader::{LogReader, Published};
 use crate::segments::Segments;
 use crate::state::LogState;
+use crate::store::comes_back;
 use crate::{LogOptions, RecoveryReport};
 
 pub(super) fn open(
@@ -51,8 +53,12 @@ pub(crate) fn open_locked(
 ) -> Result<ReplicaLog, OpenError> {
     let disk = &*doors.disk;
     let log_dir = log_dir(dir, &identity.name);
+    let comes_back = comes_back(disk, dir, identity.log).map_err(OpenError::io(&log_dir))?;
     prepare_directory(disk, &log_dir)?;
     let mut doubt = Doubt::read(disk, dir, &log_dir, identity.log)?;
+    if let Some(cause) = comes_back {
+        doubt.mark(cause)?;
+    }
     let mut report = RecoveryReport::default();
     let made = || Superblock {
         log: identity.log,
@@ -83,7 +89,7 @@ pub(crate) fn open_locked(
     let told = doubt.promised(superblock.log)?;
     doubt.check_promised(told, end.state.position(), end.local.vote)?;
     let opened = assemble(doors, &options, superblock, end, report, lock, &log_dir, &mut doubt)?;
-    doubt.note_held()?;
+    doubt.note_held(identity.log)?;
     Ok(opened)
 }
 
@@ -226,9 +232,11 @@ fn assemble(
         compressor: Compressor::new(options.compression),
         poison: None,
         closed: false,
+        cut_off: CutOff::default(),
         end,
     };
     core.remove_purged();
+    let forks = ForkBook::open(&doors.disk, doubt.dir, core.end.superblock.log)?;
     let segments = Arc::clone(&core.end.segments);
     segments.begin_at(core.kept());
     let published = Arc::new(Published::new(visible_state(&core.visible), Arc::clone(&doors.clock)));
@@ -242,6 +250,7 @@ fn assemble(
         recovery: report,
         log_dir: dir.to_owned(),
         doubt: Mutex::new(doubt.cause.clone()),
+        forks,
         lock: Mutex::new(Some(lock)),
     });
     let reader = LogReader::new(superblock, segments, published, None);

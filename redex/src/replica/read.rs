@@ -12,6 +12,7 @@ use crate::codec::control::Control;
 use crate::codec::entry::{self, EntryParts};
 use crate::codec::segment_header::SEGMENT_HEADER_BYTES;
 use crate::error::{Corruption, ReadError};
+use crate::fork::EntryMark;
 use crate::index::Target;
 use crate::index::points::PointList;
 use crate::replay::Replay;
@@ -63,6 +64,21 @@ pub(super) fn effects(
 ) -> Result<VecDeque<Encoded>, ReadError> {
     let read = walk(segments, from, to, u64::MAX, |parts, _| Encoded::of(parts, &segments.hasher, 0))?;
     Ok(read.into())
+}
+
+/// Reads the marks of the entries from `from` to below `to`; stops behind the first that brings them to `bytes_max`.
+pub(super) fn marks(
+    segments: &Arc<Segments>,
+    from: Index,
+    to: Position,
+    bytes_max: u64,
+) -> Result<Vec<EntryMark>, ReadError> {
+    walk(segments, from, to, bytes_max, |parts, _| EntryMark {
+        slot: parts.head.slot,
+        incarnation: parts.head.incarnation,
+        hash: segments.hasher.entry(parts.head_bytes),
+        signature: parts.signature,
+    })
 }
 
 fn walk<R>(

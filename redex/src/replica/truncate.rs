@@ -30,6 +30,7 @@ impl Core {
             let found = replay.state.next_index;
             return Err(Stopped::Broken(format!("a log that reads up to entry {found} of {from} only")));
         }
+        self.remember_cut_off(from);
         let Some(cut_off) = self.end.segments.at(from) else {
             return Err(Stopped::Broken(format!("no segment with entry {from}")));
         };

@@ -7,8 +7,10 @@ use base::{Clock, Doors, LogId, OriginId, Position};
 
 use super::logs::{log_dir, log_names};
 use super::{MAIN, StoreTail, StoreView};
+use crate::codec::superblock::Superblock;
 use crate::error::{OpenError, ReadError};
 use crate::follower::Follower;
+use crate::fork::FoundProof;
 use crate::log::read_superblock;
 use crate::reader::{Beyond, LogReader, Published, VisibleState};
 use crate::segments::Segments;
@@ -31,6 +33,7 @@ impl Shelf {
 
     pub(super) fn add(&self, log: LogReader) {
         let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
+        logs.retain(|known| known.id() != log.id() || !known.is_closed());
         if logs.iter().all(|known| known.id() != log.id()) {
             let behind_main = logs.get(1..).unwrap_or_default();
             let place = 1 + behind_main.partition_point(|known| known.name() < log.name());
@@ -43,7 +46,13 @@ impl Shelf {
 
     pub(super) fn remove(&self, id: LogId) {
         let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
-        logs.retain(|known| known.id() != id);
+        logs.retain(|known| {
+            let stays = known.id() != id;
+            if !stays {
+                known.shared.published.leave();
+            }
+            stays
+        });
     }
 
     fn all(&self) -> Vec<LogReader> {
@@ -128,13 +137,27 @@ impl StoreReader {
     ///
     /// [`ReadError`] when the directory cannot be read; what was visible stays so.
     pub fn refresh(&self) -> Result<(), ReadError> {
-        if self.place.is_some() {
+        if let Some(place) = &self.place {
             for log in self.logs() {
-                log.refresh()?;
+                match place.is_gone(&log) {
+                    true => self.shelf.remove(log.id()),
+                    false => drop(log.refresh()?),
+                }
             }
             self.look().map_err(read_error)?;
         }
         Ok(())
+    }
+
+    /// Reads and verifies the proofs of forks that the node's directory holds; see [`fork_proofs`](crate::fork_proofs).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Io`].
+    pub fn fork_proofs(&self) -> Result<Vec<FoundProof>, ReadError> {
+        let segments = &self.main.shared.segments;
+        let dir = segments.dir.ancestors().nth(2).unwrap_or(Path::new(""));
+        crate::fork_proofs(dir, &*segments.disk).map_err(read_error)
     }
 
     /// Returns a view of all logs, each pinned where it is visible. A channel that moves meanwhile shows as it was
@@ -180,6 +203,16 @@ impl StoreReader {
 }
 
 impl Place {
+    /// Tells whether a log was set aside, or another one has begun in its directory.
+    fn is_gone(&self, log: &LogReader) -> bool {
+        let found = || read_superblock(&*self.doors.disk, &log_dir(&self.dir, log.name()));
+        let is_it = |found: &Superblock| (found.log, found.created_at) == (log.id(), log.created_at());
+        let exists = self.doors.disk.exists(&log_dir(&self.dir, log.name()).join("superblock"));
+        // What does not read is met, and told of, by who reads the log.
+        log.name() != MAIN
+            && (matches!(exists, Ok(false)) || found().is_ok_and(|(superblock, _)| !is_it(&superblock)))
+    }
+
     fn open(&self, name: &str) -> Result<LogReader, OpenError> {
         let Doors { disk, clock, .. } = &self.doors;
         let log_dir = log_dir(&self.dir, name);

@@ -17,7 +17,8 @@ use crate::{Chunk, Event, LogReader, LogView, Selection, Tail};
 /// A place in each log of a node that moves over selected events. It reads from the logs themselves, so that it can be
 /// arbitrarily far behind, and nothing is kept for it meanwhile.
 ///
-/// What a channel had in a log that it left is given out before what it has where it went.
+/// What a channel had in a log that it left is given out before what it has where it went. A log that is taken off the node,
+/// since others hold it from now on, gives nothing more; when it comes back, the tail goes on where it stood in it.
 #[derive(Debug)]
 pub struct StoreTail {
     reader: StoreReader,
@@ -51,9 +52,16 @@ impl StoreTail {
         }
         self.added = added;
         for log in self.reader.logs() {
-            if self.tails.iter().all(|known| known.log.id() != log.id()) {
-                let tail = log.tail(self.selection.clone());
-                self.tails.push(LogTail { log, tail, waits: false });
+            match self.tails.iter_mut().find(|known| known.log.id() == log.id()) {
+                None => {
+                    let tail = log.tail(self.selection.clone());
+                    self.tails.push(LogTail { log, tail, waits: false });
+                }
+                Some(known) if known.log.is_closed() && !log.is_closed() => {
+                    let tail = known.tail.going_on_in(log.clone());
+                    *known = LogTail { log, tail, waits: false };
+                }
+                Some(_) => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod attached;
 mod crash;
+mod given_up;
 mod model;
 mod placing;
 mod reading;

@@ -13,6 +13,7 @@ use redex::{
 use crate::support::{DIR, World, channel, options, payloads};
 
 mod doubt;
+mod fork;
 mod model;
 mod snapshot;
 

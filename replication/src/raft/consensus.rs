@@ -9,6 +9,7 @@ use std::time::Duration;
 use base::{Index, LogId as GroupId, NodeId, Position, Slot, Term};
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver as _;
+use openraft::entry::EntryPayload;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::impls::ProgressResponder;
 use openraft::metrics::{RaftMetrics, RaftServerMetrics};
@@ -23,6 +24,7 @@ use super::machine::{Installing, Machine, Offer, snapshot_of};
 use super::network::Network;
 use super::room::Room;
 use super::rpc::{Rpc, encode_appended, encode_installed, encode_transferred, encode_voted};
+use super::types::slot_of;
 use super::{
     LeaderId, LogId, LogStore, Member, Proposal, RaftVote, TimeoutError, Timing, TypeConfig, config,
     log_id_of,
@@ -135,6 +137,15 @@ pub enum ConsensusError {
         /// Why not.
         cause: String,
     },
+    /// A change of the members came to no end in time; it may come about later.
+    #[error(
+        "a change of the members was not committed within {within:?}, since no majority answers: start the missing nodes, and ask for \
+         it again"
+    )]
+    Undecided {
+        /// How long it took so far.
+        within: Duration,
+    },
     /// The replica lost something that it told others.
     #[error("the replica is in doubt ({cause}): it takes no part until the others gave it back what it lost")]
     InDoubt {
@@ -158,9 +169,10 @@ impl base::Classify for ConsensusError {
         match self {
             Self::Times(_) => base::ErrorKind::Invalid,
             Self::AlreadyBegun | Self::Membership { .. } => base::ErrorKind::Conflict,
-            Self::NotLeading { .. } | Self::InDoubt { .. } | Self::Stopped { .. } => {
-                base::ErrorKind::Unavailable
-            }
+            Self::NotLeading { .. }
+            | Self::Undecided { .. }
+            | Self::InDoubt { .. }
+            | Self::Stopped { .. } => base::ErrorKind::Unavailable,
         }
     }
 }
@@ -341,6 +353,7 @@ impl Consensus {
         let failed = |cause: &dyn fmt::Display| cause.to_string();
         let answer = match rpc {
             Rpc::Append(append) => {
+                self.compare_with_held(&append);
                 self.wait_for_the_entry_before(&append).await;
                 encode_appended(&self.raft.append_entries(append).await.map_err(|fatal| failed(&fatal))?)
             }
@@ -398,6 +411,23 @@ impl Consensus {
         let made = self.raft.wait(Some(SNAPSHOT_MADE_WITHIN)).metrics(made, "a snapshot").await;
         made.map_err(|error| stopped(&error))?;
         trigger.purge_log(upto.index.0).await.map_err(|fatal| stopped(&fatal))
+    }
+
+    /// Compares what is sent again with what is held: consensus passes over an entry whose slot it has.
+    fn compare_with_held(&self, append: &AppendEntriesRequest<TypeConfig>) {
+        let Some(last) = self.log.state().last else { return };
+        let held = append.entries.iter().take_while(|entry| entry.log_id.index() <= last.index.0);
+        let sealed = held.filter_map(|entry| match &entry.payload {
+            EntryPayload::Normal(proposal) => {
+                let content = EntryContent::Sealed(proposal.0.clone());
+                Some(ReplicaEntry { slot: slot_of(&entry.log_id), content })
+            }
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        });
+        let sealed: Vec<_> = sealed.collect();
+        if !sealed.is_empty() {
+            self.log.compare_given(&sealed);
+        }
     }
 
     /// Waits a moment for the entry that others are to stand behind: the message that has it may have been overtaken.

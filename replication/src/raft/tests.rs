@@ -16,6 +16,7 @@ use redex::{FlusherMode, LogOptions, ReplicaIdentity, ReplicaLog};
 use super::*;
 
 mod cluster;
+mod forks;
 mod machine;
 mod suite;
 mod traps;

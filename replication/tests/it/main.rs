@@ -3,6 +3,7 @@
 
 mod control;
 mod failover;
+mod forks;
 mod heartbeats;
 mod members;
 mod remote;

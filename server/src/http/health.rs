@@ -11,20 +11,23 @@ use serde_json::{Value, json};
 use super::params::Params;
 use super::{Problem, answer};
 use crate::metrics::CONTENT_TYPE;
-use crate::shared::Shared;
+use crate::shared::{NotReady, Shared};
 
 /// `GET /health/live`: the process answers.
 pub(super) async fn live() -> Response {
     answer::json(StatusCode::OK, &json!({ "live": true }))
 }
 
-/// `GET /health/ready`: 200, or 503 with the reasons.
+/// `GET /health/ready`: 200, or 503 with the reasons; with either what a person should look at.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let reasons = shared.not_ready();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let told: Vec<Value> =
-        reasons.iter().map(|reason| json!({ "reason": reason.reason, "message": reason.message })).collect();
-    answer::json(status, &json!({ "ready": reasons.is_empty(), "reasons": told }))
+    let told = |reasons: &[NotReady]| -> Vec<Value> {
+        reasons.iter().map(|reason| json!({ "reason": reason.reason, "message": reason.message })).collect()
+    };
+    let warnings = told(&shared.warnings());
+    let ready = json!({ "ready": reasons.is_empty(), "reasons": told(&reasons), "warnings": warnings });
+    answer::json(status, &ready)
 }
 
 /// `GET /metrics`

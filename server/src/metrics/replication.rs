@@ -68,6 +68,7 @@ impl Collector for Replication {
                 ConstCounter::new(count(&group.counts())).encode(family.encode_family(&labels)?)?;
             }
         }
+        forks(&mut encoder, &groups)?;
         roles(&mut encoder, &groups)?;
         behind(&mut encoder, &groups)?;
         mesh(&mut encoder, &self.0.mesh_counts())
@@ -102,6 +103,24 @@ fn mesh(encoder: &mut DescriptorEncoder<'_>, counts: &EndpointCounts) -> fmt::Re
     for (name, help, count) in counts {
         let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         ConstCounter::new(count).encode(metric)?;
+    }
+    Ok(())
+}
+
+/// What is wrong with histories: each of these is to be 0.
+fn forks(encoder: &mut DescriptorEncoder<'_>, groups: &[(String, Group)]) -> fmt::Result {
+    let help = "Places for which a key signed two different entries, by this node's proofs";
+    let mut family = encoder.encode_descriptor("netdb_forks", help, None, MetricType::Counter)?;
+    for (log, group) in groups {
+        let labels = LogLabels { log: log.clone() };
+        ConstCounter::new(group.forks()).encode(family.encode_family(&labels)?)?;
+    }
+    let help = "Nodes that count other entries as committed than this one";
+    let mut family = encoder.encode_descriptor("netdb_diverged_nodes", help, None, MetricType::Gauge)?;
+    for (log, group) in groups {
+        let labels = LogLabels { log: log.clone() };
+        let nodes = i64::try_from(group.divergences().len()).unwrap_or(i64::MAX);
+        ConstGauge::new(nodes).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }

@@ -153,6 +153,8 @@ async fn metrics_of_replication_are_written() {
         "dataforts_replication_election_thrash_total{log=\"control\"} 0",
         "dataforts_replication_sync_bytes_total{log=\"control\"} 0",
         "dataforts_replication_under_capacity_total{log=\"control\"} 0",
+        "netdb_forks_total{log=\"control\"} 0",
+        "netdb_diverged_nodes{log=\"models\"} 0",
         "netdb_mesh_let_in_total 0",
         "netdb_mesh_handshakes_failed_total ",
         "netdb_mesh_datagrams_unread_total 0",

@@ -1,6 +1,11 @@
 //! `net-db log verify`
 
-use netdb::redex::{Fault, IncarnationReport, VerifyOptions, VerifyReport, verify_all};
+use std::path::Path;
+
+use netdb::base::OpenMode;
+use netdb::redex::{
+    Fault, ForkProof, IncarnationReport, VerifyOptions, VerifyReport, fork_proofs, verify_all,
+};
 use serde_json::Value;
 
 use crate::arguments::VerifyArguments;
@@ -14,6 +19,9 @@ const FAULT_COLUMNS: [&str; 4] = ["file", "offset", "expected", "found"];
 type Field = (&'static str, Cell<'static>);
 
 pub(super) fn run(context: &Context, arguments: VerifyArguments) -> Result<(), Failure> {
+    if let Some(path) = &arguments.proof {
+        return verify_proof(context, path);
+    }
     let store = context.open_reader()?;
     if let Some(channel) = &arguments.channel {
         find_channel(&store.view(), channel)?;
@@ -31,11 +39,53 @@ pub(super) fn run(context: &Context, arguments: VerifyArguments) -> Result<(), F
             context.records(&records.collect::<Vec<_>>())?;
         }
     }
-    let faults: Vec<&Fault> = reports.iter().flat_map(|report| &report.faults).collect();
-    match faults.as_slice() {
-        [] => Ok(()),
-        [first, ..] => Err(failure(first, faults.len())),
+    let forks = fork_proofs(&context.directory, &*context.doors.disk)?;
+    for found in &forks {
+        match &found.proof {
+            Ok(proof) => context.note(format_args!("{}: {proof}", found.path.display())),
+            Err(error) => context.note(format_args!("{}: {error}", found.path.display())),
+        }
     }
+    let faults: Vec<&Fault> = reports.iter().flat_map(|report| &report.faults).collect();
+    match (faults.as_slice(), forks.as_slice()) {
+        ([], []) => Ok(()),
+        ([], [first, ..]) => {
+            let file = first.path.display();
+            let what = match &first.proof {
+                Ok(_) => format!("{file} proves a fork ({} files in `forks`)", forks.len()),
+                Err(error) => format!("{file}: {error}"),
+            };
+            Err(Failure::new(Code::Corrupt, what).hint(FORK_HINT))
+        }
+        ([first, ..], _) => Err(failure(first, faults.len())),
+    }
+}
+
+/// What to do about a fork.
+const FORK_HINT: &str =
+    "find the node that has the key, stop it and remove it from the cluster; keep the files";
+
+/// Verifies a proof by its bytes alone.
+fn verify_proof(context: &Context, path: &Path) -> Result<(), Failure> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let file = context.doors.disk.open(path, OpenMode::Read)?;
+        netdb::base::read_to_end(&*file, 4_096)
+    };
+    let bytes = read().map_err(|cause| Failure::new(Code::Failed, format!("{}: {cause}", path.display())))?;
+    let proof = ForkProof::verify(&bytes)
+        .map_err(|error| Failure::new(Code::Corrupt, format!("{}: {error}", path.display())))?;
+    let [first, second] = proof.hashes();
+    context.record(&[
+        ("verdict", Cell::Text("fork".into())),
+        ("file", Cell::display(path.display())),
+        ("log", Cell::display(proof.log())),
+        ("incarnation", Cell::display(proof.incarnation())),
+        ("position", Cell::Number(proof.index().0)),
+        ("key", Cell::display(proof.key())),
+        ("first_hash", Cell::display(first)),
+        ("second_hash", Cell::display(second)),
+    ])?;
+    Ok(())
 }
 
 fn summary(report: &VerifyReport) -> Vec<Field> {

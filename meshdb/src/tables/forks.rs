@@ -1,0 +1,7 @@
+//! `system.forks`.
+
+mod rows;
+mod schema;
+mod table;
+
+pub(crate) use table::table;
