@@ -246,28 +246,8 @@ impl Consensus {
         // All groups of the node beat together; consensus alone would have each beat when it happened to be elected.
         consensus.raft.runtime_config().heartbeat(false);
         tokio::spawn(consensus.counters.clone().follow(consensus.watch()));
-        tokio::spawn(consensus.clone().beat(heartbeats.clone(), timing.heartbeat));
+        tokio::spawn(beat(consensus.raft.clone(), consensus.watch(), heartbeats.clone(), timing.heartbeat));
         Ok(consensus)
-    }
-
-    /// Tells the others at each beat that this node leads, if it does, until the group stops.
-    async fn beat(self, heartbeats: Heartbeats, every: Duration) {
-        let mut watch = self.watch();
-        let mut next = heartbeats.next_beat(every);
-        loop {
-            tokio::select! {
-                biased;
-                () = tokio::time::sleep_until(next) => {}
-                changed = watch.changed() => match changed {
-                    Ok(()) => continue,
-                    Err(_) => return,
-                },
-            }
-            next = heartbeats.next_beat(every);
-            if watch.leadership().is_some() && self.raft.trigger().heartbeat().await.is_err() {
-                return;
-            }
-        }
     }
 
     /// Tells whether the group waits here for room on the disk.
@@ -508,6 +488,30 @@ impl Consensus {
         self.room.stop();
         if let Err(panicked) = self.raft.shutdown().await {
             tracing::error!(%panicked, "consensus ended by a panic");
+        }
+    }
+}
+
+/// Tells the others at each beat that this node leads, if it does, until the group stops.
+async fn beat(
+    raft: Raft<TypeConfig, Machine>,
+    mut watch: StandingWatch,
+    heartbeats: Heartbeats,
+    every: Duration,
+) {
+    let mut next = heartbeats.next_beat(every);
+    loop {
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(next) => {}
+            changed = watch.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+        }
+        next = heartbeats.next_beat(every);
+        if watch.leadership().is_some() && raft.trigger().heartbeat().await.is_err() {
+            return;
         }
     }
 }

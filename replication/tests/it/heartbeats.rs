@@ -114,7 +114,7 @@ impl Many {
 
 #[tokio::test(start_paused = true)]
 async fn idle_groups_cost_one_message_for_each_beat_and_peer() {
-    for groups in [1, 12] {
+    for groups in [1, 6] {
         let many = Many::start(400, groups).await;
         let terms = many.terms();
         let counts = many.count().await;
@@ -176,7 +176,7 @@ async fn a_group_that_is_missing_stopped_or_slow_disturbs_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn that_a_leader_is_gone_is_noticed_as_soon_with_many_groups_as_with_one() {
-    for groups in [1, 9] {
+    for groups in [1, 6] {
         for seed in 410..412 {
             let mut many = Many::start(seed, groups).await;
             let took = many.fail(NodeId(1)).await;
