@@ -49,21 +49,20 @@ impl Asked {
         Self { encoded, until, promise, repeatable, lost: None }
     }
 
-    /// Takes note of what a try came to; returns the request if it is to be asked again, else the outcome.
-    fn tried(mut self, tried: Tried, position: Position) -> Result<Self, (Self, Outcome)> {
+    /// Takes note of what a try came to; returns the outcome, or `None` where it is to be asked again.
+    fn tried(&mut self, tried: Tried, position: Position) -> Option<Outcome> {
         let cause = match tried {
-            Tried::Decided(outcome) => return Err((self, outcome)),
+            Tried::Decided(outcome) => return Some(outcome),
             Tried::Again(cause) => cause,
             Tried::Lost(cause) => self.lost.insert(cause).clone(),
         };
         if (self.lost.is_none() || self.repeatable) && Instant::now() < self.until {
-            return Ok(self);
+            return None;
         }
-        let outcome = match self.lost.take() {
+        Some(match self.lost.take() {
             Some(cause) => Outcome::Unknown { cause },
             None => Outcome::Rejected { reason: Rejection::Unavailable { cause }, position },
-        };
-        Err((self, outcome))
+        })
     }
 }
 
@@ -167,10 +166,10 @@ impl Queue {
 /// Tells what was decided, in its order; returns what is to be asked again.
 fn tell(group: &Group, asked: Vec<Asked>, tried: Vec<Tried>) -> Vec<Asked> {
     let (mut again, mut told) = (Vec::new(), Vec::new());
-    for (asking, tried) in asked.into_iter().zip(tried) {
+    for (mut asking, tried) in asked.into_iter().zip(tried) {
         match asking.tried(tried, group.reader().visible()) {
-            Ok(asking) => again.push(asking),
-            Err(outcome) => told.push(outcome),
+            None => again.push(asking),
+            Some(outcome) => told.push((asking, outcome)),
         }
     }
     let group = group.clone();
