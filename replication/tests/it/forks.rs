@@ -137,7 +137,7 @@ async fn committed_logs_that_differ_without_a_fork_are_told() {
         // The random numbers of each are others.
         let entry = sealed(&mut log.proposer(term, leader, key(leader.0)), &format!("{}", at / 2));
         index = entry.slot.index;
-        log.append(&[entry.clone()], Completion::ignored()).unwrap();
+        log.append(std::slice::from_ref(&entry), Completion::ignored()).unwrap();
         log.save_committed(Some(entry.slot)).unwrap();
         log.close().unwrap();
         flusher.abort();

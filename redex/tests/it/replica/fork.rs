@@ -33,7 +33,7 @@ fn an_entry_that_forks_from_one_that_is_held_becomes_a_proof() {
     let (twins, [log, _], [mut one, mut other]) = Twins::new(5);
     append(&log, &[sealed(&mut one, "orders", "to the first")]);
     let fork = sent(&sealed(&mut other, "orders", "to the others"));
-    let refused = log.append(&[fork.clone()], Completion::ignored());
+    let refused = log.append(std::slice::from_ref(&fork), Completion::ignored());
     assert!(matches!(refused, Err(ReplicaError::Misplaced { .. })), "{refused:?}");
     assert_eq!(log.forks(), 1);
     let [proof] = &proofs(&twins.one)[..] else { panic!("one proof") };

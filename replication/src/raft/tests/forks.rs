@@ -38,7 +38,7 @@ async fn an_entry_that_is_sent_again_as_another_one_is_a_fork() {
     };
     let (log, copy) = (open(&SimulatedDisk::new()), open(&SimulatedDisk::new()));
     let (held, other) = (sealed(&log, "first"), sealed(&copy, "other"));
-    log.append(&[held.clone()], Completion::ignored()).unwrap();
+    log.append(std::slice::from_ref(&held), Completion::ignored()).unwrap();
     let flushed = log.clone();
     let flusher = tokio::spawn(async move {
         loop {
