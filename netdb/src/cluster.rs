@@ -29,7 +29,9 @@ use net::{
 use redex::exchange::Request;
 use redex::{ChannelConfig, LogName, Outcome, ProducerState, ReplicaIdentity, ReplicaLog, Store};
 use replication::control::{CONTROL_LOG, Control, ControlState, LogRecord};
-use replication::{Group, Groups, Link, ReplicationConfig, Role, Timing};
+use replication::{
+    Budget, ConfigChange, Group, Groups, Link, Peak, ReplicationConfig, Role, StandingChanges, Timing,
+};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -40,7 +42,7 @@ use crate::{Error, NetDb};
 use away::Away;
 use place::Membership;
 use repair::Repairs;
-pub use status::{ClusterStatus, LogConflicts, LogStatus, MemberStatus, ReplicaStatus};
+pub use status::{CatchingUp, ClusterStatus, LogConflicts, LogStatus, MemberStatus, ReplicaStatus};
 
 /// How long a request to a replicated log, or to the cluster, may take.
 pub(crate) const REQUEST_WITHIN: Duration = Duration::from_secs(10);
@@ -62,13 +64,16 @@ pub struct ClusterOptions {
     /// How long a member may be gone until others hold what it held, where there are others; `None`: until it is removed.
     /// Default: 10 min.
     pub replace_after: Option<Duration>,
+    /// What its network carries at most: bringing replicas up that are behind takes a fraction of that, as each log's
+    /// configuration says. Default: no limit.
+    pub peak: Peak,
 }
 
 impl ClusterOptions {
     /// Makes options with defaults for what is not said.
     pub fn new(listen: SocketAddr, name: &str) -> Self {
         let replace_after = Some(Duration::from_secs(600));
-        Self { listen, advertise: None, name: name.to_owned(), replace_after }
+        Self { listen, advertise: None, name: name.to_owned(), replace_after, peak: Peak::default() }
     }
 }
 
@@ -96,6 +101,7 @@ struct Inner {
     away: Away,
     gossip: Gossip,
     replace_after: Option<Duration>,
+    budget: Budget,
     /// Up to which event of the control log this node is what it says.
     reconciled: watch::Sender<Seq>,
     stopping: watch::Sender<bool>,
@@ -242,6 +248,8 @@ impl Cluster {
         let timing = Timing::default();
         let groups = Groups::default();
         let group = groups.start(log, membership.node, Arc::clone(&identity), link, &timing).await?;
+        let budget = Budget::new(options.peak);
+        group.set_budget(&budget, &ReplicationConfig::default());
         let control = Control::follow(group)?;
         let gossip = gossip(&endpoint, &pool, &book, membership.node, address, &doors)?;
         let inner = Arc::new(Inner {
@@ -261,6 +269,7 @@ impl Cluster {
             away: Away::default(),
             gossip,
             replace_after: options.replace_after,
+            budget,
             reconciled: watch::Sender::new(Seq(0)),
             stopping: watch::Sender::new(false),
             removed: watch::Sender::new(false),
@@ -312,6 +321,12 @@ impl Cluster {
         }
         let state = self.inner.control.state();
         self.inner.groups.get(state.logs.get(&LogName::new(log).ok()?)?.id)
+    }
+
+    /// Follows what changes of how a replicated log stands on this node from now on; `None` where it holds no replica. The
+    /// stream ends when the replica is closed here: because others hold the log, or the node stops.
+    pub fn watch_standing(&self, log: &str) -> Option<StandingChanges> {
+        Some(self.group(log)?.watch_standing())
     }
 
     /// Tells whether somebody is known to lead the control log: another node, or this one with a majority behind it.
@@ -534,6 +549,24 @@ impl Cluster {
         let log = LogName::new(log)?;
         let decide = |state: &ControlState| decide::move_log(state, &log, replicas);
         Ok(self.inner.control.change(REQUEST_WITHIN, decide).await?)
+    }
+
+    /// Has a log replicated otherwise, for all channels in it, and returns how it is from now on. Each node takes that up by
+    /// itself, soon: with another heartbeat the group starts anew there, those first that do not lead.
+    ///
+    /// # Errors
+    ///
+    /// Kind `NotFound` when there is no such log; `Invalid` for a value out of its range; `Conflict` for a leader that does not
+    /// hold the log; `Unavailable` without a majority.
+    pub async fn configure(&self, log: &str, change: &ConfigChange) -> Result<ReplicationConfig, Error> {
+        let log = LogName::new(log)?;
+        let decide = |state: &ControlState| decide::configure(state, &log, change);
+        Ok(self.inner.control.change(REQUEST_WITHIN, decide).await?)
+    }
+
+    /// Returns the replicated log that a channel lives in, as this node knows it.
+    pub fn log_of(&self, channel: &ChannelName) -> Option<LogName> {
+        self.inner.control.state().channels.get(channel).cloned()
     }
 
     /// Hands the leadership of a log over to a node; asked of the node that leads it.

@@ -1,11 +1,22 @@
 //! How a log is replicated.
 
+mod change;
+mod error;
+mod fraction;
+mod keeping;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use base::{Classify, ErrorKind, NodeId};
-use redex::Retention;
+use base::{ChannelName, NodeId};
+use redex::{LogName, Retention};
 use serde::{Deserialize, Serialize};
+
+pub use change::ConfigChange;
+pub use error::ConfigError;
+pub use fraction::{Fraction, FractionError};
 
 use crate::raft::Timing;
 
@@ -13,8 +24,17 @@ use crate::raft::Timing;
 pub const FACTOR_MAX: u8 = 16;
 /// The shortest and the longest time between two heartbeats, in milliseconds.
 const HEARTBEAT_MS: std::ops::RangeInclusive<u64> = 100..=300_000;
+/// The longest intent.
+const INTENT_BYTES_MAX: usize = 256;
+/// What of a node's peak catching up takes unless it is said.
+const BUDGET_FRACTION: Fraction = Fraction::from_millionths(500_000);
+/// What of the budget what is in the background takes unless it is said.
+const BACKGROUND_FRACTION: Fraction = Fraction::from_millionths(300_000);
 
 /// How a log is replicated. Channels of equal configuration share one log and one group.
+///
+/// As JSON it has keys such as `heartbeat-ms`. Those behind `leader-pinned` are written only where they are not the default,
+/// so that nodes which do not know them read what does not use them.
 ///
 /// # Examples
 ///
@@ -27,7 +47,8 @@ const HEARTBEAT_MS: std::ops::RangeInclusive<u64> = 100..=300_000;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ReplicationConfig {
-    /// How many nodes hold the log; 1 to 16. A pinned placement has as many as it names. Default: 3.
+    /// How many nodes hold the log; 1 to 16. A pinned placement has as many as it names, one of strict colocation as many as
+    /// the log that it is with. Default: 3.
     pub factor: u8,
     /// How often the leader tells that it is there, in milliseconds; 100 to 300,000. A follower that has heard nothing for
     /// 6 to 7 times as long stands for election. Default: 100.
@@ -40,38 +61,32 @@ pub struct ReplicationConfig {
     /// segments go on all replicas, as committed by the leader. Default: everything.
     #[serde(with = "keeping", skip_serializing_if = "Retention::is_unlimited")]
     pub retention: Retention,
+    /// What the log is to be with, and what it is for. Default: nothing.
+    #[serde(skip_serializing_if = "PlacementMetadata::is_empty")]
+    pub placement_metadata: PlacementMetadata,
+    /// What a replica does whose disk is full. Default: it takes no part until there is room.
+    #[serde(skip_serializing_if = "UnderCapacity::is_default")]
+    pub on_under_capacity: UnderCapacity,
+    /// The part of its peak that a node takes, as leader, to bring replicas of the log up that are behind; above 0, at most 1.
+    /// Of use where the node's peak is known. More is sooner as safe as before, less leaves more of the network to what is
+    /// new. Default: 0.5.
+    #[serde(skip_serializing_if = "is_budget_fraction")]
+    pub replication_budget_fraction: Fraction,
+    /// Whether bringing them up goes before that of other logs, or behind it. Default: foreground.
+    #[serde(skip_serializing_if = "BandwidthClass::is_default")]
+    pub default_bandwidth_class: BandwidthClass,
+    /// The part of the budget that is for the background: it waits while more than that is in use. From 0, which leaves it
+    /// what nothing else uses for a minute, to below 1. Default: 0.3.
+    #[serde(skip_serializing_if = "is_background_fraction")]
+    pub background_fraction: Fraction,
 }
 
-/// A retention as it is written: with milliseconds.
-mod keeping {
-    use std::time::Duration;
+fn is_budget_fraction(fraction: &Fraction) -> bool {
+    *fraction == BUDGET_FRACTION
+}
 
-    use redex::Retention;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize, Default)]
-    #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-    struct Written {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        events: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        bytes: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        age_ms: Option<u64>,
-    }
-
-    pub(super) fn serialize<S: Serializer>(retention: &Retention, to: S) -> Result<S::Ok, S::Error> {
-        let age_ms = retention.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        Written { events: retention.events, bytes: retention.bytes, age_ms }.serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Retention, D::Error> {
-        let Written { events, bytes, age_ms } = Written::deserialize(from)?;
-        let mut retention = Retention::default();
-        (retention.events, retention.bytes) = (events, bytes);
-        retention.age = age_ms.map(Duration::from_millis);
-        Ok(retention)
-    }
+fn is_background_fraction(fraction: &Fraction) -> bool {
+    *fraction == BACKGROUND_FRACTION
 }
 
 /// On which nodes a log is held.
@@ -85,6 +100,64 @@ pub enum Placement {
     Pinned(Vec<NodeId>),
     /// On every member of the cluster, whoever joins and leaves; the first few vote. For what every node reads.
     Members,
+    /// On those that hold the log which `colocate-with-strict` names, now and whenever that one moves.
+    ColocationStrict,
+}
+
+/// What a log is to be with, and what it is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PlacementMetadata {
+    /// A replicated log, or a channel in one: nodes that hold that one go before others, with the standard placement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colocate_with: Option<String>,
+    /// A replicated log, or a channel in one: exactly the nodes that hold that one, with the placement `colocation-strict`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colocate_with_strict: Option<String>,
+    /// What the log is for, in words for operators; it is kept and shown. At most 256 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intent: Option<String>,
+}
+
+impl PlacementMetadata {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a replica does whose disk is full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnderCapacity {
+    /// It takes no part until there is room, then by itself.
+    #[default]
+    Withdraw,
+    /// It gives up what its retention lets it, and goes on. Only with a retention; it has no effect yet, and such a replica waits
+    /// for room like any other.
+    EvictOldest,
+}
+
+impl UnderCapacity {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What goes first where the budget is not enough for all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BandwidthClass {
+    /// As soon as the budget has it.
+    #[default]
+    Foreground,
+    /// While little of the budget is in use, and at the latest after a minute.
+    Background,
+}
+
+impl BandwidthClass {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for ReplicationConfig {
@@ -95,66 +168,12 @@ impl Default for ReplicationConfig {
             placement: Placement::Standard,
             leader_pinned: None,
             retention: Retention::default(),
+            placement_metadata: PlacementMetadata::default(),
+            on_under_capacity: UnderCapacity::Withdraw,
+            replication_budget_fraction: BUDGET_FRACTION,
+            default_bandwidth_class: BandwidthClass::Foreground,
+            background_fraction: BACKGROUND_FRACTION,
         }
-    }
-}
-
-/// A configuration that makes no sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// Fewer replicas than one.
-    #[error("factor {factor} is below 1: a log is held somewhere")]
-    FactorBelowMin {
-        /// The factor.
-        factor: u8,
-    },
-    /// More replicas than can be.
-    #[error("factor {factor} is above {FACTOR_MAX}: name fewer replicas")]
-    FactorAboveMax {
-        /// The factor.
-        factor: u8,
-    },
-    /// Heartbeats that come too often.
-    #[error("heartbeat-ms {heartbeat_ms} is below {}: beat less often", HEARTBEAT_MS.start())]
-    HeartbeatTooLow {
-        /// The time between two.
-        heartbeat_ms: u64,
-    },
-    /// Heartbeats that come too rarely.
-    #[error("heartbeat-ms {heartbeat_ms} is above {}: beat more often", HEARTBEAT_MS.end())]
-    HeartbeatTooHigh {
-        /// The time between two.
-        heartbeat_ms: u64,
-    },
-    /// A pinned placement without nodes.
-    #[error("a pinned placement names no node: name 1 to {FACTOR_MAX}")]
-    PinnedSetEmpty,
-    /// A pinned placement on too many nodes.
-    #[error("a pinned placement names {nodes} nodes: name 1 to {FACTOR_MAX}")]
-    PinnedSetTooLarge {
-        /// How many.
-        nodes: usize,
-    },
-    /// A node that is named twice.
-    #[error("a pinned placement names node {node} twice: name each once")]
-    PinnedSetDuplicate {
-        /// The node.
-        node: NodeId,
-    },
-    /// A leader that does not hold the log.
-    #[error(
-        "node {leader} is to lead, but the pinned placement does not name it: add it, or pin another leader"
-    )]
-    LeaderPinnedOutsidePinnedSet {
-        /// The node.
-        leader: NodeId,
-    },
-}
-
-impl Classify for ConfigError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Invalid
     }
 }
 
@@ -165,8 +184,7 @@ impl ReplicationConfig {
     ///
     /// [`ConfigError`] names the first that is out of it.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let Self { factor, heartbeat_ms, placement, leader_pinned, .. } = self;
-        let (factor, heartbeat_ms) = (*factor, *heartbeat_ms);
+        let (factor, heartbeat_ms) = (self.factor, self.heartbeat_ms);
         if factor < 1 {
             return Err(ConfigError::FactorBelowMin { factor });
         }
@@ -179,24 +197,80 @@ impl ReplicationConfig {
         if heartbeat_ms > *HEARTBEAT_MS.end() {
             return Err(ConfigError::HeartbeatTooHigh { heartbeat_ms });
         }
-        match placement {
-            Placement::Standard | Placement::Members => Ok(()),
-            Placement::Pinned(nodes) => check_pinned(nodes, *leader_pinned),
+        if let Placement::Pinned(nodes) = &self.placement {
+            check_pinned(nodes, self.leader_pinned)?;
         }
+        self.placement_metadata.validate(&self.placement)?;
+        if self.on_under_capacity == UnderCapacity::EvictOldest && self.retention.is_unlimited() {
+            return Err(ConfigError::EvictOldestWithoutRetention);
+        }
+        let fraction = self.replication_budget_fraction;
+        if fraction == Fraction::NONE || fraction > Fraction::WHOLE {
+            return Err(ConfigError::BudgetFractionOutOfRange { fraction });
+        }
+        let fraction = self.background_fraction;
+        if fraction >= Fraction::WHOLE {
+            return Err(ConfigError::BackgroundFractionOutOfRange { fraction });
+        }
+        Ok(())
     }
 
-    /// Returns how many nodes are to hold the log, where there are as many.
+    /// Returns how many nodes are to hold the log, where there are as many; with strict colocation the log that it is with
+    /// says how many.
     pub fn replicas(&self) -> usize {
         match &self.placement {
-            Placement::Standard => self.factor.into(),
+            Placement::Standard | Placement::ColocationStrict => self.factor.into(),
             Placement::Pinned(nodes) => nodes.len(),
             Placement::Members => usize::MAX,
         }
     }
 
+    /// Returns the log that one of this configuration is with strictly, where a log of the name can be: the same nodes hold it.
+    pub fn follows(&self) -> Option<LogName> {
+        let named = self.placement_metadata.colocate_with_strict.as_ref();
+        let is_strict = self.placement == Placement::ColocationStrict;
+        named.filter(|_| is_strict).and_then(|named| LogName::new(named).ok())
+    }
+
+    /// Returns the log whose nodes go before others, where a log of the name can be.
+    pub fn prefers(&self) -> Option<LogName> {
+        self.placement_metadata.colocate_with.as_ref().and_then(|named| LogName::new(named).ok())
+    }
+
+    /// Tells whether another configuration places the log alike, whatever else is different.
+    pub fn is_placed_as(&self, other: &Self) -> bool {
+        (self.factor, &self.placement, &self.placement_metadata)
+            == (other.factor, &other.placement, &other.placement_metadata)
+    }
+
     /// Returns the times of the group.
     pub fn timing(&self) -> Timing {
         Timing::of(Duration::from_millis(self.heartbeat_ms))
+    }
+}
+
+impl PlacementMetadata {
+    fn validate(&self, placement: &Placement) -> Result<(), ConfigError> {
+        let Self { colocate_with, colocate_with_strict, intent } = self;
+        if *placement == Placement::ColocationStrict && colocate_with_strict.is_none() {
+            return Err(ConfigError::ColocationStrictWithoutChain);
+        }
+        for (key, value, looks, name) in [
+            ("colocate-with", colocate_with, Placement::Standard, "standard"),
+            ("colocate-with-strict", colocate_with_strict, Placement::ColocationStrict, "colocation-strict"),
+        ] {
+            let Some(value) = value else { continue };
+            if LogName::new(value).is_err() && ChannelName::new(value).is_err() {
+                return Err(ConfigError::PlacementChainInvalid { key, value: value.clone() });
+            }
+            if *placement != looks {
+                return Err(ConfigError::PlacementChainUnused { key, placement: name });
+            }
+        }
+        match intent.as_ref().map(String::len).filter(|bytes| *bytes > INTENT_BYTES_MAX) {
+            Some(bytes) => Err(ConfigError::IntentTooLong { bytes }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -214,67 +288,5 @@ fn check_pinned(nodes: &[NodeId], leader: Option<NodeId>) -> Result<(), ConfigEr
     match leader.filter(|leader| !known.contains(leader)) {
         Some(leader) => Err(ConfigError::LeaderPinnedOutsidePinnedSet { leader }),
         None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pinned(nodes: &[u64], leader_pinned: Option<u64>) -> Result<(), ConfigError> {
-        let placement = Placement::Pinned(nodes.iter().map(|node| NodeId(*node)).collect());
-        let leader_pinned = leader_pinned.map(NodeId);
-        ReplicationConfig { placement, leader_pinned, ..ReplicationConfig::default() }.validate()
-    }
-
-    #[test]
-    fn each_value_has_its_range_and_its_error() {
-        let with = |factor, heartbeat_ms| {
-            ReplicationConfig { factor, heartbeat_ms, ..ReplicationConfig::default() }.validate()
-        };
-        assert_eq!(with(1, 100), Ok(()));
-        assert_eq!(with(16, 300_000), Ok(()));
-        assert_eq!(with(0, 100), Err(ConfigError::FactorBelowMin { factor: 0 }));
-        assert_eq!(with(17, 100), Err(ConfigError::FactorAboveMax { factor: 17 }));
-        assert_eq!(with(3, 99), Err(ConfigError::HeartbeatTooLow { heartbeat_ms: 99 }));
-        assert_eq!(with(3, 300_001), Err(ConfigError::HeartbeatTooHigh { heartbeat_ms: 300_001 }));
-        assert_eq!(pinned(&[], None), Err(ConfigError::PinnedSetEmpty));
-        let many: Vec<u64> = (1..=17).collect();
-        assert_eq!(pinned(&many, None), Err(ConfigError::PinnedSetTooLarge { nodes: 17 }));
-        assert_eq!(pinned(&[1, 2, 1], None), Err(ConfigError::PinnedSetDuplicate { node: NodeId(1) }));
-        let outside = ConfigError::LeaderPinnedOutsidePinnedSet { leader: NodeId(3) };
-        assert_eq!(pinned(&[1, 2], Some(3)), Err(outside));
-        assert_eq!(pinned(&[1, 2], Some(2)), Ok(()));
-    }
-
-    #[test]
-    fn the_times_of_every_heartbeat_fit_together() {
-        for heartbeat_ms in [100, 500, 300_000] {
-            let config = ReplicationConfig { heartbeat_ms, ..ReplicationConfig::default() };
-            assert!(crate::raft::config("g", &config.timing()).is_ok(), "{heartbeat_ms}");
-        }
-    }
-
-    #[test]
-    fn a_configuration_is_read_as_it_was_written_and_unknown_keys_are_refused() {
-        let config = ReplicationConfig {
-            placement: Placement::Pinned(vec![NodeId(1), NodeId(2)]),
-            leader_pinned: Some(NodeId(2)),
-            ..ReplicationConfig::default()
-        };
-        let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<ReplicationConfig>(&text).unwrap(), config);
-        let mut keeps = ReplicationConfig { retention: Retention::of_age(Duration::from_secs(90)), ..config };
-        keeps.retention.bytes = Some(1 << 30);
-        let text = serde_json::to_value(&keeps).unwrap();
-        assert_eq!(text["retention"], serde_json::json!({ "bytes": 1 << 30, "age-ms": 90_000 }));
-        assert_eq!(serde_json::from_value::<ReplicationConfig>(text).unwrap(), keeps);
-        assert!(serde_json::from_str::<ReplicationConfig>(r#"{"retention":{"evnts":3}}"#).is_err());
-        assert_eq!(serde_json::from_str::<ReplicationConfig>("{}").unwrap(), ReplicationConfig::default());
-        assert!(serde_json::from_str::<ReplicationConfig>(r#"{"facter":3}"#).is_err());
-        let on_all = r#"{"factor":3,"heartbeat-ms":100,"placement":"members","leader-pinned":null}"#;
-        let config = ReplicationConfig { placement: Placement::Members, ..ReplicationConfig::default() };
-        assert_eq!(serde_json::to_string(&config).unwrap(), on_all);
-        assert_eq!(serde_json::from_str::<ReplicationConfig>(on_all).unwrap(), config);
     }
 }

@@ -9,7 +9,7 @@ mod state;
 
 pub use change::{Change, ChangeError, Control};
 pub use event::ControlEvent;
-pub use state::{ControlState, LogRecord, MemberRecord};
+pub use state::{ControlState, LogRecord, MemberRecord, Preference};
 
 /// The channel that everything is in.
 pub const CONTROL_CHANNEL: &str = "cluster/control";

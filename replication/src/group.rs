@@ -15,13 +15,18 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::ask::{self, Asker, DECIDED, Pauses, Tried, millis, take_deadline};
-use crate::counts::GroupCounts;
+use crate::budget::{Allowance, Budget};
+use crate::changes::StandingChanges;
+use crate::config::ReplicationConfig;
+use crate::counts::{Counters, GroupCounts};
 use crate::heads::{self, Divergence, Heads};
 use crate::heartbeats::Heartbeats;
 use crate::link::Link;
 use crate::message::{self, Subject};
 use crate::queue::Queue;
-use crate::raft::{Consensus, ConsensusError, Member, Progress, Role, Standing, StandingWatch, Timing};
+use crate::raft::{
+    Consensus, ConsensusError, Member, Progress, Reach, Role, Standing, StandingWatch, Timing,
+};
 use crate::remote;
 use crate::repair;
 use crate::retention;
@@ -29,6 +34,9 @@ use crate::sequencer::{Decision, Paused, Sequencer, Tell};
 
 /// How long a change of members may take.
 const CHANGE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long an answer to a replica in doubt waits for the budget at most; then it goes all the same.
+const FETCH_WAITS_MAX: Duration = Duration::from_secs(5);
 
 /// A replicated log on one node. Cloning shares it.
 #[derive(Clone)]
@@ -40,13 +48,31 @@ struct Inner {
     id: LogId,
     me: NodeId,
     log: ReplicaLog,
+    identity: Arc<Identity>,
     link: Arc<dyn Link>,
-    consensus: Consensus,
-    sequencer: Arc<Sequencer>,
+    allowance: Allowance,
+    /// What the log keeps, once that was said.
+    retention: watch::Sender<Option<Retention>>,
     queue: Queue,
     heads: Heads,
-    /// How long it takes until a leader is missed.
-    missed_after: Duration,
+    run: watch::Sender<Run>,
+    /// Held while a run ends, and another one begins.
+    turning: tokio::sync::Mutex<()>,
+}
+
+/// The run of a group that is under way here, or was the last.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub(crate) running: Arc<Running>,
+    /// Whether it was stopped for good.
+    pub(crate) closed: bool,
+}
+
+/// A group between two starts.
+pub(crate) struct Running {
+    pub(crate) consensus: Consensus,
+    sequencer: Arc<Sequencer>,
+    timing: Timing,
 }
 
 impl std::fmt::Debug for Group {
@@ -58,8 +84,18 @@ impl std::fmt::Debug for Group {
     }
 }
 
+impl Running {
+    /// Looks after what the log keeps, until the run ends.
+    fn look_after(&self, log: &ReplicaLog, retention: &watch::Sender<Option<Retention>>) {
+        let (consensus, sequencer) = (self.consensus.clone(), Arc::clone(&self.sequencer));
+        tokio::spawn(retention::follow(log.clone(), consensus, sequencer, retention.subscribe()));
+    }
+}
+
 /// What somebody who asks has seen of the group, and waits for to change.
 pub(crate) struct Seen {
+    run: watch::Receiver<Run>,
+    running: Arc<Running>,
     standing: StandingWatch,
     ready: watch::Receiver<bool>,
     pauses: Pauses,
@@ -73,6 +109,7 @@ impl Seen {
         tokio::select! {
             Ok(()) = self.standing.changed() => {}
             Ok(()) = self.ready.changed() => {}
+            Ok(()) = self.run.changed() => {}
             () = tokio::time::sleep_until(over) => {}
         }
     }
@@ -84,13 +121,30 @@ impl Seen {
 
     /// Returns who leads, as far as this node knows.
     pub(crate) fn leader(&mut self) -> Option<NodeId> {
+        self.look_at_the_newest();
         self.standing.standing().leader
+    }
+
+    /// Looks at another run of the group, if there is one since.
+    fn look_at_the_newest(&mut self) {
+        let running = Arc::clone(&self.run.borrow().running);
+        if !Arc::ptr_eq(&running, &self.running) {
+            let pauses = std::mem::take(&mut self.pauses);
+            *self = Self { pauses, ..Self::of(self.run.clone(), running) };
+        }
+    }
+
+    fn of(run: watch::Receiver<Run>, running: Arc<Running>) -> Self {
+        let mut ready = running.sequencer.ready();
+        ready.mark_unchanged();
+        Self { run, standing: running.consensus.watch(), running, ready, pauses: Pauses::default() }
     }
 
     /// Completes once somebody else is known to lead.
     pub(crate) async fn another_leads(&mut self, leader: NodeId) {
         while self.leader().is_none_or(|now| now == leader) {
-            if self.standing.changed().await.is_err() {
+            // Where it stopped, another run may follow.
+            if self.standing.changed().await.is_err() && self.run.changed().await.is_err() {
                 return std::future::pending().await;
             }
         }
@@ -154,37 +208,87 @@ impl Group {
         if let Some(cause) = log.doubt() {
             return Err(ConsensusError::InDoubt { cause });
         }
-        let consensus = Consensus::start(&log, me, Arc::clone(&link), timing, heartbeats).await?;
-        let sequencer = Sequencer::start(log.clone(), consensus.clone(), identity);
-        let members = {
-            let consensus = consensus.clone();
-            move || consensus.standing().members.into_keys().collect()
-        };
+        let (allowance, counters) = (Allowance::default(), Counters::default());
+        let (group, to, heartbeats) = (log.reader().id(), Arc::clone(&link), heartbeats.clone());
+        let reach = Reach { group, link: to, allowance: allowance.clone(), counters, heartbeats };
+        let consensus = Consensus::start(&log, me, reach, timing).await?;
+        let sequencer = Sequencer::start(log.clone(), consensus.clone(), Arc::clone(&identity));
+        let running = Arc::new(Running { consensus, sequencer, timing: timing.clone() });
+        let retention = watch::Sender::new(None);
+        running.look_after(&log, &retention);
+        let (queue, run) = (Queue::default(), watch::Sender::new(Run { running, closed: false }));
+        let runs = run.subscribe();
+        let members = move || runs.borrow().running.consensus.standing().members.into_keys().collect();
         let heads = Heads::start(log.clone(), me, Arc::clone(&link), members);
-        let (id, missed_after) = (log.reader().id(), timing.election_max);
-        Ok(Self {
-            inner: Arc::new(Inner {
-                id,
-                me,
-                log,
-                link,
-                consensus,
-                sequencer,
-                queue: Queue::default(),
-                heads,
-                missed_after,
-            }),
-        })
+        let turning = tokio::sync::Mutex::default();
+        let id = group;
+        let inner = Inner { id, me, log, identity, link, allowance, retention, queue, heads, run, turning };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Stops taking part, and begins again with other times: requests that were not decided wait meanwhile, and an append that
+    /// was proposed is looked up in what is committed. A leader had better hand over before, since nobody leads until the others
+    /// have missed it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsensusError::Times`], and the group goes on as it was. [`ConsensusError::Stopped`], and it takes no part until this
+    /// succeeds; not once it was stopped for good.
+    pub async fn restart(&self, timing: &Timing) -> Result<(), ConsensusError> {
+        let Inner { me, log, identity, retention, run, turning, .. } = &*self.inner;
+        let _turning = turning.lock().await;
+        if run.borrow().closed {
+            return Err(ConsensusError::Stopped { cause: "it was stopped for good".to_owned() });
+        }
+        timing.check()?;
+        let before = self.running();
+        let votes_alone = before.consensus.standing().voters == BTreeSet::from([*me]);
+        before.consensus.stop().await;
+        // Consensus takes what a replica holds when it starts for durable.
+        log.settle_doubt().map_err(|error| ConsensusError::Stopped { cause: error.to_string() })?;
+        let consensus = Consensus::start(log, *me, before.consensus.reach().clone(), timing).await?;
+        if votes_alone {
+            // Nobody is there whose heartbeat would be waited for.
+            consensus.stand().await?;
+        }
+        let sequencer = Sequencer::start(log.clone(), consensus.clone(), Arc::clone(identity));
+        let running = Arc::new(Running { consensus, sequencer, timing: timing.clone() });
+        running.look_after(log, retention);
+        run.send_modify(|run| run.running = running);
+        Ok(())
+    }
+
+    fn running(&self) -> Arc<Running> {
+        Arc::clone(&self.inner.run.borrow().running)
+    }
+
+    /// Returns the times of the group on this node.
+    pub fn timing(&self) -> Timing {
+        self.running().timing.clone()
+    }
+
+    /// Has what brings replicas up that are behind, where this node leads, taken from a budget, as a configuration says. Without
+    /// one it has no limit.
+    pub fn set_budget(&self, budget: &Budget, config: &ReplicationConfig) {
+        self.inner.allowance.set(budget, config);
+    }
+
+    /// Follows what changes of how the group stands here from now on.
+    pub fn watch_standing(&self) -> StandingChanges {
+        StandingChanges::new(self.inner.run.subscribe())
     }
 
     /// Gives up of the log what a retention does not keep, from now on: where this node leads by a record in the log, and
     /// everywhere, once that is committed, the space that it takes. A replica that comes later begins where the others do.
     ///
-    /// Called once for a group; only one that is called it gives its space back.
+    /// Only a group that is told a retention gives its space back, even if it is to keep everything; told another one, it
+    /// keeps what that says.
     pub fn keep(&self, retention: &Retention) {
-        let Inner { log, consensus, sequencer, .. } = &*self.inner;
-        let (log, consensus, sequencer) = (log.clone(), consensus.clone(), Arc::clone(sequencer));
-        tokio::spawn(retention::follow(log, consensus, sequencer, retention.clone()));
+        self.inner.retention.send_if_modified(|now| {
+            let is_new = now.as_ref() != Some(retention);
+            *now = Some(retention.clone());
+            is_new
+        });
     }
 
     /// Begins a group that has no members yet; called on one of them.
@@ -193,7 +297,7 @@ impl Group {
     ///
     /// [`ConsensusError::AlreadyBegun`], [`ConsensusError::Stopped`].
     pub async fn begin(&self, members: &BTreeMap<NodeId, Member>) -> Result<(), ConsensusError> {
-        self.inner.consensus.begin(members).await
+        self.running().consensus.begin(members).await
     }
 
     /// Returns the log's id, which is the group's.
@@ -208,7 +312,7 @@ impl Group {
 
     /// Returns how the group stands, as this node sees it.
     pub fn standing(&self) -> Standing {
-        self.inner.consensus.standing()
+        self.running().consensus.standing()
     }
 
     /// Tells whether the log can be put in order now, as far as this node knows: another node leads, or this one does and has
@@ -218,10 +322,10 @@ impl Group {
         if standing.role != Role::Leader {
             return standing.leader.is_some_and(|leader| leader != self.inner.me);
         }
-        let progress = self.progress();
+        let (progress, missed_after) = (self.progress(), self.running().timing.election_max);
         let heard = |node: &NodeId| {
             let ago = progress.get(node).and_then(|known| known.heard);
-            *node == self.inner.me || ago.is_some_and(|ago| ago < self.inner.missed_after * 2)
+            *node == self.inner.me || ago.is_some_and(|ago| ago < missed_after * 2)
         };
         standing.voters.iter().filter(|node| heard(node)).count() > standing.voters.len() / 2
     }
@@ -229,12 +333,12 @@ impl Group {
     /// Tells whether the disk is full, and the group takes no part on this node until there is room. What it was asked
     /// meanwhile is refused; the other nodes go on, if they are a majority.
     pub fn waits_for_room(&self) -> bool {
-        self.inner.consensus.waits_for_room()
+        self.running().consensus.waits_for_room()
     }
 
     /// Returns what was counted since the group was started here.
     pub fn counts(&self) -> GroupCounts {
-        self.inner.consensus.counts()
+        self.running().consensus.counts()
     }
 
     /// Returns how many forks of the log this node has found: two different entries that one key signed for one place.
@@ -304,10 +408,11 @@ impl Group {
         until: Instant,
         told: impl FnOnce() -> Tell,
     ) -> Result<bool, AppendError> {
-        if self.waits_for_room() {
+        let running = self.running();
+        if running.consensus.waits_for_room() {
             return Ok(false);
         }
-        self.inner.sequencer.submit_then(request, Some(until), told)
+        running.sequencer.submit_then(request, Some(until), told)
     }
 
     /// Goes on with a request of which something is known but its outcome.
@@ -331,15 +436,13 @@ impl Group {
     }
 
     pub(crate) fn look(&self) -> Seen {
-        let mut ready = self.inner.sequencer.ready();
-        ready.mark_unchanged();
-        Seen { standing: self.inner.consensus.watch(), ready, pauses: Pauses::default() }
+        Seen::of(self.inner.run.subscribe(), self.running())
     }
 
     /// Has this node's sequencer decide.
     async fn decide(&self, encoded: &[u8], deadline: Instant) -> Result<Tried, AppendError> {
-        let Inner { me, sequencer, .. } = &*self.inner;
-        if self.waits_for_room() {
+        let (me, Running { consensus, sequencer, .. }) = (self.inner.me, &*self.running());
+        if consensus.waits_for_room() {
             let position = self.reader().visible();
             return Ok(Tried::Decided(Outcome::Rejected { reason: Rejection::DiskFull, position }));
         }
@@ -431,7 +534,7 @@ impl Group {
             let leader = seen.leader();
             let asked = match leader {
                 Some(leader) if leader == self.inner.me => {
-                    tokio::time::timeout_at(deadline, self.inner.consensus.read_position()).await.ok()
+                    tokio::time::timeout_at(deadline, self.running().consensus.read_position()).await.ok()
                 }
                 Some(leader) => Some(self.ask_read_position(leader, deadline).await),
                 None => None,
@@ -442,7 +545,9 @@ impl Group {
                     return Ok(position);
                 }
             }
-            if let Some(Err(stopped @ ConsensusError::Stopped { .. })) = asked {
+            if let Some(Err(stopped @ ConsensusError::Stopped { .. })) = asked
+                && Arc::ptr_eq(&seen.running, &self.running())
+            {
                 return Err(stopped);
             }
             if Instant::now() >= deadline {
@@ -474,7 +579,7 @@ impl Group {
     /// The cause, where there is nothing to answer.
     pub(crate) async fn handle(&self, from: NodeId, subject: Subject, body: Bytes) -> Result<Bytes, String> {
         match subject {
-            Subject::Consensus => self.inner.consensus.handle(from, body).await,
+            Subject::Consensus => self.running().consensus.handle(from, body).await,
             Subject::Request => {
                 let (deadline, request) = take_deadline(&body)?;
                 Ok(self.decide(&request, deadline).await.map_err(|error| error.to_string())?.answer())
@@ -496,9 +601,17 @@ impl Group {
                 Ok(answer.into())
             }
             Subject::Inquiry => Ok(repair::answer_inquiry(&self.inner.log)),
-            Subject::Fetch => repair::answer_fetch(&self.inner.log, &body),
-            Subject::Manifest => self.inner.consensus.snapshots().answer_manifest(),
-            Subject::State => self.inner.consensus.snapshots().answer_state(&body),
+            Subject::Fetch => {
+                let answer = repair::answer_fetch(&self.inner.log, &body)?;
+                // Whoever repairs waits for an answer as long as this takes, and a little longer.
+                let taken = tokio::time::timeout(FETCH_WAITS_MAX, self.inner.allowance.take(answer.len()));
+                if let Ok(taken) = taken.await {
+                    taken.arrived();
+                }
+                Ok(answer)
+            }
+            Subject::Manifest => self.running().consensus.snapshots().answer_manifest(),
+            Subject::State => self.running().consensus.snapshots().answer_state(&body),
             Subject::Leader => Ok(remote::answer_leader(&self.standing())),
             Subject::Producer => {
                 let (deadline, body) = take_deadline(&body)?;
@@ -514,13 +627,13 @@ impl Group {
 
     /// Returns the position of a linearizable read, where this node leads and a majority says so in time.
     async fn confirmed(&self, deadline: Instant) -> Result<Position, String> {
-        let asked = tokio::time::timeout_at(deadline, self.inner.consensus.read_position()).await;
+        let asked = tokio::time::timeout_at(deadline, self.running().consensus.read_position()).await;
         asked.map_err(|_| "no majority answered in time")?.map_err(|error| error.to_string())
     }
 
     /// Answers a heartbeat that came with those of other groups; `None` where there is nothing to answer.
     pub(crate) async fn hear(&self, from: NodeId, body: Bytes) -> Option<Bytes> {
-        let answer = self.inner.consensus.hear(from, body).await;
+        let answer = self.running().consensus.hear(from, body).await;
         answer.inspect_err(|cause| tracing::debug!(group = %self.inner.id, %from, cause, "no answer")).ok()
     }
 
@@ -531,7 +644,7 @@ impl Group {
     /// [`ConsensusError::NotLeading`], [`ConsensusError::Membership`], [`ConsensusError::Stopped`];
     /// [`ConsensusError::Undecided`] where no majority took it within 5 s: it may come about later, and is to be asked for again.
     pub async fn add_learners(&self, learners: &BTreeMap<NodeId, Member>) -> Result<(), ConsensusError> {
-        self.change(self.inner.consensus.add_learners(learners)).await
+        self.change(self.running().consensus.add_learners(learners)).await
     }
 
     /// Makes exactly these members voters, by way of a joint membership, and keeps further ones without a vote; on the
@@ -545,7 +658,7 @@ impl Group {
         voters: &BTreeSet<NodeId>,
         learners: &BTreeSet<NodeId>,
     ) -> Result<(), ConsensusError> {
-        self.change(self.inner.consensus.set_voters(voters, learners)).await
+        self.change(self.running().consensus.set_voters(voters, learners)).await
     }
 
     /// Changes membership while nothing is proposed. What is on its way comes to no end without a majority, nor does the change.
@@ -563,11 +676,11 @@ impl Group {
 
     /// Tells what is known of each other member, where this node leads; nothing elsewhere.
     pub fn progress(&self) -> BTreeMap<NodeId, Progress> {
-        self.inner.consensus.progress()
+        self.running().consensus.progress()
     }
 
     async fn pause(&self) -> Result<Paused, ConsensusError> {
-        let paused = self.inner.sequencer.pause().await;
+        let paused = self.running().sequencer.pause().await;
         paused.ok_or_else(|| ConsensusError::NotLeading { leader: self.standing().leader })
     }
 
@@ -577,7 +690,7 @@ impl Group {
     ///
     /// [`ConsensusError::NotLeading`] where this node does not lead, or the member did not take over in time.
     pub async fn transfer(&self, to: NodeId, within: Duration) -> Result<(), ConsensusError> {
-        let mut watch = self.inner.consensus.watch();
+        let mut watch = self.running().consensus.watch();
         if watch.leadership().is_none() {
             return Err(ConsensusError::NotLeading { leader: self.standing().leader });
         }
@@ -587,7 +700,7 @@ impl Group {
             return Err(ConsensusError::NotLeading { leader: self.standing().leader });
         };
         let _paused = paused?;
-        self.inner.consensus.transfer(to).await?;
+        self.running().consensus.transfer(to).await?;
         let leads = async {
             while watch.standing().leader != Some(to) {
                 watch.changed().await.ok()?;
@@ -600,14 +713,16 @@ impl Group {
         }
     }
 
-    /// Stops taking part, and closes the replica.
+    /// Stops taking part for good, and closes the replica.
     ///
     /// # Errors
     ///
     /// As [`ReplicaLog::close`].
     pub async fn stop(&self) -> Result<(), redex::ReplicaError> {
         self.inner.heads.stop().await;
-        self.inner.consensus.stop().await;
+        let _turning = self.inner.turning.lock().await;
+        self.running().consensus.stop().await;
+        self.inner.run.send_modify(|run| run.closed = true);
         self.inner.log.close()
     }
 }

@@ -8,6 +8,8 @@
 //! contract.
 
 mod ask;
+mod budget;
+mod changes;
 mod config;
 pub mod control;
 mod counts;
@@ -26,7 +28,12 @@ mod sequencer;
 mod snapshot;
 mod writer;
 
-pub use config::{ConfigError, FACTOR_MAX, Placement, ReplicationConfig};
+pub use budget::{Budget, Peak};
+pub use changes::{StandingChange, StandingChanges};
+pub use config::{
+    BandwidthClass, ConfigChange, ConfigError, FACTOR_MAX, Fraction, FractionError, Placement,
+    PlacementMetadata, ReplicationConfig, UnderCapacity,
+};
 pub use counts::GroupCounts;
 pub use group::Group;
 pub use groups::{Groups, Unanswered};

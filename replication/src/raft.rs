@@ -19,6 +19,7 @@ pub(crate) use consensus::{Consensus, Leadership, Proposed, Proposing, StandingW
 pub use consensus::{ConsensusError, Progress, Role, Standing};
 pub use guard::{Applied, check_applied};
 pub use membership::{MembershipError, decode_membership, encode_membership};
+pub(crate) use network::Reach;
 pub use store::LogStore;
 pub use types::{
     Committed, Entry, LeaderId, LogId, Member, Proposal, RaftVote, TypeConfig, log_id_of, slot_of,

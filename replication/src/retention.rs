@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redex::{ReadError, ReplicaLog, Retention};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::raft::{Consensus, ConsensusError};
@@ -21,16 +22,25 @@ enum LookError {
     Consensus(#[from] ConsensusError),
 }
 
-/// Looks after one group on one node, until it stops.
+/// Looks after one group on one node, from when it is said what the log keeps until the group stops.
 pub(crate) async fn follow(
     log: ReplicaLog,
     consensus: Consensus,
     sequencer: Arc<Sequencer>,
-    retention: Retention,
+    mut said: watch::Receiver<Option<Retention>>,
 ) {
     let mut standing = consensus.watch();
     let (mut looked_at, mut again_at) = (None, None);
     loop {
+        let Some(retention) = said.borrow_and_update().clone() else {
+            tokio::select! {
+                changed = standing.changed() => if changed.is_err() { return },
+                changed = said.changed() => if changed.is_err() { return },
+            }
+            // Else what changed of the standing would change again and again.
+            let _ = standing.standing();
+            continue;
+        };
         // What a leader decides on depends on segments and time alone.
         let seen = (standing.leadership(), log.newest_segment());
         let is_time = looked_at != Some(seen) || again_at.is_some_and(|at| at <= Instant::now());
@@ -54,6 +64,12 @@ pub(crate) async fn follow(
         let position = log.reader().visible();
         tokio::select! {
             changed = standing.changed() => if changed.is_err() { return },
+            changed = said.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                (looked_at, again_at) = (None, None);
+            }
             () = until(again_at) => {}
             () = async {
                 tokio::time::sleep(LOOK_AGAIN).await;

@@ -16,6 +16,8 @@ pub use fault::{ConfigError, Fault};
 pub(crate) use load::missing_for;
 pub use load::{Flags, Loaded, Settings, Sources, load};
 
+use netdb::replication::Peak;
+
 use crate::access::Token;
 use crate::limits::{HTTP_PORT_OFFSET, MESH_PORT_OFFSET, PORT_BASE};
 
@@ -86,6 +88,9 @@ pub struct MeshConfig {
     /// How long a member may be gone until others hold what it held, where there are others; without it, until it is
     /// removed. Longer moves less data about, shorter is sooner as safe as before. Default: 10 min.
     pub replace_after: Option<Duration>,
+    /// What its network carries at most, in bytes a second: bringing replicas up that are behind takes half of it, unless their
+    /// log says otherwise. More is sooner as safe as before, less leaves more to everything else. Default: no limit.
+    pub peak: Peak,
 }
 
 /// Certificate and key of a TLS listener.
@@ -200,6 +205,7 @@ impl Default for MeshConfig {
             advertise: None,
             name: "node".to_owned(),
             replace_after: Some(Duration::from_secs(600)),
+            peak: Peak::default(),
         }
     }
 }

@@ -167,6 +167,7 @@ impl Opening {
         let mut options = ClusterOptions::new(mesh.listen, &mesh.name);
         options.advertise = mesh.advertise;
         options.replace_after = mesh.replace_after;
+        options.peak = mesh.peak;
         let cluster = Cluster::start(db, &options).await?;
         info!(cluster = %cluster.id(), node = %cluster.node(), address = %cluster.address(), "mesh listens");
         self.shared.joined(cluster);

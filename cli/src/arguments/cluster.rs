@@ -71,6 +71,26 @@ pub(crate) enum ClusterCommand {
         #[arg(required = true, value_parser = node)]
         nodes: Vec<NodeId>,
     },
+    /// Has a log replicated otherwise, for all channels in it; without anything to change, shows how it is.
+    #[command(
+        after_help = "Example:\n  net-db cluster configure replicated-1 heartbeat-ms=200 leader-pinned=2\n\nKeys: heartbeat-ms, leader-pinned (a node, or null), retention, on-under-capacity, replication-budget-fraction,\ndefault-bandwidth-class, background-fraction"
+    )]
+    Configure {
+        /// The log.
+        log: LogName,
+        /// What is to be otherwise.
+        #[arg(value_name = "KEY=VALUE", value_parser = setting)]
+        settings: Vec<(String, serde_json::Value)>,
+    },
+}
+
+/// Reads a key and its value; a value that is no JSON is a text.
+fn setting(text: &str) -> Result<(String, serde_json::Value), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` sets nothing: write it like heartbeat-ms=200"))?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok((key.to_owned(), value))
 }
 
 fn node(text: &str) -> Result<NodeId, String> {

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use netdb::base::NodeId;
 use netdb::redex::{Compression, LogConfig, LogName, Retention};
+use netdb::replication::{
+    BandwidthClass, ConfigChange, Fraction, Placement, PlacementMetadata, ReplicationConfig, UnderCapacity,
+};
 
 /// What a log keeps, and how it is stored.
 #[derive(Debug, Args)]
@@ -91,12 +95,88 @@ pub(crate) struct CreateArguments {
     /// So that its events can be redacted.
     #[arg(long)]
     pub(crate) erasable: bool,
-    /// Held by so many nodes of the cluster, in a log that consensus puts in order; through the server.
-    #[arg(long, value_name = "N", conflicts_with_all = ["content_type", "erasable", "own", "log", "keep_events",
-        "keep_bytes", "keep_age", "compression"])]
-    pub(crate) replicas: Option<u8>,
+    #[command(flatten)]
+    pub(crate) replication: ReplicationArguments,
     #[command(flatten)]
     pub(crate) placement: PlacementArguments,
+}
+
+/// How nodes of a cluster hold a channel, in a log that consensus puts in order. Any of these asks for that.
+#[derive(Debug, Default, Args)]
+#[group(conflicts_with_all = ["content_type", "erasable", "own", "log", "compression"])]
+pub(crate) struct ReplicationArguments {
+    /// Held by so many nodes of the cluster, in a log that consensus puts in order; through the server.
+    #[arg(long, value_name = "N")]
+    pub(crate) replicas: Option<u8>,
+    /// Held by these nodes, such as 1,2,4.
+    #[arg(long, value_name = "NODES", value_delimiter = ',', conflicts_with = "replicas")]
+    pub(crate) pinned: Option<Vec<u64>>,
+    /// Held by exactly the nodes that hold this log or channel, wherever that goes.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["replicas", "pinned"])]
+    pub(crate) colocate_with_strict: Option<String>,
+    /// Held rather by nodes that hold this log or channel.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["pinned", "colocate_with_strict"])]
+    pub(crate) colocate_with: Option<String>,
+    /// What it is for, in words for operators.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) intent: Option<String>,
+    /// Milliseconds between two heartbeats of its leader.
+    #[arg(long, value_name = "N")]
+    pub(crate) heartbeat_ms: Option<u64>,
+    /// The node that leads while it can.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) leader_pinned: Option<u64>,
+    /// What a replica does whose disk is full: withdraw or evict-oldest.
+    #[arg(long, value_name = "WHAT", value_parser = one_of::<UnderCapacity>)]
+    pub(crate) on_under_capacity: Option<UnderCapacity>,
+    /// The part of a node's peak that brings replicas up which are behind, such as 0.25.
+    #[arg(long, value_name = "FRACTION")]
+    pub(crate) replication_budget_fraction: Option<Fraction>,
+    /// Whether that goes before others or behind them: foreground or background.
+    #[arg(long, value_name = "CLASS", value_parser = one_of::<BandwidthClass>)]
+    pub(crate) default_bandwidth_class: Option<BandwidthClass>,
+    /// The part of the budget that is for the background, such as 0.1.
+    #[arg(long, value_name = "FRACTION")]
+    pub(crate) background_fraction: Option<Fraction>,
+}
+
+/// Reads one of the names that a value can have.
+fn one_of<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
+
+impl ReplicationArguments {
+    /// How the channel is to be replicated, keeping what was asked for; `None` where no replication was.
+    pub(crate) fn config(&self, keep: &KeepArguments) -> Option<ReplicationConfig> {
+        let placement = match (&self.pinned, &self.colocate_with_strict) {
+            (Some(nodes), _) => Placement::Pinned(nodes.iter().copied().map(NodeId).collect()),
+            (None, Some(_)) => Placement::ColocationStrict,
+            (None, None) => Placement::Standard,
+        };
+        let change = ConfigChange {
+            heartbeat_ms: self.heartbeat_ms,
+            leader_pinned: self.leader_pinned.map(|leader| Some(NodeId(leader))),
+            retention: None,
+            on_under_capacity: self.on_under_capacity,
+            replication_budget_fraction: self.replication_budget_fraction,
+            default_bandwidth_class: self.default_bandwidth_class,
+            background_fraction: self.background_fraction,
+        };
+        let placement_metadata = PlacementMetadata {
+            colocate_with: self.colocate_with.clone(),
+            colocate_with_strict: self.colocate_with_strict.clone(),
+            intent: self.intent.clone(),
+        };
+        let nothing = self.replicas.is_none() && placement == Placement::Standard;
+        if nothing && placement_metadata == PlacementMetadata::default() && change == ConfigChange::default()
+        {
+            return None;
+        }
+        let default = ReplicationConfig::default();
+        let factor = self.replicas.unwrap_or(default.factor);
+        let retention = keep.over(LogConfig::default()).retention;
+        Some(change.over(&ReplicationConfig { factor, placement, placement_metadata, retention, ..default }))
+    }
 }
 
 /// What `move` takes.
@@ -171,6 +251,51 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Create {
+        #[command(flatten)]
+        arguments: CreateArguments,
+    }
+
+    fn create(flags: &str) -> Result<Option<ReplicationConfig>, clap::error::ErrorKind> {
+        use clap::Parser as _;
+        let line = ["create", "orders"].into_iter().chain(flags.split_whitespace());
+        let parsed = Create::try_parse_from(line).map_err(|error| error.kind())?;
+        Ok(parsed.arguments.replication.config(&parsed.arguments.placement.keep))
+    }
+
+    #[test]
+    fn any_flag_of_replication_asks_for_it_and_goes_with_none_of_a_nodes_own_logs() {
+        assert_eq!(create(""), Ok(None));
+        assert_eq!(create("--own --keep-events 5"), Ok(None));
+        let default = ReplicationConfig::default();
+        assert_eq!(create("--replicas 5"), Ok(Some(ReplicationConfig { factor: 5, ..default.clone() })));
+        let text = r#"{"factor":3,"heartbeat-ms":200,"placement":{"pinned":[1,2]},"leader-pinned":2,"placement-metadata":{"intent":"billing"},"on-under-capacity":"evict-oldest","replication-budget-fraction":0.25,"default-bandwidth-class":"background","background-fraction":0.1}"#;
+        let flags = "--pinned 1,2 --heartbeat-ms 200 --leader-pinned 2 --intent billing --on-under-capacity evict-oldest --replication-budget-fraction 0.25 --default-bandwidth-class background --background-fraction 0.1";
+        assert_eq!(serde_json::to_string(&create(flags).unwrap().unwrap()).unwrap(), text);
+        let strict = create("--colocate-with-strict invoices").unwrap().unwrap();
+        assert_eq!((strict.placement.clone(), strict.validate()), (Placement::ColocationStrict, Ok(())));
+        let soft = create("--colocate-with invoices --replicas 2").unwrap().unwrap();
+        assert_eq!((soft.factor, soft.validate()), (2, Ok(())));
+        let keeps = create("--replicas 3 --keep-events 5").unwrap().unwrap();
+        assert_eq!((keeps.factor, keeps.retention.events), (3, Some(5)));
+        let conflict = Err(clap::error::ErrorKind::ArgumentConflict);
+        for flags in [
+            "--replicas 3 --own",
+            "--intent x --compression lz4",
+            "--heartbeat-ms 200 --erasable",
+            "--replicas 3 --pinned 1",
+            "--colocate-with a --colocate-with-strict b",
+        ] {
+            assert_eq!(create(flags), conflict, "{flags}");
+        }
+        for flags in
+            ["--on-under-capacity give-up", "--background-fraction half", "--default-bandwidth-class x"]
+        {
+            assert_eq!(create(flags), Err(clap::error::ErrorKind::ValueValidation), "{flags}");
+        }
+    }
 
     #[test]
     fn sizes_and_durations_have_units() {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use netdb::base::NodeId;
 use netdb::cluster::{self, ClusterOptions};
 use netdb::net::Ticket;
-use netdb::redex::{LogOptions, Store};
+use netdb::redex::{LogName, LogOptions, Store};
+use netdb::replication::ReplicationConfig;
 use serde_json::{Value, json};
 
 use crate::arguments::ClusterCommand;
@@ -38,6 +39,7 @@ pub(super) fn run(context: &Context, command: ClusterCommand) -> Result<(), Fail
             context.record(&[("log", Cell::display(&log)), ("replicas", Cell::Text(nodes.into()))])?;
             Ok(())
         }
+        ClusterCommand::Configure { log, settings } => configure(context, &log, settings),
     }
 }
 
@@ -109,6 +111,39 @@ fn remove(context: &Context, remote: &Remote, node: NodeId) -> Result<(), Failur
     remote.change("/v1/cluster/remove", None, Some(&json!({ "node": node })))?;
     context.record(&[("removed", Cell::Number(node.0))])?;
     Ok(())
+}
+
+/// Changes what a log's configuration says, and shows a row for each key of it.
+fn configure(context: &Context, log: &LogName, settings: Vec<(String, Value)>) -> Result<(), Failure> {
+    let mut config = serde_json::Map::new();
+    for (key, value) in settings {
+        if config.insert(key.clone(), value).is_some() {
+            return Err(Failure::new(Code::Usage, format!("`{key}` is set twice: set it once")));
+        }
+    }
+    let body = json!({ "log": log.as_str(), "config": config });
+    let told = server(context)?.change("/v1/cluster/configure", None, Some(&body))?;
+    let config: ReplicationConfig = serde_json::from_value(told["config"].clone())
+        .map_err(|error| Failure::new(Code::Failed, format!("the server's answer does not read: {error}")))?;
+    let ReplicationConfig { placement_metadata: metadata, .. } = &config;
+    let mut rows = context.rows(&["log", "key", "value"])?;
+    for (key, value) in [
+        ("factor", json!(config.factor)),
+        ("heartbeat-ms", json!(config.heartbeat_ms)),
+        ("placement", json!(config.placement)),
+        ("leader-pinned", json!(config.leader_pinned)),
+        ("retention", told["config"]["retention"].clone()),
+        ("colocate-with", json!(metadata.colocate_with)),
+        ("colocate-with-strict", json!(metadata.colocate_with_strict)),
+        ("intent", json!(metadata.intent)),
+        ("on-under-capacity", json!(config.on_under_capacity)),
+        ("replication-budget-fraction", json!(config.replication_budget_fraction.to_string())),
+        ("default-bandwidth-class", json!(config.default_bandwidth_class)),
+        ("background-fraction", json!(config.background_fraction.to_string())),
+    ] {
+        rows.row(&[Cell::display(log), Cell::Text(key.into()), shown(&value)])?;
+    }
+    Ok(rows.finish()?)
 }
 
 /// Shows a row for each member and each replicated log.

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use base::{ChannelName, ErrorKind, LogId, NodeId, OriginId, PublicKey};
+use base::{ChannelName, Classify, ErrorKind, LogId, NodeId, OriginId, PublicKey};
 use redex::LogName;
-use replication::ReplicationConfig;
-use replication::control::{Change, ChangeError, ControlEvent, ControlState, LogRecord};
+use replication::control::{Change, ChangeError, ControlEvent, ControlState, LogRecord, Preference};
+use replication::{ConfigChange, Placement, ReplicationConfig};
+
+#[cfg(test)]
+mod tests;
 
 /// Replicated logs at most; channels share them.
 const LOGS_MAX: usize = 64;
@@ -42,6 +45,7 @@ pub(super) fn place_channel(
     id: LogId,
     origin: OriginId,
 ) -> Result<Change<LogName>, ChangeError> {
+    let config = &named(state, channel, config)?;
     if let Some(known) = state.channels.get(channel) {
         return match state.logs.get(known).is_some_and(|record| record.config == *config) {
             true => Ok(Change { events: Vec::new(), result: known.clone() }),
@@ -51,7 +55,7 @@ pub(super) fn place_channel(
             )),
         };
     }
-    if config.placement == replication::Placement::Members {
+    if config.placement == Placement::Members {
         let reason = "only what models are folded from is held by all members: pin members instead";
         return Err(ChangeError::refused(ErrorKind::Invalid, reason));
     }
@@ -73,13 +77,50 @@ pub(super) fn place_channel(
     Ok(Change { events: vec![created, placed(log.clone())], result: log })
 }
 
+/// Puts the names of logs in place of those of channels: so what is asked for is the same whichever was named.
+fn named(
+    state: &ControlState,
+    channel: &ChannelName,
+    config: &ReplicationConfig,
+) -> Result<ReplicationConfig, ChangeError> {
+    let mut config = config.clone();
+    let metadata = &mut config.placement_metadata;
+    for (key, name) in [
+        ("colocate-with", &mut metadata.colocate_with),
+        ("colocate-with-strict", &mut metadata.colocate_with_strict),
+    ] {
+        let Some(name) = name else { continue };
+        let Some(log) = state.log_named(name) else {
+            let (kind, reason) = match name == channel.as_str() {
+                true => (ErrorKind::Invalid, format!("`{key}` names the channel itself: name another one")),
+                false => {
+                    let reason = format!(
+                        "`{key}` is `{name}`, which is no replicated log nor a channel in one: create that one first"
+                    );
+                    (ErrorKind::NotFound, reason)
+                }
+            };
+            return Err(ChangeError::refused(kind, reason));
+        };
+        if state.logs.get(log).is_some_and(LogRecord::is_on_all_members) {
+            let reason = format!("`{key}` names log `{log}`, which every member holds: leave it out");
+            return Err(ChangeError::refused(ErrorKind::Invalid, reason));
+        }
+        log.as_str().clone_into(name);
+    }
+    Ok(config)
+}
+
 fn replicas_for(state: &ControlState, config: &ReplicationConfig) -> Result<BTreeSet<NodeId>, ChangeError> {
-    if let replication::Placement::Pinned(nodes) = &config.placement {
+    if let Placement::Pinned(nodes) = &config.placement {
         if let Some(stranger) = nodes.iter().find(|node| state.member(**node).is_none()) {
             let reason = format!("node {stranger} is no member: pin members, or let it join first");
             return Err(ChangeError::refused(ErrorKind::NotFound, reason));
         }
         return Ok(nodes.iter().copied().collect());
+    }
+    if let Some(record) = config.follows().and_then(|named| state.logs.get(&named)) {
+        return Ok(record.replicas.clone());
     }
     let (wanted, there) = (config.replicas(), state.active().count());
     if there < wanted {
@@ -87,7 +128,8 @@ fn replicas_for(state: &ControlState, config: &ReplicationConfig) -> Result<BTre
             format!("{wanted} replicas need as many members, there are {there}: let further nodes join");
         return Err(ChangeError::refused(ErrorKind::Unavailable, reason));
     }
-    Ok(state.choose(wanted, &BTreeSet::new()))
+    let preference = Preference { near: state.near(config), ..Preference::default() };
+    Ok(state.choose(wanted, &BTreeSet::new(), &preference))
 }
 
 /// Decides that there is a log for models, which all members hold. It begins on one node, which thereby decides: so it has
@@ -102,8 +144,7 @@ pub(super) fn create_models(
     if state.logs.contains_key(log) {
         return Ok(Change { events: Vec::new(), result: () });
     }
-    let config =
-        ReplicationConfig { placement: replication::Placement::Members, ..ReplicationConfig::default() };
+    let config = ReplicationConfig { placement: Placement::Members, ..ReplicationConfig::default() };
     let replicas = BTreeSet::from([node]);
     let created = ControlEvent::LogCreated { log: log.clone(), id, origin, config, replicas };
     let Change { events, result } = place_in_models(state, log, channels)?;
@@ -145,13 +186,14 @@ pub(super) fn remove_member(state: &ControlState, node: NodeId) -> Result<Change
     let left = ControlEvent::MemberLeft { node };
     without.apply(Ok(left.clone()));
     let mut events = vec![left];
-    for (log, record) in &state.logs {
+    for (log, record) in leading_first(state) {
         if !record.replicas.contains(&node) || record.is_on_all_members() {
             continue;
         }
         let mut keep = record.replicas.clone();
         keep.remove(&node);
-        let replicas = without.choose(record.config.replicas(), &keep);
+        let preference = Preference { near: without.near(&record.config), ..Preference::default() };
+        let replicas = without.choose(record.config.replicas(), &keep, &preference);
         if replicas.is_empty() {
             let reason = format!("node {node} holds the only replica of log `{log}`: move it before");
             return Err(ChangeError::refused(ErrorKind::Conflict, reason));
@@ -161,6 +203,19 @@ pub(super) fn remove_member(state: &ControlState, node: NodeId) -> Result<Change
         events.push(moved);
     }
     Ok(Change { events, result: () })
+}
+
+/// Returns the logs whose place is decided on by themselves, those before others that prefer to be with them.
+fn leading_first(state: &ControlState) -> Vec<(&LogName, &LogRecord)> {
+    let mut logs: Vec<_> =
+        state.logs.iter().filter(|(_, record)| record.config.follows().is_none()).collect();
+    let next = |named: &LogName| state.logs.get(state.root_of(named))?.config.prefers();
+    // No chain is longer than there are logs.
+    let before = |config: &ReplicationConfig| {
+        std::iter::successors(config.prefers(), next).take(state.logs.len()).count()
+    };
+    logs.sort_by_key(|(_, record)| before(&record.config));
+    logs
 }
 
 /// Decides who is to hold a log.
@@ -174,6 +229,11 @@ pub(super) fn move_log(
     };
     if record.is_on_all_members() {
         let reason = format!("log `{log}` is held by every member: it is not moved");
+        return Err(ChangeError::refused(ErrorKind::Conflict, reason));
+    }
+    if record.config.follows().is_some() {
+        let root = state.root_of(log);
+        let reason = format!("log `{log}` is held by the nodes that hold log `{root}`: move that one");
         return Err(ChangeError::refused(ErrorKind::Conflict, reason));
     }
     let LogRecord { replicas: now, .. } = record;
@@ -192,8 +252,8 @@ pub(super) fn move_log(
 pub(super) fn replace(state: &ControlState, lost: &BTreeSet<NodeId>) -> Change<()> {
     let mut events = Vec::new();
     let mut after = state.clone();
-    for (log, record) in &state.logs {
-        if record.config.placement != replication::Placement::Standard {
+    for (log, record) in leading_first(state) {
+        if record.config.placement != Placement::Standard {
             continue;
         }
         let keep: BTreeSet<_> = record.replicas.difference(lost).copied().collect();
@@ -201,7 +261,8 @@ pub(super) fn replace(state: &ControlState, lost: &BTreeSet<NodeId>) -> Change<(
         if keep.len() == record.replicas.len() || 2 * keep.len() <= record.replicas.len() {
             continue;
         }
-        let mut wanted = after.choose_besides(record.config.replicas(), &keep, lost);
+        let preference = Preference { near: after.near(&record.config), not: lost.clone() };
+        let mut wanted = after.choose(record.config.replicas(), &keep, &preference);
         if wanted.len() < record.replicas.len() {
             wanted.clone_from(&record.replicas);
         }
@@ -214,138 +275,24 @@ pub(super) fn replace(state: &ControlState, lost: &BTreeSet<NodeId>) -> Change<(
     Change { events, result: () }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-
-    fn joined(node: u64) -> ControlEvent {
-        let key = PublicKey::from_bytes([u8::try_from(node).unwrap(); 32]);
-        let address = (Ipv4Addr::LOCALHOST, 7_701).into();
-        ControlEvent::MemberJoined { node: NodeId(node), key, name: String::new(), address, grant: None }
+/// Decides to replicate a log otherwise.
+pub(super) fn configure(
+    state: &ControlState,
+    log: &LogName,
+    change: &ConfigChange,
+) -> Result<Change<ReplicationConfig>, ChangeError> {
+    let Some(record) = state.logs.get(log) else {
+        return Err(ChangeError::refused(ErrorKind::NotFound, format!("there is no replicated log `{log}`")));
+    };
+    let config = change.over(&record.config);
+    config.validate().map_err(|error| ChangeError::refused(error.kind(), error.to_string()))?;
+    let is_new = config.leader_pinned != record.config.leader_pinned;
+    if let Some(leader) = config.leader_pinned.filter(|leader| is_new && !record.replicas.contains(leader)) {
+        let reason =
+            format!("node {leader} is to lead log `{log}`, which it does not hold: move the log there first");
+        return Err(ChangeError::refused(ErrorKind::Conflict, reason));
     }
-
-    fn cluster(nodes: u64) -> ControlState {
-        let mut state = ControlState::default();
-        (1..=nodes).for_each(|node| state.apply(Ok(joined(node))));
-        state
-    }
-
-    fn apply<R>(state: &mut ControlState, change: Change<R>) -> R {
-        change.events.into_iter().for_each(|event| state.apply(Ok(event)));
-        assert_eq!(state.skipped, 0);
-        change.result
-    }
-
-    fn place(
-        state: &mut ControlState,
-        channel: &str,
-        config: &ReplicationConfig,
-    ) -> Result<LogName, ChangeError> {
-        let id = LogId::from_bytes([u8::try_from(state.logs.len()).unwrap(); 16]);
-        let origin = OriginId::from_bytes([1; 32]);
-        let channel = ChannelName::new(channel).unwrap();
-        place_channel(state, &channel, config, id, origin).map(|change| apply(state, change))
-    }
-
-    fn nodes(of: &[u64]) -> BTreeSet<NodeId> {
-        of.iter().map(|node| NodeId(*node)).collect()
-    }
-
-    #[test]
-    fn channels_of_equal_configuration_share_a_log_and_keep_their_place() {
-        let mut state = cluster(4);
-        let (three, two) =
-            (ReplicationConfig::default(), ReplicationConfig { factor: 2, ..ReplicationConfig::default() });
-        let first = place(&mut state, "orders", &three).unwrap();
-        assert_eq!(place(&mut state, "payments", &three).unwrap(), first);
-        assert_eq!(place(&mut state, "orders", &three).unwrap(), first);
-        assert_ne!(place(&mut state, "small", &two).unwrap(), first);
-        assert_eq!(
-            place(&mut state, "orders", &two).unwrap_err(),
-            place(&mut state, "orders", &two).unwrap_err()
-        );
-        let five = ReplicationConfig { factor: 5, ..ReplicationConfig::default() };
-        assert!(place(&mut state, "large", &five).is_err());
-        assert_eq!((state.logs.len(), state.channels.len()), (2, 3));
-        let on_stranger = replication::Placement::Pinned(vec![NodeId(9)]);
-        let pinned = ReplicationConfig { placement: on_stranger, ..ReplicationConfig::default() };
-        assert!(place(&mut state, "pinned", &pinned).is_err());
-    }
-
-    #[test]
-    fn who_is_removed_gives_its_replicas_to_others_and_the_last_one_stays() {
-        let mut state = cluster(4);
-        let log = place(&mut state, "orders", &ReplicationConfig::default()).unwrap();
-        assert_eq!(state.logs[&log].replicas, nodes(&[1, 2, 3]));
-        let change = remove_member(&state, NodeId(2)).unwrap();
-        apply(&mut state, change);
-        assert_eq!(state.logs[&log].replicas, nodes(&[1, 3, 4]));
-        let change = remove_member(&state, NodeId(1)).unwrap();
-        apply(&mut state, change);
-        assert_eq!(state.logs[&log].replicas, nodes(&[3, 4]), "two are all that is left");
-        assert!(remove_member(&state, NodeId(1)).is_err());
-        let change = remove_member(&state, NodeId(3)).unwrap();
-        apply(&mut state, change);
-        assert!(remove_member(&state, NodeId(4)).is_err());
-    }
-
-    #[test]
-    fn what_a_lost_node_held_goes_to_others_where_a_majority_is_left() {
-        let mut state = cluster(4);
-        let log = place(&mut state, "orders", &ReplicationConfig::default()).unwrap();
-        assert!(replace(&state, &nodes(&[4])).events.is_empty());
-        assert!(replace(&state, &nodes(&[1, 2])).events.is_empty(), "no majority");
-        assert!(replace(&state, &nodes(&[3, 4])).events.is_empty(), "nobody else");
-        let change = replace(&state, &nodes(&[3]));
-        apply(&mut state, change);
-        assert_eq!(state.logs[&log].replicas, nodes(&[1, 2, 4]));
-    }
-
-    #[test]
-    fn a_log_moves_to_members_only() {
-        let mut state = cluster(3);
-        let log =
-            place(&mut state, "orders", &ReplicationConfig { factor: 1, ..Default::default() }).unwrap();
-        assert!(move_log(&state, &log, &nodes(&[9])).is_err());
-        assert!(move_log(&state, &log, &nodes(&[])).is_err());
-        assert!(move_log(&state, &LogName::new("none").unwrap(), &nodes(&[1])).is_err());
-        let change = move_log(&state, &log, &nodes(&[2, 3])).unwrap();
-        apply(&mut state, change);
-        assert_eq!(state.logs[&log].replicas, nodes(&[2, 3]));
-        assert!(move_log(&state, &log, &nodes(&[2, 3])).unwrap().events.is_empty());
-    }
-
-    #[test]
-    fn the_log_for_models_is_made_once_on_one_node_and_held_by_all_members_for_good() {
-        let mut state = cluster(3);
-        let log = LogName::new("models").unwrap();
-        let tasks = ChannelName::new("cortex/tasks").unwrap();
-        let (id, origin) = (LogId::from_bytes([7; 16]), OriginId::from_bytes([1; 32]));
-        let by = (NodeId(2), origin);
-        let create = |state: &ControlState| create_models(state, &log, std::slice::from_ref(&tasks), id, by);
-        let change = create(&state).unwrap();
-        apply(&mut state, change);
-        assert!(create(&state).unwrap().events.is_empty());
-        assert_eq!(state.logs[&log].begins_on, nodes(&[2]));
-        assert_eq!(state.logs[&log].replicas, nodes(&[1, 2, 3]));
-        assert_eq!(state.channels[&tasks], log);
-        // It is no log for others, has no part in their names, and is neither moved nor replaced.
-        let config =
-            ReplicationConfig { placement: replication::Placement::Members, ..ReplicationConfig::default() };
-        assert!(place(&mut state, "orders", &config).is_err());
-        let other = place(&mut state, "orders", &ReplicationConfig::default()).unwrap();
-        assert_eq!(other.as_str(), "replicated-1");
-        assert!(move_log(&state, &log, &nodes(&[1])).is_err());
-        assert!(replace(&state, &nodes(&[3])).events.is_empty());
-        let accounts = [ChannelName::new("accounts").unwrap(), tasks];
-        let change = place_in_models(&state, &log, &accounts).unwrap();
-        assert_eq!(change.events.len(), 1);
-        apply(&mut state, change);
-        assert!(place_in_models(&state, &log, &[ChannelName::new("orders").unwrap()]).is_err());
-        let change = remove_member(&state, NodeId(2)).unwrap();
-        apply(&mut state, change);
-        assert_eq!(state.logs[&log].replicas, nodes(&[1, 3]));
-    }
+    let configured = ControlEvent::LogConfigured { log: log.clone(), config: config.clone() };
+    let events = if config == record.config { Vec::new() } else { vec![configured] };
+    Ok(Change { events, result: config })
 }

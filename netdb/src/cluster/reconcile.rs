@@ -49,7 +49,10 @@ pub(super) async fn run(inner: Arc<Inner>) {
                     true => set_all_members(&group, &state).await,
                     false => set_members(&group, &state, &record.replicas).await,
                 }
+                group.keep(&record.config.retention);
+                group.set_budget(&inner.budget, &record.config);
                 move_to_pinned_leader(&group, name, record).await;
+                take_up_times(&group, name, record).await;
             }
         }
         replace_lost(&inner, &state, &mut gone).await;
@@ -232,7 +235,6 @@ async fn take_part(
 ) -> Result<(), crate::Error> {
     let (name, is_new) = (log.reader().name().to_owned(), log.state().last.is_none());
     let group = inner.start_group(log, &record.config.timing()).await?;
-    group.keep(&record.config.retention);
     let writer = GroupWriter::new(group.clone(), inner.runtime.clone(), REQUEST_WITHIN);
     inner.store.attach(Arc::new(writer))?;
     tracing::info!(log = name, new = is_new, "replica opened");
@@ -352,5 +354,26 @@ async fn move_to_pinned_leader(group: &Group, name: &LogName, record: &LogRecord
         if let Err(reason) = group.transfer(pinned, timing.election_max * 2).await {
             tracing::warn!(log = name.as_str(), %reason, "the pinned leader did not take over");
         }
+    }
+}
+
+/// Has a group start anew on this node where it is to have other times. A leader hands over before, so that somebody leads
+/// meanwhile; where nobody takes over, it tries again at the next look.
+async fn take_up_times(group: &Group, name: &LogName, record: &LogRecord) {
+    let timing = record.config.timing();
+    if group.timing() == timing {
+        return;
+    }
+    if group.standing().role == Role::Leader && group.standing().voters.len() > 1 {
+        super::hand_over(group).await;
+        if group.standing().role == Role::Leader {
+            return;
+        }
+    }
+    match group.restart(&timing).await {
+        Ok(()) => {
+            tracing::info!(log = name.as_str(), heartbeat = ?timing.heartbeat, "a group has other times")
+        }
+        Err(reason) => tracing::warn!(log = name.as_str(), %reason, "a group did not start with other times"),
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use base::{ClusterId, LogId, NodeId, PublicKey, Term};
 use net::{Liveness, Peer};
 use replication::control::CONTROL_LOG;
-use replication::{Group, Role};
+use replication::{Group, ReplicationConfig, Role};
 use serde::Serialize;
 
 use super::Inner;
@@ -25,6 +25,18 @@ pub struct ClusterStatus {
     pub members: Vec<MemberStatus>,
     /// The replicated logs, the control log first.
     pub logs: Vec<LogStatus>,
+    /// How fast this node brings replicas up that are behind.
+    pub catching_up: CatchingUp,
+}
+
+/// How fast a node brings replicas up that are behind.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct CatchingUp {
+    /// The bytes a second of which logs take their fractions; `None` without a limit.
+    pub peak: Option<u64>,
+    /// The best throughput of such messages that was seen over a second since the node started, in bytes a second.
+    pub measured: Option<u64>,
 }
 
 /// A member.
@@ -51,6 +63,8 @@ pub struct LogStatus {
     pub log: String,
     /// Its id.
     pub id: LogId,
+    /// How it is replicated; `None` for the control log.
+    pub config: Option<ReplicationConfig>,
     /// Who is to hold it.
     pub replicas: Vec<NodeId>,
     /// How it stands here; `None` where this node holds no replica, or none that takes part.
@@ -117,6 +131,7 @@ pub(super) fn of(inner: &Inner) -> ClusterStatus {
     let mut logs = vec![LogStatus {
         log: CONTROL_LOG.to_owned(),
         id: control.id(),
+        config: None,
         replicas: control.standing().members.keys().copied().collect(),
         here: inner.groups.get(control.id()).as_ref().map(replica),
         repairing: None,
@@ -128,6 +143,7 @@ pub(super) fn of(inner: &Inner) -> ClusterStatus {
         LogStatus {
             log: name.as_str().to_owned(),
             id: record.id,
+            config: Some(record.config.clone()),
             replicas: record.replicas.iter().copied().collect(),
             here: group.as_ref().map(replica),
             repairing: inner.repairs.cause(record.id),
@@ -141,6 +157,7 @@ pub(super) fn of(inner: &Inner) -> ClusterStatus {
         removed: *inner.removed.borrow(),
         members: members.collect(),
         logs,
+        catching_up: CatchingUp { peak: inner.budget.peak(), measured: inner.budget.measured() },
     }
 }
 

@@ -1,5 +1,6 @@
 //! Three databases that are one cluster, over this machine's loopback network.
 
+mod configured;
 mod models;
 
 use std::collections::BTreeSet;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use netdb::base::{ErrorKind, NodeId};
 use netdb::cluster::{self, Cluster, ClusterOptions};
 use netdb::net::Uses;
-use netdb::redex::Idempotency;
+use netdb::redex::{Idempotency, LogName};
 use netdb::replication::ReplicationConfig;
 use netdb::{MODELS_LOG, NetDb, Seq};
 use tempfile::TempDir;

@@ -64,6 +64,14 @@ pub enum ControlEvent {
         /// Who is to hold it.
         replicas: BTreeSet<NodeId>,
     },
+    /// A log is replicated otherwise, on the same nodes.
+    #[serde(rename = "log.configured")]
+    LogConfigured {
+        /// The log.
+        log: LogName,
+        /// How it is replicated from now on; it places the log as it was.
+        config: ReplicationConfig,
+    },
     /// A channel lives in a replicated log.
     #[serde(rename = "channel.placed")]
     ChannelPlaced {

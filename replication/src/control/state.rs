@@ -92,15 +92,32 @@ impl ControlState {
                     return Err(format!("log `{log}` exists"));
                 }
                 let begins_on = replicas.clone();
-                self.logs.insert(log, LogRecord { id, origin, config, begins_on, replicas });
+                let record = LogRecord { id, origin, config, begins_on, replicas };
+                // What a log follows was there before: so no chain of them leads back.
+                if let Some(named) = record.config.follows().filter(|named| !self.logs.contains_key(named)) {
+                    return Err(format!("log `{log}` is to be with log `{named}`, which is not there"));
+                }
+                self.logs.insert(log, record);
                 self.spread();
+                self.follow();
             }
             ControlEvent::LogMoved { log, replicas } => {
                 let record = self.logs.get_mut(&log).ok_or_else(|| format!("there is no log `{log}`"))?;
                 if record.is_on_all_members() {
                     return Err(format!("log `{log}` is held by every member"));
                 }
+                if let Some(named) = record.config.follows() {
+                    return Err(format!("log `{log}` is where log `{named}` is"));
+                }
                 record.replicas = replicas;
+                self.follow();
+            }
+            ControlEvent::LogConfigured { log, config } => {
+                let record = self.logs.get_mut(&log).ok_or_else(|| format!("there is no log `{log}`"))?;
+                if !record.config.is_placed_as(&config) {
+                    return Err(format!("log `{log}` would be placed otherwise"));
+                }
+                record.config = config;
             }
             ControlEvent::ChannelPlaced { channel, log } => {
                 if !self.logs.contains_key(&log) {
@@ -121,6 +138,39 @@ impl ControlState {
         for record in self.logs.values_mut().filter(|record| record.is_on_all_members()) {
             record.replicas.clone_from(&active);
         }
+    }
+
+    /// Has each log that follows another one held by the same nodes.
+    fn follow(&mut self) {
+        let followers = self.logs.iter().filter(|(_, record)| record.config.follows().is_some());
+        let of_root = |name: &LogName| Some(self.logs.get(self.root_of(name))?.replicas.clone());
+        let places: Vec<_> = followers.filter_map(|(name, _)| Some((name.clone(), of_root(name)?))).collect();
+        for (name, replicas) in places {
+            if let Some(record) = self.logs.get_mut(&name) {
+                record.replicas = replicas;
+            }
+        }
+    }
+
+    /// Returns the log whose place decides on a log's: the one that it follows, or that which that one follows, and so on;
+    /// itself, where it follows none.
+    pub fn root_of<'a>(&'a self, log: &'a LogName) -> &'a LogName {
+        let mut root = log;
+        // No chain is longer than there are logs.
+        for _ in 0..self.logs.len() {
+            let named = self.logs.get(root).and_then(|record| record.config.follows());
+            match named.and_then(|named| self.logs.get_key_value(&named)) {
+                Some((named, _)) => root = named,
+                None => break,
+            }
+        }
+        root
+    }
+
+    /// Returns the replicated log of a name: that log, or the one that a channel of the name lives in.
+    pub fn log_named(&self, name: &str) -> Option<&LogName> {
+        let log = LogName::new(name).ok().and_then(|name| self.logs.get_key_value(&name));
+        log.map(|(log, _)| log).or_else(|| self.channels.get(name))
     }
 
     fn active_mut(&mut self, node: NodeId) -> Result<&mut MemberRecord, String> {
@@ -148,28 +198,33 @@ impl ControlState {
         self.active().find(|(_, member)| member.key == *key)
     }
 
-    /// Chooses nodes for a log: those that hold the fewest, all different; those that hold it already stay.
-    pub fn choose(&self, count: usize, keep: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
-        self.choose_besides(count, keep, &BTreeSet::new())
-    }
-
-    /// Chooses nodes for a log as [`choose`](Self::choose), but none of some.
-    pub fn choose_besides(
-        &self,
-        count: usize,
-        keep: &BTreeSet<NodeId>,
-        not: &BTreeSet<NodeId>,
-    ) -> BTreeSet<NodeId> {
+    /// Chooses nodes for a log: those that hold it already stay, others are chosen in order of preference.
+    pub fn choose(&self, count: usize, keep: &BTreeSet<NodeId>, preference: &Preference) -> BTreeSet<NodeId> {
         let load = |node: NodeId| self.logs.values().filter(|log| log.replicas.contains(&node)).count();
         let mut chosen: BTreeSet<NodeId> =
             keep.iter().copied().filter(|node| self.member(*node).is_some()).collect();
         let mut others: Vec<_> = self
             .active()
             .map(|(node, _)| node)
-            .filter(|node| !chosen.contains(node) && !not.contains(node))
+            .filter(|node| !chosen.contains(node) && !preference.not.contains(node))
             .collect();
-        others.sort_by_key(|node| (load(*node), *node));
+        others.sort_by_key(|node| (!preference.near.contains(node), load(*node), *node));
         chosen.extend(others.into_iter().take(count.saturating_sub(chosen.len())));
         chosen
     }
+
+    /// Returns the nodes that go before others for a log of a configuration: those that hold what it prefers to be with.
+    pub fn near(&self, config: &ReplicationConfig) -> BTreeSet<NodeId> {
+        let named = config.prefers().and_then(|named| self.logs.get(&named));
+        named.map_or_else(BTreeSet::new, |named| named.replicas.clone())
+    }
+}
+
+/// Which nodes go before others; among equal ones those that hold the fewest logs, then those of the lowest numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preference {
+    /// These first.
+    pub near: BTreeSet<NodeId>,
+    /// None of these.
+    pub not: BTreeSet<NodeId>,
 }

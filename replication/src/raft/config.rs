@@ -32,6 +32,15 @@ impl Timing {
             request: heartbeat * 3 / 2,
         }
     }
+
+    /// Checks that the times fit together.
+    ///
+    /// # Errors
+    ///
+    /// [`TimeoutError`].
+    pub(crate) fn check(&self) -> Result<(), TimeoutError> {
+        config("group", self).map(drop)
+    }
 }
 
 impl Default for Timing {

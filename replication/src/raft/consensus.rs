@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Index, LogId as GroupId, NodeId, Position, Slot, Term};
+use base::{Index, NodeId, Position, Slot, Term};
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::entry::EntryPayload;
@@ -21,7 +21,7 @@ use redex::{EntryContent, ReplicaEntry, ReplicaLog};
 use tokio::sync::{oneshot, watch};
 
 use super::machine::{Installing, Machine, Offer, snapshot_of};
-use super::network::Network;
+use super::network::{Network, Reach};
 use super::room::Room;
 use super::rpc::{Rpc, encode_appended, encode_installed, encode_transferred, encode_voted};
 use super::types::slot_of;
@@ -31,7 +31,6 @@ use super::{
 };
 use crate::counts::{Counters, GroupCounts};
 use crate::heartbeats::Heartbeats;
-use crate::link::Link;
 use crate::snapshot::{Arriving, Manifest, Snapshots};
 
 /// How much later than another message one comes that was sent before it, at most.
@@ -196,7 +195,7 @@ pub(crate) struct Consensus {
     raft: Raft<TypeConfig, Machine>,
     me: NodeId,
     log: ReplicaLog,
-    link: Arc<dyn Link>,
+    reach: Reach,
     applied: watch::Receiver<Option<Slot>>,
     room: Room,
     counters: Counters,
@@ -216,38 +215,34 @@ impl Consensus {
     pub(crate) async fn start(
         log: &ReplicaLog,
         me: NodeId,
-        link: Arc<dyn Link>,
+        reach: Reach,
         timing: &Timing,
-        heartbeats: &Heartbeats,
     ) -> Result<Self, ConsensusError> {
-        let group: GroupId = log.reader().id();
-        let config = config(&format!("{group}"), timing)?;
-        let counters = Counters::default();
+        let config = config(&format!("{}", reach.group), timing)?;
+        let counters = reach.counters.clone();
         let room = Room::new(counters.clone());
         let snapshots = Snapshots::new(log.clone());
         let installing = Installing::default();
         let machine = Machine::new(log, room.clone(), snapshots.clone(), installing.clone());
         let machine = machine.map_err(|cause| stopped(&cause))?;
         let applied = machine.applied();
-        let network = Network {
-            group,
-            link: Arc::clone(&link),
-            request: timing.request,
-            counters: counters.clone(),
-            heartbeats: heartbeats.clone(),
-            heartbeat: timing.heartbeat,
-        };
+        let (heartbeats, heartbeat) = (reach.heartbeats.clone(), timing.heartbeat);
+        let network = Network { reach: reach.clone(), request: timing.request, heartbeat };
         let store = LogStore::waiting_by(log.clone(), room.clone(), installing.clone());
         let raft = Raft::new(me.0, config, network, store, machine).await.map_err(|cause| stopped(&cause))?;
-        let arriving = Arc::default();
-        let log = log.clone();
+        let (arriving, log) = (Arc::default(), log.clone());
         let consensus =
-            Self { raft, me, log, link, applied, room, counters, snapshots, arriving, installing };
+            Self { raft, me, log, reach, applied, room, counters, snapshots, arriving, installing };
         // All groups of the node beat together; consensus alone would have each beat when it happened to be elected.
         consensus.raft.runtime_config().heartbeat(false);
         tokio::spawn(consensus.counters.clone().follow(consensus.watch()));
-        tokio::spawn(beat(consensus.raft.clone(), consensus.watch(), heartbeats.clone(), timing.heartbeat));
+        tokio::spawn(beat(consensus.raft.clone(), consensus.watch(), heartbeats, heartbeat));
         Ok(consensus)
+    }
+
+    /// Returns how other members are reached.
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// Tells whether the group waits here for room on the disk.
@@ -367,7 +362,7 @@ impl Consensus {
         if own > vote || has {
             return Ok(SnapshotResponse::new(own));
         }
-        let state = arriving.fetch(&self.link, self.log.reader().id(), from, &manifest).await;
+        let state = arriving.fetch(&self.reach.link, self.reach.group, from, &manifest).await;
         let state = Some(state.map_err(|error| error.to_string())?);
         let snapshot = snapshot_of(Offer { manifest, state }).map_err(|error| error.to_string())?;
         self.installing.set(true);
@@ -481,6 +476,11 @@ impl Consensus {
     /// Asks a member to take the leadership over; returns before it has.
     pub(crate) async fn transfer(&self, to: NodeId) -> Result<(), ConsensusError> {
         self.raft.trigger().transfer_leader(to.0).await.map_err(|fatal| stopped(&fatal))
+    }
+
+    /// Stands for election at once, without asking the others before; returns before it is elected.
+    pub(crate) async fn stand(&self) -> Result<(), ConsensusError> {
+        self.raft.trigger().elect(false).await.map_err(|fatal| stopped(&fatal))
     }
 
     /// Stops taking part; what was proposed and not decided stays undecided.

@@ -22,6 +22,7 @@ use super::machine::Offer;
 use super::pipeline;
 use super::rpc::{Rpc, decode_appended, decode_installed, decode_transferred, decode_voted};
 use super::{Member, RaftVote, TypeConfig};
+use crate::budget::{Allowance, Taken};
 use crate::counts::Counters;
 use crate::heartbeats::{Heartbeats, Seat};
 use crate::link::{Link, LinkError};
@@ -38,14 +39,22 @@ const SNAPSHOT_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes a second below which a follower is taken for lost.
 const BYTES_A_SECOND_MIN: u32 = 4 << 20;
 
+/// How the other members of one group are reached.
+#[derive(Debug, Clone)]
+pub(crate) struct Reach {
+    pub(crate) group: LogId,
+    pub(crate) link: Arc<dyn Link>,
+    pub(crate) allowance: Allowance,
+    pub(crate) counters: Counters,
+    pub(crate) heartbeats: Heartbeats,
+}
+
 /// Makes the ways to the other members of one group.
 #[derive(Debug, Clone)]
 pub(super) struct Network {
-    pub(super) group: LogId,
-    pub(super) link: Arc<dyn Link>,
+    pub(super) reach: Reach,
+    /// How long a request may take that is none for entries.
     pub(super) request: Duration,
-    pub(super) counters: Counters,
-    pub(super) heartbeats: Heartbeats,
     /// How often a leader tells that it is there.
     pub(super) heartbeat: Duration,
 }
@@ -68,7 +77,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
     async fn new_heartbeat_client(&mut self, target: u64, _: &Member) -> Way {
         let target = NodeId(target);
-        let seat = self.heartbeats.seat(target, self.group, self.heartbeat);
+        let seat = self.reach.heartbeats.seat(target, self.reach.group, self.heartbeat);
         Way { network: self.clone(), target, seat: Some(seat) }
     }
 }
@@ -84,8 +93,13 @@ impl Way {
         }
     }
 
+    /// Waits until the budget has room for what brings the member up.
+    pub(super) async fn take(&self, bytes: usize) -> Taken {
+        self.network.reach.allowance.take(bytes).await
+    }
+
     pub(super) async fn ask(&self, rpc: &Rpc, within: Duration) -> Result<Bytes, RPCError<TypeConfig>> {
-        let Network { group, link, counters, .. } = &self.network;
+        let Reach { group, link, counters, .. } = &self.network.reach;
         let answer = match &self.seat {
             Some(seat) if rpc.is_heartbeat() => {
                 let mut part = Vec::new();

@@ -1,5 +1,6 @@
 //! Entries on their way to one follower: one message at a time, as long as they are small, so that what comes meanwhile goes
-//! along; several at a time, where a follower has much to catch up with.
+//! along; several at a time, where a follower has much to catch up with. Where it is far behind, what is large waits for the
+//! node's budget, and everything behind it.
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendRe
 use super::network::Way;
 use super::rpc::{Rpc, decode_appended};
 use super::{LogId, TypeConfig};
+use crate::budget::Taken;
 
 /// Messages that are on their way at the same time, when they are large.
 const ON_THE_WAY_MAX: usize = 4;
@@ -28,6 +30,12 @@ struct Sent {
     answer: Result<Bytes, RPCError<TypeConfig>>,
 }
 
+/// A message that waits for the budget.
+struct Due<'a> {
+    request: AppendEntriesRequest<TypeConfig>,
+    taken: BoxFuture<'a, Taken>,
+}
+
 struct Pipeline<'a, S> {
     way: &'a Way,
     requests: S,
@@ -36,6 +44,7 @@ struct Pipeline<'a, S> {
     large: bool,
     /// A small message that waits until nothing is on its way, lest it overtakes.
     held: Option<AppendEntriesRequest<TypeConfig>>,
+    due: Option<Due<'a>>,
     ended: bool,
 }
 
@@ -44,8 +53,8 @@ pub(super) fn stream<'a, S>(way: &'a Way, requests: S) -> BoxStream<'a, Answer>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
-    let pipeline =
-        Pipeline { way, requests, on_the_way: FuturesOrdered::new(), large: true, held: None, ended: false };
+    let on_the_way = FuturesOrdered::new();
+    let pipeline = Pipeline { way, requests, on_the_way, large: true, held: None, due: None, ended: false };
     futures::stream::unfold(Some(pipeline), |pipeline| async move {
         let mut pipeline = pipeline?;
         let sent = pipeline.next().await?;
@@ -63,15 +72,25 @@ impl<S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin> Pipeline<'_, S>
             if self.on_the_way.is_empty()
                 && let Some(held) = self.held.take()
             {
-                self.send(held);
+                self.send(held, None);
             }
-            let has_room = self.on_the_way.is_empty()
-                || (self.large && self.held.is_none() && self.on_the_way.len() < ON_THE_WAY_MAX);
+            let waits = self.held.is_some() || self.due.is_some();
+            let has_room = !waits
+                && (self.on_the_way.is_empty() || (self.large && self.on_the_way.len() < ON_THE_WAY_MAX));
             tokio::select! {
                 biased;
                 Some(sent) = self.on_the_way.next(), if !self.on_the_way.is_empty() => return Some(sent),
+                taken = taken(&mut self.due), if self.due.is_some() => {
+                    if let Some(Due { request, .. }) = self.due.take() {
+                        self.send(request, Some(taken));
+                    }
+                }
                 request = self.requests.next(), if has_room && !self.ended => match request {
-                    Some(request) if is_large(&request) || self.on_the_way.is_empty() => self.send(request),
+                    Some(request) if is_large(&request) && is_far_behind(&request) => {
+                        let taken = self.way.take(bytes_of(&request)).boxed();
+                        self.due = Some(Due { request, taken });
+                    }
+                    Some(request) if is_large(&request) || self.on_the_way.is_empty() => self.send(request, None),
                     Some(request) => self.held = Some(request),
                     None => self.ended = true,
                 },
@@ -80,13 +99,13 @@ impl<S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin> Pipeline<'_, S>
         }
     }
 
-    fn send(&mut self, request: AppendEntriesRequest<TypeConfig>) {
+    fn send(&mut self, request: AppendEntriesRequest<TypeConfig>, taken: Option<Taken>) {
         let bytes = bytes_of(&request);
         self.large = is_large(&request);
         let prev = request.prev_log_id;
         let last = request.entries.last().map(openraft::entry::RaftEntry::log_id).or(prev);
         let (way, within) = (self.way, self.way.append_within(bytes, request.entries.is_empty()));
-        self.on_the_way.push_back(send(way, request, (prev, last), within).boxed());
+        self.on_the_way.push_back(send(way, request, (prev, last), within, taken).boxed());
     }
 }
 
@@ -98,13 +117,37 @@ fn is_large(request: &AppendEntriesRequest<TypeConfig>) -> bool {
     bytes_of(request) >= LARGE_BYTES
 }
 
+/// Tells whether a message brings a follower up that is far behind: a majority has all of it already, and at least as many
+/// entries beyond. What a majority still needs, and what is new, never waits for the budget.
+fn is_far_behind(request: &AppendEntriesRequest<TypeConfig>) -> bool {
+    let last = request.entries.last().map(openraft::entry::RaftEntry::log_id);
+    let (Some(last), Some(committed)) = (last, &request.leader_commit) else { return false };
+    committed.index() >= last.index().saturating_add(request.entries.len() as u64)
+}
+
 async fn send(
     way: &Way,
     request: AppendEntriesRequest<TypeConfig>,
     (prev, last): (Option<LogId>, Option<LogId>),
     within: Duration,
+    taken: Option<Taken>,
 ) -> Sent {
-    Sent { prev, last, answer: way.ask(&Rpc::Append(request), within).await }
+    let answer = way.ask(&Rpc::Append(request), within).await;
+    match (taken, &answer) {
+        (Some(taken), Ok(_)) => taken.arrived(),
+        (Some(taken), Err(RPCError::Unreachable(_))) => taken.not_sent(),
+        // It may have gone.
+        (_, _) => {}
+    }
+    Sent { prev, last, answer }
+}
+
+/// Waits until the budget has room for a message that waits for it.
+async fn taken(due: &mut Option<Due<'_>>) -> Taken {
+    match due {
+        Some(due) => (&mut due.taken).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Sent {
@@ -135,15 +178,18 @@ impl Sent {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::num::NonZeroU64;
     use std::sync::{Arc, Mutex};
 
     use base::{LogId as GroupId, NodeId};
     use openraft::entry::EntryPayload;
     use openraft::network::RaftNetworkFactory as _;
 
-    use super::super::network::Network;
+    use super::super::network::{Network, Reach};
     use super::super::{Entry, LeaderId, Member, Proposal, RaftVote};
     use super::*;
+    use crate::budget::{Allowance, Budget, Peak};
+    use crate::config::ReplicationConfig;
     use crate::counts::Counters;
     use crate::heartbeats::Heartbeats;
     use crate::link::Link;
@@ -194,10 +240,15 @@ mod tests {
     }
 
     async fn way(link: &Arc<ByHand>) -> Way {
+        way_within(link, Allowance::default()).await
+    }
+
+    async fn way_within(link: &Arc<ByHand>, allowance: Allowance) -> Way {
         let link: Arc<dyn Link> = Arc::clone(link) as _;
         let (group, request) = (GroupId::from_bytes([1; 16]), Duration::from_secs(1));
         let (counters, heartbeats) = (Counters::default(), Heartbeats::default());
-        let mut network = Network { group, link, request, counters, heartbeats, heartbeat: request };
+        let reach = Reach { group, link, allowance, counters, heartbeats };
+        let mut network = Network { reach, request, heartbeat: request };
         network.new_client(2, &Member::default()).await
     }
 
@@ -247,6 +298,80 @@ mod tests {
             }
         }
         assert!(answers.next().await.is_none());
+    }
+
+    /// A budget of half a megabyte a second, of which a second is there.
+    async fn tight(link: &Arc<ByHand>) -> Way {
+        let budget = Budget::new(Peak::Given(NonZeroU64::new(1 << 20).unwrap()));
+        let allowance = Allowance::default();
+        allowance.set(&budget, &ReplicationConfig::default());
+        way_within(link, allowance).await
+    }
+
+    /// A message for a follower that lacks this and as much again, of what is committed.
+    fn behind(index: u64, bytes: usize) -> AppendEntriesRequest<TypeConfig> {
+        AppendEntriesRequest { leader_commit: Some(log_id(index + 2)), ..message(index, bytes) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_brings_a_follower_up_waits_for_the_budget_in_its_order() {
+        let link = Arc::new(ByHand::default());
+        let way = tight(&link).await;
+        let messages = [
+            behind(0, LARGE_BYTES),
+            behind(1, LARGE_BYTES),
+            behind(2, LARGE_BYTES),
+            // None of these waits for the budget, but for what goes before.
+            message(3, LARGE_BYTES),
+            behind(4, 10),
+        ];
+        let mut answers = stream(&way, futures::stream::iter(messages));
+        assert_eq!(given(&mut answers).await, []);
+        assert_eq!(link.on_the_way(), [0, 1], "a second of the budget is there");
+        link.answer(0, &AppendEntriesResponse::Success);
+        let begun = tokio::time::Instant::now();
+        let first = answers.next().await.unwrap().unwrap();
+        assert_eq!(first.ok().flatten().map(|log_id| log_id.index()), Some(1));
+        assert_eq!(given(&mut answers).await, []);
+        assert_eq!(link.on_the_way(), [1]);
+        while link.on_the_way().len() < 3 {
+            assert!(tokio::time::timeout(Duration::from_millis(1), answers.next()).await.is_err());
+        }
+        assert_eq!(begun.elapsed().as_millis(), 500);
+        assert_eq!(link.on_the_way(), [1, 2, 3]);
+        for message in 1..4 {
+            link.answer(message, &AppendEntriesResponse::Success);
+        }
+        assert_eq!(given(&mut answers).await, [Some(2), Some(3), Some(4)]);
+        assert_eq!(link.on_the_way(), [4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_majority_needs_and_what_is_small_never_waits_for_the_budget() {
+        let link = Arc::new(ByHand::default());
+        let way = tight(&link).await;
+        let begun = tokio::time::Instant::now();
+        let near = |index| AppendEntriesRequest {
+            leader_commit: Some(log_id(index + 1)),
+            ..message(index, 4 << 20)
+        };
+        let messages: Vec<_> = (0..20)
+            .map(|index| match index % 3 {
+                0 => message(index, 4 << 20),
+                1 => near(index),
+                _ => behind(index, LARGE_BYTES - 1),
+            })
+            .collect();
+        let mut answers = stream(&way, futures::stream::iter(messages));
+        let mut count = 0;
+        while count < 20 {
+            given(&mut answers).await;
+            for message in link.on_the_way() {
+                link.answer(message, &AppendEntriesResponse::Success);
+                count += 1;
+            }
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test]

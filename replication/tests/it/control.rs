@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base::{ErrorKind, LogId, NodeId, PublicKey};
 use redex::LogName;
-use replication::control::{Change, ChangeError, Control, ControlEvent, ControlState};
+use replication::control::{Change, ChangeError, Control, ControlEvent, ControlState, Preference};
 use replication::{Group, Placement, ReplicationConfig};
 
 use crate::support::{Cluster, LONG, channel, key};
@@ -114,7 +114,7 @@ fn events_that_do_not_follow_are_left_out_alike_and_logs_go_to_who_holds_few() {
     assert_eq!(state.skipped, 4);
     for number in 0..4 {
         let log = LogName::new(&format!("l{number}")).unwrap();
-        let replicas = state.choose(3, &[].into());
+        let replicas = state.choose(3, &[].into(), &Preference::default());
         let id = LogId::from_bytes([number; 16]);
         let (origin, config) = (key(1).origin(), ReplicationConfig::default());
         state.apply(Ok(ControlEvent::LogCreated { log: log.clone(), id, origin, config, replicas }));
@@ -159,4 +159,44 @@ fn a_log_of_all_members_is_held_by_whoever_is_one_and_begins_where_it_was_made()
     assert_eq!((state.logs[&log].begins_on.clone(), state.skipped), (nodes(&[2]), 0));
     state.apply(Ok(ControlEvent::LogMoved { log: log.clone(), replicas: nodes(&[1]) }));
     assert_eq!((state.logs[&log].replicas.clone(), state.skipped), (nodes(&[1, 3]), 1));
+}
+
+#[test]
+fn a_log_that_follows_another_one_is_where_that_is_on_every_node() {
+    let mut state = ControlState::default();
+    let nodes = |of: &[u64]| of.iter().map(|node| NodeId(*node)).collect::<BTreeSet<_>>();
+    let log = |name: &str| LogName::new(name).unwrap();
+    // As bytes, as every node reads them.
+    let say = |state: &mut ControlState, event: &ControlEvent| {
+        let (kind, payload) = event.encode();
+        state.apply(ControlEvent::decode(&kind, &payload));
+        state.skipped
+    };
+    let created = |name: &str, with: Option<&str>, replicas: &[u64]| {
+        let mut config = ReplicationConfig::default();
+        if let Some(with) = with {
+            config.placement = Placement::ColocationStrict;
+            config.placement_metadata.colocate_with_strict = Some(with.to_owned());
+        }
+        let (id, origin) = (LogId::from_bytes([1; 16]), key(1).origin());
+        ControlEvent::LogCreated { log: log(name), id, origin, config, replicas: nodes(replicas) }
+    };
+    assert_eq!(say(&mut state, &created("b", Some("a"), &[9])), 1, "there is no such log");
+    assert_eq!(say(&mut state, &created("c", Some("c"), &[9])), 2, "nor that one");
+    say(&mut state, &created("a", None, &[1, 2]));
+    say(&mut state, &created("b", Some("a"), &[1, 2]));
+    say(&mut state, &created("c", Some("b"), &[1, 2]));
+    say(&mut state, &ControlEvent::LogMoved { log: log("a"), replicas: nodes(&[3, 4]) });
+    for name in ["a", "b", "c"] {
+        assert_eq!(state.logs[&log(name)].replicas, nodes(&[3, 4]), "{name}");
+    }
+    assert_eq!((state.root_of(&log("c")), state.skipped), (&log("a"), 2));
+    let moved = ControlEvent::LogMoved { log: log("c"), replicas: nodes(&[1]) };
+    assert_eq!(say(&mut state, &moved), 3, "it follows");
+    let mut config = state.logs[&log("b")].config.clone();
+    config.heartbeat_ms = 200;
+    assert_eq!(say(&mut state, &ControlEvent::LogConfigured { log: log("b"), config: config.clone() }), 3);
+    assert_eq!(state.logs[&log("b")].config, config);
+    config.placement_metadata.colocate_with_strict = Some("c".to_owned());
+    assert_eq!(say(&mut state, &ControlEvent::LogConfigured { log: log("b"), config }), 4, "a chain back");
 }

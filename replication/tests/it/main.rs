@@ -11,4 +11,5 @@ mod repair;
 mod requests;
 mod retention;
 mod support;
+mod turning;
 mod writer;

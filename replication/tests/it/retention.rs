@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base::{Index, NodeId, Position, SimulatedDisk};
 use redex::{Retention, Selection};
+use replication::Timing;
 
 use crate::repair::{fill, remove, segments};
 use crate::support::{Cluster, DIR, appended, channel, member, payloads};
@@ -165,4 +166,22 @@ async fn a_log_without_limits_keeps_everything() {
         assert_eq!(cluster.group(id).replica().state().purged, None);
         assert!(cluster.group(id).reader().visible() > Position(100));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_retention_holds_from_when_it_is_said_also_in_a_group_that_started_anew() {
+    let cluster = Cluster::start(48, 3).await;
+    let leader = cluster.leader().await;
+    fill(&cluster.group(leader), 0..200).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!([1, 2, 3].map(|id| first(&cluster, id)), [Index::ZERO; 3], "everything is kept");
+    let keep = |bytes| cluster.nodes.values().for_each(|node| node.group.keep(&Retention::of_bytes(bytes)));
+    keep(2 * KEPT_BYTES);
+    let begin = given_up(&cluster, &[1, 2, 3], Index::ZERO).await;
+    for node in cluster.nodes.values() {
+        node.group.restart(&Timing::of(Duration::from_millis(200))).await.unwrap();
+    }
+    cluster.leader().await;
+    keep(KEPT_BYTES);
+    given_up(&cluster, &[1, 2, 3], *begin.iter().max().unwrap()).await;
 }

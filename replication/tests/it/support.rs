@@ -117,6 +117,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// Has its disk sync nothing by itself any more.
+    pub fn pause_flusher(&self) {
+        self.flusher.abort();
+    }
+
     pub fn is_leader(&self) -> bool {
         self.group.standing().role == Role::Leader
     }

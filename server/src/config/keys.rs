@@ -1,7 +1,10 @@
 //! The keys that can be set, each with how it is read and shown.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+
+use netdb::replication::Peak;
 
 use super::value::{count, duration, show_duration, show_size, size};
 use super::{Config, LogFormat};
@@ -196,6 +199,16 @@ pub(super) const KEYS: &[Key] = &[
         show: |draft| draft.config.mesh.replace_after.map_or_else(|| "never".to_owned(), show_duration),
     },
     Key {
+        name: "mesh.peak",
+        variable: "NETDB_MESH_PEAK",
+        set: |draft, text, _| put(&mut draft.config.mesh.peak, peak(text)),
+        show: |draft| match draft.config.mesh.peak {
+            Peak::Unlimited => "none".to_owned(),
+            Peak::Measured => "measured".to_owned(),
+            Peak::Given(bytes) => show_size(bytes.get()),
+        },
+    },
+    Key {
         name: "clients.listen",
         variable: "NETDB_CLIENTS_LISTEN",
         set: |draft, text, _| {
@@ -255,6 +268,22 @@ fn bytes(place: &mut usize, text: &str) -> Result<(), String> {
     }
     *place = bytes;
     Ok(())
+}
+
+fn peak(text: &str) -> Result<Peak, String> {
+    let wrong = || {
+        format!(
+            "`{text}` is no peak: write bytes a second like 100MiB, and more than none, or none, or measured"
+        )
+    };
+    match text {
+        "none" => Ok(Peak::Unlimited),
+        "measured" => Ok(Peak::Measured),
+        size_text => {
+            let bytes = size(size_text).ok().and_then(NonZeroU64::new);
+            bytes.map(Peak::Given).ok_or_else(wrong)
+        }
+    }
 }
 
 fn path(place: &mut Option<PathBuf>, text: &str, folder: &Path) -> Result<(), String> {

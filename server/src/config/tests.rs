@@ -178,3 +178,21 @@ fn a_file_that_was_named_must_be_there() {
     let error = load(&sources(Some(Path::new("/other.toml")))).unwrap_err();
     assert!(error.to_string().contains("/other.toml: the configuration cannot be read"), "{error}");
 }
+
+#[test]
+fn the_peak_of_the_network_is_given_measured_or_none() {
+    use netdb::replication::Peak;
+    let peak = |text: &str| {
+        let text = format!("[mesh]\npeak = \"{text}\"\n");
+        let loaded = load_from(Some(&text), &[], Flags::default()).ok()?;
+        Some((loaded.config.mesh.peak, source(&loaded, "mesh.peak").0))
+    };
+    let given = std::num::NonZeroU64::new(100 << 20).map(Peak::Given).unwrap();
+    assert_eq!(peak("100MiB"), Some((given, "100MiB".to_owned())));
+    assert_eq!(peak("measured"), Some((Peak::Measured, "measured".to_owned())));
+    assert_eq!(peak("none"), Some((Peak::Unlimited, "none".to_owned())));
+    for wrong in ["0", "0MiB", "fast", "-1", ""] {
+        assert_eq!(peak(wrong), None, "{wrong}");
+    }
+    assert_eq!(load_from(None, &[], Flags::default()).unwrap().config.mesh.peak, Peak::Unlimited);
+}

@@ -11,7 +11,7 @@ use axum::response::Response;
 use netdb::base::{NodeId, PublicKey};
 use netdb::cluster::Cluster;
 use netdb::net::Uses;
-use netdb::replication::ReplicationConfig;
+use netdb::replication::{ConfigChange, ReplicationConfig};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -118,6 +118,26 @@ pub(super) async fn go(State(shared): State<Arc<Shared>>, request: Request) -> R
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Configure {
+    log: String,
+    #[serde(default)]
+    config: ConfigChange,
+}
+
+/// `POST /v1/cluster/configure`: has a log replicated otherwise; without anything to change it only says how it is.
+pub(super) async fn configure(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (headers, params, content) = parts(request)?;
+    params.finish()?;
+    let Configure { log, config } = body::json(&shared, &headers, content).await?;
+    let config = cluster(&shared)?.configure(&log, &config).await?;
+    Ok(done(json!({ "log": log, "config": config })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NewSession {
     key: PublicKey,
 }
@@ -152,6 +172,24 @@ pub(super) async fn create_channel(
     let config: ReplicationConfig = body::json(&shared, &headers, content).await?;
     let log = cluster(&shared)?.create_channel(channel.as_str(), &config).await?;
     Ok(done(json!({ "channel": channel.as_str(), "log": log.as_str() })))
+}
+
+/// `PATCH /v1/channels/{channel}`: has the log that a replicated channel lives in replicated otherwise.
+pub(super) async fn configure_channel(
+    State(shared): State<Arc<Shared>>,
+    path: PathText,
+    request: Request,
+) -> Result<Response, Problem> {
+    let channel = name(path)?;
+    let (headers, params, content) = parts(request)?;
+    params.finish()?;
+    let change: ConfigChange = body::json(&shared, &headers, content).await?;
+    let cluster = cluster(&shared)?;
+    let Some(log) = cluster.log_of(&channel) else {
+        return Err(Problem::not_found(format!("there is no replicated channel `{channel}`")));
+    };
+    let config = cluster.configure(log.as_str(), &change).await?;
+    Ok(done(json!({ "channel": channel.as_str(), "log": log.as_str(), "config": config })))
 }
 
 fn done(value: Value) -> Response {

@@ -25,6 +25,7 @@ pub(super) enum Class {
 
 /// Where statements are sent.
 pub(super) const SQL: &str = "/v1/sql";
+const CHANNEL: &str = "/v1/channels/{channel}";
 const TAIL: &str = "/v1/channels/{channel}/tail";
 const WATCH_TASKS: &str = "/v1/tasks/watch";
 const WATCH_MEMORIES: &str = "/v1/memories/watch";
@@ -37,13 +38,14 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/v1/status", get(health::status))
         .route("/v1/channels", get(channels::list))
-        .route("/v1/channels/{channel}", get(channels::one).put(cluster::create_channel))
+        .route(CHANNEL, get(channels::one).put(cluster::create_channel).patch(cluster::configure_channel))
         .route("/v1/sessions", post(cluster::session))
         .route("/v1/cluster", get(cluster::status))
         .route("/v1/cluster/invite", post(cluster::invite))
         .route("/v1/cluster/remove", post(cluster::remove))
         .route("/v1/cluster/transfer", post(cluster::transfer))
         .route("/v1/cluster/move", post(cluster::go))
+        .route("/v1/cluster/configure", post(cluster::configure))
         .route("/v1/channels/{channel}/events", get(read::events).post(append::to_channel))
         .route(TAIL, get(tail::channel))
         .route("/v1/events", post(append::to_channels))
@@ -87,6 +89,8 @@ pub(super) fn role(method: &Method, route: &str) -> Role {
     match (method, route) {
         (&Method::GET | &Method::HEAD | &Method::OPTIONS, _) | (_, SQL | "") => Role::Read,
         (_, route) if route.starts_with("/v1/cluster/") => Role::Admin,
+        // It is of all channels in the log.
+        (&Method::PATCH, CHANNEL) => Role::Admin,
         _ => Role::Write,
     }
 }

@@ -8,7 +8,7 @@ use netdb::cluster::{self, Cluster, ClusterOptions};
 use netdb::net::Uses;
 use server::Server;
 
-use crate::support::{Fixture, begin, config, in_memory, start};
+use crate::support::{Fixture, JSON, begin, config, in_memory, start};
 
 #[tokio::test]
 async fn a_server_is_alive_before_it_is_ready() {
@@ -162,5 +162,57 @@ async fn metrics_of_replication_are_written() {
         assert!(line(wanted), "{wanted} in {text}");
     }
     assert!(text.ends_with("# EOF\n"));
+    it.running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replicated_channel_is_made_shown_and_configured() {
+    let dir = tempfile::tempdir().unwrap();
+    let doors = Doors::system();
+    NetDb::open(dir.path()).unwrap().close().unwrap();
+    cluster::init(dir.path(), &doors).unwrap();
+    let path = dir.path().to_owned();
+    let open =
+        move |doors: Doors| NetDb::builder().directory(path).doors(doors).with_tasks().with_memories().open();
+    let mut config = config();
+    config.mesh.listen = config.http.listen;
+    let it = begin(config, doors, open).await;
+    let mut left = 500;
+    while it.get("/health/ready").await.status != 200 {
+        left -= 1;
+        assert!(left > 0, "{:?}", it.get("/health/ready").await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let channel = "/v1/channels/orders";
+    let made = r#"{"factor":1,"placement-metadata":{"intent":"billing"}}"#;
+    let told = it.send("PUT", channel, JSON, made).await;
+    assert_eq!(told.status, 200, "{told:?}");
+    let log = told.json()["log"].as_str().unwrap().to_owned();
+    let change = r#"{"heartbeat-ms":200,"replication-budget-fraction":0.25,"leader-pinned":1}"#;
+    let told = it.send("PATCH", channel, JSON, change).await.json();
+    assert_eq!((&told["log"], &told["config"]["heartbeat-ms"]), (&log.as_str().into(), &200.into()));
+    let asked = format!("{{\"log\":\"{log}\",\"config\":{{\"leader-pinned\":null}}}}");
+    let told = it.post("/v1/cluster/configure", &asked).await.json();
+    assert!(told["config"]["leader-pinned"].is_null(), "{told}");
+    let status = it.get("/v1/cluster").await.json();
+    let shown = status["logs"].as_array().unwrap().iter().find(|known| known["log"] == log.as_str()).unwrap();
+    let wanted = serde_json::json!({
+        "factor": 1, "heartbeat-ms": 200, "placement": "standard", "leader-pinned": null,
+        "placement-metadata": { "intent": "billing" }, "replication-budget-fraction": 0.25,
+    });
+    assert_eq!(shown["config"], wanted);
+    assert!(status["catching_up"]["peak"].is_null());
+    it.send("PATCH", "/v1/channels/none", JSON, "{}").await.refused(
+        404,
+        "not-found",
+        "no replicated channel",
+    );
+    it.send("PATCH", channel, JSON, r#"{"factor":3}"#).await.refused(
+        400,
+        "invalid",
+        "unknown field `factor`",
+    );
+    let wrong = r#"{"replication-budget-fraction":0}"#;
+    it.send("PATCH", channel, JSON, wrong).await.refused(400, "invalid", "replication-budget-fraction 0");
     it.running.stop().await.unwrap();
 }

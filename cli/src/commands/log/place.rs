@@ -2,6 +2,7 @@
 
 use netdb::base::ChannelName;
 use netdb::redex::{ChannelConfig, LogConfig, LogName, Placement, Store};
+use netdb::replication::ReplicationConfig;
 
 use crate::arguments::{CreateArguments, MoveArguments, PlacementArguments, SetArguments};
 use crate::context::Context;
@@ -11,8 +12,8 @@ use crate::remote::{Remote, in_path};
 
 pub(super) fn create(context: &Context, arguments: &CreateArguments) -> Result<(), Failure> {
     let channel = &arguments.channel;
-    if let Some(replicas) = arguments.replicas {
-        return create_replicated(context, channel, replicas);
+    if let Some(config) = arguments.replication.config(&arguments.placement.keep) {
+        return create_replicated(context, channel, &config);
     }
     let mut config = match &arguments.content_type {
         Some(content_type) => ChannelConfig::with_content_type(content_type),
@@ -33,13 +34,17 @@ pub(super) fn create(context: &Context, arguments: &CreateArguments) -> Result<(
     Ok(())
 }
 
-fn create_replicated(context: &Context, channel: &ChannelName, replicas: u8) -> Result<(), Failure> {
+fn create_replicated(
+    context: &Context,
+    channel: &ChannelName,
+    config: &ReplicationConfig,
+) -> Result<(), Failure> {
     let remote = Remote::find(context).ok_or_else(|| {
         let message = "a replicated channel is created through a node of a cluster, and no server runs here";
         Failure::new(Code::Unavailable, message).hint("start it with `net-db serve`")
     })?;
     let path = format!("/v1/channels/{}", in_path(channel.as_str()));
-    let told = remote.put(&path, &serde_json::json!({ "factor": replicas }))?;
+    let told = remote.put(&path, &serde_json::json!(config))?;
     let log = told["log"].as_str().unwrap_or_default().to_owned();
     context.record(&[("channel", Cell::display(channel)), ("log", Cell::Text(log.into()))])?;
     Ok(())

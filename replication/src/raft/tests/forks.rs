@@ -47,15 +47,14 @@ async fn an_entry_that_is_sent_again_as_another_one_is_a_fork() {
         }
     });
     let link: Arc<dyn Link> = Arc::new(Nowhere);
-    let consensus = Consensus::start(
-        &log,
-        NodeId(2),
+    let reach = Reach {
+        group: log.reader().id(),
         link,
-        &Timing::default(),
-        &crate::heartbeats::Heartbeats::default(),
-    )
-    .await
-    .unwrap();
+        allowance: crate::budget::Allowance::default(),
+        counters: crate::counts::Counters::default(),
+        heartbeats: crate::heartbeats::Heartbeats::default(),
+    };
+    let consensus = Consensus::start(&log, NodeId(2), reach, &Timing::default()).await.unwrap();
     let vote = RaftVote { leader_id: LeaderId { term: 1, node_id: 1 }, committed: true };
     let again = |entry: &ReplicaEntry| {
         let redex::EntryContent::Sealed(sealed) = &entry.content else { unreachable!("it was sealed") };
