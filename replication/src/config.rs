@@ -132,8 +132,8 @@ pub enum UnderCapacity {
     /// It takes no part until there is room, then by itself.
     #[default]
     Withdraw,
-    /// It gives up what its retention lets it, and goes on. Only with a retention; it has no effect yet, and such a replica waits
-    /// for room like any other.
+    /// It gives up what its retention lets it, and goes on once there is room. Only with a retention: since that runs by itself,
+    /// full disk or not, such a replica waits as any other does.
     EvictOldest,
 }
 
