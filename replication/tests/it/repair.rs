@@ -201,3 +201,47 @@ async fn a_log_that_nobody_else_holds_says_so() {
     repairing.abort();
     flusher.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_was_given_up_and_comes_back_asks_whoever_may_hold_the_log_before_it_speaks() {
+    let mut cluster = Cluster::start(230, 3).await;
+    let old = cluster.follower().await;
+    fill(&cluster.group(cluster.leader().await), 0..10).await;
+    cluster.agreed().await;
+    cluster.open(NodeId(4), SimulatedDisk::new()).await;
+    let leader = cluster.group(cluster.leader().await);
+    leader.add_learners(&[crate::support::member(4)].into()).await.unwrap();
+    let rest: BTreeSet<_> = (1..=4).map(NodeId).filter(|node| *node != old).collect();
+    leader.set_voters(&rest, &BTreeSet::new()).await.unwrap();
+    fill(&leader, 10..15).await;
+    cluster.crash_leaving(old, &CrashImage::All).await;
+    let disk = cluster.down[&old].clone();
+    let doors = base::Doors {
+        clock: Arc::new(base::ManualClock::new(base::Timestamp::from_nanos(1_700_000_000_000_000_000))),
+        random: Arc::new(base::SeededRandom::new(77)),
+        disk: Arc::new(disk.clone()),
+    };
+    let mut options = redex::LogOptions::default();
+    options.flusher = redex::FlusherMode::Manual;
+    let store = redex::Store::open(Path::new(DIR), &doors, &options).unwrap();
+    let name = redex::LogName::new("shared").unwrap();
+    store.give_up_replica(&name, leader.id()).unwrap();
+    store.close().unwrap();
+    drop(store);
+    // It has nothing, and votes for nobody: one of the others may count it as a voter still.
+    let (log, flusher) = cluster.open_log(old, &disk);
+    assert!(log.came_back() && log.state().last.is_none());
+    let link: Arc<dyn Link> = Arc::new(cluster.ways(old));
+    let started = replication::Groups::default();
+    let started = started.start(log.clone(), old, key(old.0), Arc::clone(&link), &Timing::default()).await;
+    assert!(matches!(started, Err(ConsensusError::InDoubt { .. })), "{started:?}");
+    // That nobody of those that are to hold the log has it says nothing.
+    let named = BTreeSet::from([old]);
+    let alone = replication::repair(&log, old, &link, &named, |_| ());
+    assert!(tokio::time::timeout(LONG, alone).await.is_err());
+    let given = replication::repair_asking_also(&log, old, &link, &named, &rest, |_| ()).await.unwrap();
+    assert!(given > 15 && log.doubt().is_none(), "{given}");
+    assert_eq!(log.state().last, leader.replica().state().last);
+    assert_eq!(log.vote(), leader.replica().vote());
+    flusher.abort();
+}
