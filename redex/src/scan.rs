@@ -123,10 +123,16 @@ impl Scan {
     /// Begins a reading of the entries below `bound` that are kept.
     pub(crate) fn new(
         segments: Arc<Segments>,
-        selection: Selection,
+        mut selection: Selection,
         bound: Position,
         scope: Scope,
     ) -> Result<Self, ReadError> {
+        let begins = segments.at(scope.trimmed.next_index()).map(|segment| segment.first_index.0);
+        if begins.is_some_and(|begins| begins < scope.trimmed.0) {
+            // On a replica, a segment may hold more than the log keeps.
+            let from = selection.indexes.from.unwrap_or(0).max(scope.trimmed.0);
+            selection.indexes.from = Some(from);
+        }
         let (plan, queue) = Plan::new(&segments, &selection, bound, &scope)?;
         let first = segments.forgotten();
         if !plan.is_empty() && plan.from < first.0 {

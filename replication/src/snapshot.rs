@@ -22,7 +22,7 @@ use crate::message::{self, Subject, put_slot, take_flag, take_slot};
 /// Bytes of state that are sent at once.
 const PIECE_BYTES: usize = 1 << 20;
 /// How long a piece may take.
-const PIECE_WITHIN: Duration = Duration::from_secs(10);
+const PIECE_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of state that are taken at most.
 const STATE_BYTES_MAX: u64 = 1 << 30;
 

@@ -235,22 +235,29 @@ impl Client {
         let reading = async {
             node.gate.pass().await;
             let position = node.group.read_position(WITHIN).await.ok()?;
-            let names = names(node.group.reader().view().position().0, &node, wanted).ok()?;
+            let shown = shown(&node, wanted).map_err(|unread| self.violate_if_wrong(&node, unread)).ok()?;
             node.gate.pass().await;
-            Some((position, names))
+            Some((position, shown))
         };
         let read = tokio::select! {
             biased;
             _ = dead.wait_for(|dead| *dead) => return,
             read = reading => read,
         };
-        let Some((position, names)) = read else { return };
+        let Some((position, shown)) = read else { return };
+        let Some(names) = shown.with_given_up(&self.world, wanted) else { return };
         let hash = digest(names.iter().map(String::as_str));
         let told = Told::Read(names.len() as u64, hash);
         self.world
             .trace
             .note(format_args!("{} read {wanted} at node {} {position}: {told:?}", self.name, node.id));
         self.note(node.id, begun, Asked::Read { channel: wanted.to_owned() }, told);
+    }
+
+    fn violate_if_wrong(&self, node: &Node, unread: Unread) {
+        if let Unread::Wrong(what) = unread {
+            self.world.violate(format!("{} read at node {}: {what}", self.name, node.id));
+        }
     }
 
     fn note(&self, node: u64, begun: u64, asked: Asked, told: Told) {
@@ -264,18 +271,61 @@ pub fn channel(name: &str) -> ChannelName {
     ChannelName::new(name).expect("the channels here have names that follow the rules")
 }
 
-/// Returns what names each event of a channel that a node shows up to a position.
+/// What a node shows of a channel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shown {
+    /// The number of its first event that is not given up.
+    pub first: u64,
+    /// What names each event from that on.
+    pub names: Vec<String>,
+}
+
+impl Shown {
+    /// Returns what names each event from the first on, also of those that were given up, as they were committed once.
+    /// `None`, and a violation, where nobody saw these committed.
+    pub fn with_given_up(self, world: &World, of: &str) -> Option<Vec<String>> {
+        if self.first == 0 {
+            return Some(self.names);
+        }
+        world.see();
+        let mut names = world.committed_before(of, self.first)?;
+        names.extend(self.names);
+        Some(names)
+    }
+}
+
+/// Why a node does not show a channel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unread {
+    /// It refuses.
+    Refused(String),
+    /// It shows something else than it says.
+    Wrong(String),
+}
+
+/// Returns what a node shows of a channel now.
 ///
 /// # Errors
 ///
-/// What keeps it from being read.
-pub fn names(position: u64, node: &Node, wanted: &str) -> Result<Vec<String>, String> {
-    let view = node.group.reader().view_at(base::Position(position));
-    let events = view.read(&Selection::channel(&channel(wanted))).map_err(|error| error.to_string())?;
-    let name = |event: Result<redex::Event, redex::ReadError>| {
-        event.map(|event| event.key.map(|key| key.to_string()).unwrap_or_default())
+/// What keeps it from being read, or is wrong with it.
+pub fn shown(node: &Node, wanted: &str) -> Result<Shown, Unread> {
+    let refused = |error: redex::ReadError| Unread::Refused(error.to_string());
+    let view = node.group.reader().view();
+    let Some(info) = view.channel(&channel(wanted)).map_err(refused)? else {
+        return Ok(Shown { first: 0, names: Vec::new() });
     };
-    events.map(name).collect::<Result<_, _>>().map_err(|error| error.to_string())
+    let events = view.read(&Selection::channel(&channel(wanted))).map_err(refused)?;
+    let events: Vec<_> = events.collect::<Result<_, _>>().map_err(refused)?;
+    let numbers = info.first_seq.0..info.next_seq.0;
+    if !events.iter().map(|event| event.seq.0).eq(numbers.clone()) {
+        let (first, last) = (events.first().map(|event| event.seq.0), events.last().map(|event| event.seq.0));
+        let count = events.len();
+        return Err(Unread::Wrong(format!(
+            "{wanted} is {numbers:?}, and has {count}, {first:?} to {last:?}"
+        )));
+    }
+    let names = events.into_iter().map(|event| event.key.unwrap_or_default()).collect();
+    Ok(Shown { first: info.first_seq.0, names })
 }
 
 /// The task that an event is about, and what is done to it, follow from its name.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use crate::node::Keeps;
 use crate::run::{Report, Wanted, nemeses};
 use crate::wires::Transport;
 
@@ -153,9 +154,14 @@ impl Sums {
 /// Returns the line of one run.
 pub fn line(report: &Report) -> String {
     let faults: Vec<_> = report.faults.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    let Report { seed, transport, nodes, committed, term, simulated, healed_within, trace, .. } = report;
+    let Report { seed, transport, nodes, keeps, committed, term, simulated, healed_within, trace, .. } =
+        report;
+    let kib = |keeps: &Keeps| {
+        format!(" keep {} KiB in segments of {}", keeps.bytes >> 10, keeps.segment_bytes >> 10)
+    };
+    let keeps = keeps.as_ref().map_or_else(String::new, kib);
     format!(
-        "seed {seed} {} {nodes} nodes: {} operations, {committed} committed, term {term}, {:.1} s, healed in {} ms, \
+        "seed {seed} {} {nodes} nodes{keeps}: {} operations, {committed} committed, term {term}, {:.1} s, healed in {} ms, \
          trace {}; {}",
         transport.as_str(),
         report.history.operations.len(),

@@ -4,8 +4,10 @@ mod acknowledged_after_failure;
 mod commit_monotone;
 mod committed_is_durable;
 mod committed_kept;
+mod doubt_has_a_cause;
 mod durable_survives;
 mod election_safety;
+mod given_up;
 mod leader_append_only;
 mod leader_completeness;
 mod leadership_of_one_start;
@@ -21,7 +23,7 @@ mod vote_monotone;
 
 use std::fmt;
 
-use crate::moment::{Moment, Record};
+use crate::moment::Moment;
 
 /// Something that always holds.
 pub trait Invariant: fmt::Debug + Send {
@@ -56,26 +58,10 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(leadership_of_one_start::LeadershipOfOneStart::default()),
         Box::new(committed_is_durable::CommittedIsDurable::default()),
         Box::new(durable_survives::DurableSurvives::default()),
+        Box::new(doubt_has_a_cause::DoubtHasACause),
+        Box::new(given_up::GivenUp::default()),
         Box::new(acknowledged_after_failure::AcknowledgedAfterFailure::default()),
     ]
-}
-
-/// What some node has shown its readers so far: the committed log.
-#[derive(Debug, Default)]
-struct Committed(Vec<Record>);
-
-impl Committed {
-    /// Learns what is visible on some node; returns the first new index.
-    fn learn(&mut self, moment: &Moment) -> usize {
-        let known = self.0.len();
-        for node in moment.nodes.values().filter(|node| node.up) {
-            let visible = usize::try_from(node.visible).unwrap_or(usize::MAX).min(node.log.len());
-            if visible > self.0.len() {
-                self.0.extend_from_slice(&node.log[self.0.len()..visible]);
-            }
-        }
-        known
-    }
 }
 
 #[cfg(test)]

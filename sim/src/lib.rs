@@ -14,6 +14,7 @@ pub mod dice;
 pub mod entropy;
 pub mod history;
 pub mod invariant;
+pub mod known;
 pub mod moment;
 pub mod nemesis;
 pub mod node;

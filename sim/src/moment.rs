@@ -9,7 +9,8 @@ use redex::EntryContent;
 use replication::Role;
 
 use crate::invariant::{Invariant, all};
-use crate::node::Node;
+use crate::known::{Committed, Events};
+use crate::node::{Node, Opened};
 use crate::world::World;
 
 /// An entry as it lies in a node's log.
@@ -39,10 +40,12 @@ pub struct NodeView {
     pub harmed: bool,
     /// Whether its log takes nothing more, since it is not known what the disk holds.
     pub poisoned: bool,
-    /// The slots of the entries that were there when it started.
-    pub opened: Arc<[Slot]>,
+    /// What it had of the log when it started.
+    pub opened: Arc<Opened>,
     /// Whether it had lost something when it started.
     pub repaired: bool,
+    /// Whether its disk may have lost something before that.
+    pub damaged: bool,
     /// What it takes itself for.
     pub role: Role,
     /// The leadership that it has, as it sees it: term and node.
@@ -55,7 +58,13 @@ pub struct NodeView {
     pub visible: u64,
     /// Up to where it survives a power failure.
     pub durable: u64,
-    /// Its log, from index 0.
+    /// The last entry that it gave up.
+    pub purged: Option<Slot>,
+    /// Up to where readers were told that the log's beginning is given up.
+    pub trimmed: u64,
+    /// The root of its log, and the last entry that it includes.
+    pub root: Option<(Slot, Hash)>,
+    /// Its log, from index 0. What it gave up is there as it was seen; what it never had, as it was committed elsewhere.
     pub log: Vec<Record>,
     /// The first index that changed since it was looked at before.
     pub changed_from: usize,
@@ -76,20 +85,29 @@ impl NodeView {
             up: false,
             harmed: false,
             poisoned: false,
-            opened: Arc::new([]),
+            opened: Arc::default(),
             repaired: false,
+            damaged: false,
             role: Role::Idle,
             leads: None,
             vote: None,
             committed: 0,
             visible: 0,
             durable: 0,
+            purged: None,
+            trimmed: 0,
+            root: None,
             log: Vec::new(),
             changed_from: 0,
             memberships: Vec::new(),
             forks: 0,
             diverges_from: Vec::new(),
         }
+    }
+
+    /// Returns how many entries at the beginning of its log it gave up.
+    pub fn begins(&self) -> u64 {
+        self.purged.map_or(0, |slot| slot.index.0 + 1)
     }
 
     /// Returns the leadership that the node has while it is up.
@@ -112,13 +130,17 @@ pub struct Moment {
 pub struct Watcher {
     moment: Moment,
     invariants: Vec<Box<dyn Invariant>>,
+    committed: Committed,
+    events: Events,
+    trimmed: u64,
     looks: u64,
 }
 
 impl Watcher {
     /// Begins with all invariants.
     pub fn new() -> Self {
-        Self { moment: Moment::default(), invariants: all(), looks: 0 }
+        let (moment, committed, events) = Default::default();
+        Self { moment, invariants: all(), committed, events, trimmed: 0, looks: 0 }
     }
 
     /// Looks at all nodes; returns what does not hold.
@@ -126,19 +148,28 @@ impl Watcher {
         self.looks += 1;
         let mut found = Vec::new();
         self.moment.at = world.elapsed();
-        for id in world.ids() {
+        for id in self.in_order(world) {
             let view = self.moment.nodes.entry(id).or_insert_with(|| NodeView::new(id));
             view.changed_from = view.log.len();
             match world.node(id) {
                 Some(node) => {
                     let before = (view.role, view.vote);
-                    found.extend(take(view, &node, world.is_harmed(id)).err());
+                    let begun = (view.boot, view.begins(), view.log.len() as u64);
+                    found.extend(take(view, &node, world.is_harmed(id), &self.committed).err());
                     if (view.role, view.vote) != before {
                         let NodeView { role, vote, .. } = view;
                         world.trace.note(format_args!("node {id} is {role}, voted {vote:?}"));
                     }
+                    note_beginning(view, begun, world);
+                    self.trimmed = note_trim(view, self.trimmed, world);
                 }
                 None => view.up = false,
+            }
+            self.committed.learn(&self.moment);
+        }
+        if world.plan.keeps.is_some() {
+            for node in world.up() {
+                found.extend(self.events.learn(node.group.reader()).err());
             }
         }
         for invariant in &mut self.invariants {
@@ -147,6 +178,21 @@ impl Watcher {
             }
         }
         found
+    }
+
+    /// Returns all nodes; those last that begin behind what was seen committed so far, which the others have.
+    fn in_order(&self, world: &World) -> Vec<u64> {
+        let known = self.committed.0.len() as u64;
+        let begins = |node: Arc<Node>| node.group.replica().state().purged.map_or(0, |slot| slot.index.0 + 1);
+        let is_behind = |id: &u64| world.node(*id).is_some_and(|node| begins(node) > known);
+        let (behind, mut ids): (Vec<_>, Vec<_>) = world.ids().into_iter().partition(is_behind);
+        ids.extend(behind);
+        ids
+    }
+
+    /// Returns the events that were seen committed, in runs that give some of them up.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Returns what was seen last.
@@ -166,8 +212,28 @@ impl Default for Watcher {
     }
 }
 
+/// Counts that a node begins later than before: it gave up what it had, or was given a snapshot for what it lacked.
+fn note_beginning(view: &NodeView, (boot, began, ended): (u32, u64, u64), world: &World) {
+    let begins = view.begins();
+    if begins > began {
+        let was_given = begins > ended || (view.repaired && view.boot != boot);
+        let what = if was_given { "snapshots" } else { "given-up" };
+        world.count(what);
+        world.trace.note(format_args!("node {} begins at entry {begins}: {what}", view.id));
+    }
+}
+
+/// Counts that a log's beginning was given up, up to further than before.
+fn note_trim(view: &NodeView, known: u64, world: &World) -> u64 {
+    if view.trimmed > known {
+        world.count("trims");
+        world.trace.note(format_args!("the log begins at entry {}", view.trimmed));
+    }
+    known.max(view.trimmed)
+}
+
 /// Takes what a node shows.
-fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool) -> Result<(), String> {
+fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool, committed: &Committed) -> Result<(), String> {
     let replica = node.group.replica();
     let state = replica.state();
     view.boot = node.boot;
@@ -175,6 +241,7 @@ fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool) -> Result<(), Strin
     view.harmed = harmed;
     view.opened = Arc::clone(&node.opened);
     view.repaired = node.repaired;
+    view.damaged = node.damaged;
     // Noting what is known already does nothing, but where nothing is taken any more.
     let noted = replica.save_committed(replica.committed());
     view.poisoned = matches!(noted, Err(redex::ReplicaError::Poisoned { .. }));
@@ -188,6 +255,10 @@ fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool) -> Result<(), Strin
     view.committed = replica.committed().map_or(0, |slot| slot.index.position_after().0);
     view.visible = state.visible.0;
     view.durable = state.durable.0;
+    view.purged = state.purged;
+    view.trimmed = node.group.reader().view().begins().0;
+    // A log that takes nothing more may have counted what was not written.
+    view.root = state.last.filter(|_| !view.poisoned).map(|last| (last, replica.root().1));
     view.memberships = replica
         .consensus()
         .iter()
@@ -199,6 +270,7 @@ fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool) -> Result<(), Strin
         .collect();
     view.forks = node.group.forks();
     view.diverges_from = node.group.divergences().keys().map(|other| other.0).collect();
+    take_beginning(view, committed)?;
     take_log(view, node, state.last)
 }
 
@@ -206,13 +278,34 @@ fn unread(view: &NodeView, cause: &redex::ReadError) -> String {
     format!("node {} cannot read its entries from {} on: {cause}", view.id, view.log.len())
 }
 
+/// Puts what was committed in place of a beginning that a node was never seen to have.
+fn take_beginning(view: &mut NodeView, committed: &Committed) -> Result<(), String> {
+    let Some(purged) = view.purged else { return Ok(()) };
+    let begins = usize::try_from(view.begins()).unwrap_or(usize::MAX);
+    // Equal slots mean equal logs up to there.
+    if view.log.get(begins - 1).is_some_and(|record| record.slot == purged) {
+        return Ok(());
+    }
+    let Some(given_up) = committed.0.get(..begins) else {
+        let known = committed.0.len();
+        return Err(format!("node {} begins behind {purged}, and {known} entries were committed", view.id));
+    };
+    let alike = |(own, given_up): &(&Record, &Record)| own.chain == given_up.chain;
+    let kept = view.log.iter().zip(given_up).take_while(alike).count();
+    view.changed_from = view.changed_from.min(kept);
+    view.log.truncate(kept);
+    view.log.extend_from_slice(&given_up[kept..]);
+    Ok(())
+}
+
 /// Takes what changed of a node's log: what was cut off, and what is new.
 fn take_log(view: &mut NodeView, node: &Arc<Node>, last: Option<Slot>) -> Result<(), String> {
     let replica = node.group.replica();
     let end = last.map_or(0, |slot| slot.index.0 + 1);
     let mut kept = view.log.len().min(usize::try_from(end).unwrap_or(usize::MAX));
-    // Equal slots mean equal logs up to there, which an invariant looks after.
-    while let Some(known) = kept.checked_sub(1).map(|at| view.log[at].slot) {
+    let begins = usize::try_from(view.begins()).unwrap_or(usize::MAX);
+    // Equal slots mean equal logs up to there, which an invariant looks after. What was given up is compared already.
+    while let Some(known) = kept.checked_sub(1).filter(|at| *at >= begins).map(|at| view.log[at].slot) {
         let same = match known.index.0 + 1 == end {
             true => last == Some(known),
             false => {

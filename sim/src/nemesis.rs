@@ -1,5 +1,6 @@
 //! What goes wrong: each does one thing to the world for a while, takes it back, and counts it.
 
+mod absence;
 mod clock_jump;
 mod crash;
 mod damage;
@@ -44,7 +45,12 @@ impl fmt::Debug for Nemesis {
     }
 }
 
-/// Returns all of them.
+/// Returns what goes wrong beside where logs give up their beginning.
+pub fn absence() -> Nemesis {
+    Nemesis { name: "absence", strike: |world, dice| Box::pin(absence::strike(world, dice)) }
+}
+
+/// Returns all that go wrong anywhere.
 pub fn all() -> Vec<Nemesis> {
     vec![
         Nemesis { name: "crash", strike: |world, dice| Box::pin(crash::strike(world, dice)) },

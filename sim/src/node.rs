@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base::{ClusterId, Doors, Identity, Index, LogId, NodeId, PublicKey, SeededRandom, SimulatedDisk, Slot};
 use cortex::models::tasks::TasksFold;
-use cortex::{ErrorPolicy, Folded, RunMode, Runner, RunnerOptions};
-use redex::{FlusherMode, LogOptions, ReplicaIdentity, ReplicaLog};
+use cortex::{ErrorPolicy, Folded, RunMode, Runner, RunnerOptions, Snapshot};
+use redex::{FlusherMode, LogOptions, ReplicaIdentity, ReplicaLog, Retention};
 use replication::{Group, Groups, Link, Member, RepairError, Timing};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,6 +24,15 @@ pub const DIRECTORY: &str = "/node";
 pub const LOG: &str = "main";
 /// Small, so that segments are sealed, and truncations and crashes meet their borders.
 const SEGMENT_BYTES: u64 = 64 << 10;
+
+/// What groups keep of their log, where they do not keep all of it: the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeps {
+    /// How much of it.
+    pub bytes: u64,
+    /// How large segments are, which go as a whole.
+    pub segment_bytes: u64,
+}
 
 /// The public keys of all nodes.
 pub type Keys = BTreeMap<NodeId, PublicKey>;
@@ -43,11 +52,13 @@ pub struct Passport {
     pub identity: Arc<Identity>,
     /// The keys of all nodes.
     pub keys: Arc<Keys>,
+    /// What it keeps of the log; everything when not said.
+    pub keeps: Option<Keeps>,
 }
 
 impl Passport {
     /// Returns who a node is at its start of that number.
-    pub fn new(seed: u64, node: u64, boot: u32, keys: &Arc<Keys>) -> Self {
+    pub fn new(seed: u64, node: u64, boot: u32, keys: &Arc<Keys>, keeps: Option<Keeps>) -> Self {
         Self {
             seed,
             node: NodeId(node),
@@ -55,6 +66,7 @@ impl Passport {
             cluster: ClusterId::from_bytes(named(seed, "cluster")),
             identity: Arc::new(identity(seed, NodeId(node))),
             keys: Arc::clone(keys),
+            keeps,
         }
     }
 }
@@ -82,6 +94,26 @@ pub fn log_identity(seed: u64) -> ReplicaIdentity {
     }
 }
 
+/// What a node had of the log when it started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// The last entry that it had given up.
+    pub purged: Option<Slot>,
+    /// The slots of the entries behind that.
+    pub slots: Vec<Slot>,
+}
+
+impl Opened {
+    /// Tells whether an entry was there, or had been given up.
+    pub fn held(&self, slot: Slot) -> bool {
+        let begins = self.purged.map_or(0, |purged| purged.index.0 + 1);
+        match slot.index.0.checked_sub(begins) {
+            Some(at) => usize::try_from(at).ok().and_then(|at| self.slots.get(at)) == Some(&slot),
+            None => slot.index.0 + 1 < begins || self.purged == Some(slot),
+        }
+    }
+}
+
 /// A node that is up.
 #[derive(Debug)]
 pub struct Node {
@@ -91,16 +123,18 @@ pub struct Node {
     pub boot: u32,
     /// The replicated log.
     pub group: Group,
-    /// Folds it.
-    pub folds: Folds,
+    /// Folds it, where all of it is kept.
+    pub folds: Option<Folds>,
     /// Closed while the node is stopped.
     pub gate: Gate,
     /// How long a sync takes at most, in microseconds.
     pub sync_micros: watch::Sender<u64>,
-    /// The slots of the entries that were there when it started.
-    pub opened: Arc<[Slot]>,
+    /// What it had of the log when it started.
+    pub opened: Arc<Opened>,
     /// Whether it had lost something, which the others gave back before it took part.
     pub repaired: bool,
+    /// Whether its disk may have lost something since its start before.
+    pub damaged: bool,
     /// Told when the power goes.
     pub dead: watch::Sender<bool>,
     groups: Groups,
@@ -121,7 +155,7 @@ impl std::fmt::Debug for Folds {
 }
 
 impl Folds {
-    /// Begins to fold a log from its beginning.
+    /// Begins to fold a log from where it begins for its readers, with nothing.
     ///
     /// # Errors
     ///
@@ -130,7 +164,9 @@ impl Folds {
         let mut options = RunnerOptions::default();
         options.mode = RunMode::Manual;
         let runner = Runner::new(reader, clock, options);
-        let tasks = runner.add(TasksFold, ErrorPolicy::SkipAndRecord, None);
+        // All nodes show the same beginning at the same position, so that their states are to be the same, too.
+        let nothing = Snapshot { state: Default::default(), position: reader.view().begins() };
+        let tasks = runner.add_from(TasksFold, ErrorPolicy::SkipAndRecord, None, nothing);
         let tasks = tasks.map_err(|error| error.to_string())?;
         runner.start();
         Ok(Self { runner, tasks })
@@ -176,7 +212,7 @@ impl Node {
             disk: Arc::new(machine.disk.clone()),
         };
         let mut options = LogOptions::default();
-        options.segment_bytes = SEGMENT_BYTES;
+        options.segment_bytes = passport.keeps.map_or(SEGMENT_BYTES, |keeps| keeps.segment_bytes);
         options.cache_bytes = 1 << 20;
         options.flusher = FlusherMode::Manual;
         let identity = log_identity(passport.seed);
@@ -196,8 +232,23 @@ impl Node {
                 return Err(cause);
             }
         };
-        let (id, dead) = (passport.node.0, watch::Sender::new(false));
-        Ok(Self { id, boot, group, folds, gate, sync_micros, opened, repaired, dead, groups, plug, flusher })
+        let (id, dead, damaged) = (passport.node.0, watch::Sender::new(false), false);
+        let opened = Arc::new(opened);
+        Ok(Self {
+            id,
+            boot,
+            group,
+            folds,
+            gate,
+            sync_micros,
+            opened,
+            repaired,
+            damaged,
+            dead,
+            groups,
+            plug,
+            flusher,
+        })
     }
 
     /// Ends everything that the node does. With a disk that has no power, that is a crash.
@@ -212,15 +263,15 @@ impl Node {
     }
 }
 
-/// Has a node take part with its replica: repairs that first, where it lost something. Returns the slots that it has then, and
-/// whether it was repaired, too.
+/// Has a node take part with its replica: repairs that first, where it lost something. Returns what it has then, and whether it
+/// was repaired, too.
 async fn take_up(
     passport: &Passport,
     machine: &Machine,
     log: ReplicaLog,
     (groups, link): (&Groups, Arc<dyn Link>),
     trace: &Trace,
-) -> Result<(Group, Folds, Arc<[Slot]>, bool), String> {
+) -> Result<(Group, Option<Folds>, Opened, bool), String> {
     let (node, lost) = (passport.node, log.doubt());
     if let Some(lost) = &lost {
         trace.note(format_args!("node {node} is in doubt: {lost}"));
@@ -230,12 +281,20 @@ async fn take_up(
         trace.note(format_args!("node {node} was given entries: {given:?}"));
         given.map_err(|error| error.to_string())?;
     }
-    let opened = log.entries(Index::ZERO..Index(u64::MAX), u64::MAX).map_err(|error| error.to_string())?;
-    let opened = opened.iter().map(|entry| entry.slot).collect();
-    let folds = Folds::new(log.reader(), Arc::clone(&machine.clock))?;
+    let entries = log.entries(Index::ZERO..Index(u64::MAX), u64::MAX).map_err(|error| error.to_string())?;
+    let slots = entries.iter().map(|entry| entry.slot).collect();
+    let opened = Opened { purged: log.state().purged, slots };
+    let folds = match passport.keeps {
+        None => Some(Folds::new(log.reader(), Arc::clone(&machine.clock))?),
+        Some(_) => None,
+    };
     let key = Arc::clone(&passport.identity);
     let group = groups.start(log, node, key, link, &Timing::default()).await;
-    Ok((group.map_err(|error| error.to_string())?, folds, opened, lost.is_some()))
+    let group = group.map_err(|error| error.to_string())?;
+    if let Some(keeps) = passport.keeps {
+        group.keep(&Retention::of_bytes(keeps.bytes));
+    }
+    Ok((group, folds, opened, lost.is_some()))
 }
 
 /// Syncs what was written, again and again, each time after as long as a disk takes.

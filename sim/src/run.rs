@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::dice::{Dice, mixed};
 use crate::history::{History, Recorder};
 use crate::nemesis::Nemesis;
+use crate::node::Keeps;
 use crate::wires::Transport;
 use crate::world::{Plan, World};
 use crate::{entropy, nemesis};
@@ -47,6 +48,8 @@ pub struct Report {
     pub transport: Transport,
     /// Nodes that were there.
     pub nodes: u64,
+    /// What groups kept of their log; everything when not said.
+    pub keeps: Option<Keeps>,
     /// How often each fault happened.
     pub faults: BTreeMap<String, u64>,
     /// What was asked and told, and what the log held in the end.
@@ -86,10 +89,11 @@ pub fn catch_panics() {
 ///
 /// The name that is none's.
 pub fn nemeses(names: &[String]) -> Result<Vec<Nemesis>, String> {
-    let all = nemesis::all();
+    let mut all = nemesis::all();
     if names.is_empty() {
         return Ok(all);
     }
+    all.push(nemesis::absence());
     let known = || all.iter().map(|nemesis| nemesis.name).collect::<Vec<_>>().join(", ");
     let find = |name: &String| {
         let found = all.iter().find(|nemesis| nemesis.name == name);
@@ -109,7 +113,15 @@ pub fn plan(seed: u64, transport: Option<Transport>) -> Plan {
         2 => (3, 1),
         _ => (3, 0),
     };
-    Plan { seed, transport: transport.unwrap_or(by_seed), voters, nodes: voters + spare }
+    Plan { seed, transport: transport.unwrap_or(by_seed), voters, nodes: voters + spare, keeps: keeps(seed) }
+}
+
+/// Returns what a seed has groups keep of their log: half of the seeds everything.
+fn keeps(seed: u64) -> Option<Keeps> {
+    let dice = Dice::new(seed, "retention");
+    let segment_bytes = (16 + 8 * dice.below(3)) << 10;
+    let bytes = segment_bytes * (2 + dice.below(4)) / 2;
+    dice.happens(500).then_some(Keeps { bytes, segment_bytes })
 }
 
 /// Runs a seed, on a thread of its own so that nothing of another run is left.
@@ -134,9 +146,10 @@ fn run_here(seed: u64, nemeses: &[Nemesis], wanted: &Wanted) -> Result<Report, S
         .build()
         .map_err(|cause| cause.to_string())?;
     let plan = plan(seed, wanted.transport);
+    let absence = (wanted.nemeses.is_empty() && plan.keeps.is_some()).then(nemesis::absence);
     let mut report = runtime.block_on(async {
         let world = Arc::new(World::new(plan, wanted.keeps_lines));
-        match tokio::time::timeout(LONGEST, live(&world, nemeses)).await {
+        match tokio::time::timeout(LONGEST, live(&world, nemeses, absence)).await {
             Ok(report) => report,
             Err(_) => {
                 world.violate(format!("the run does not end within {LONGEST:?}"));
@@ -152,7 +165,7 @@ fn run_here(seed: u64, nemeses: &[Nemesis], wanted: &Wanted) -> Result<Report, S
 }
 
 /// Everything, from the first start to the last look.
-async fn live(world: &Arc<World>, nemeses: &[Nemesis]) -> Report {
+async fn live(world: &Arc<World>, nemeses: &[Nemesis], always: Option<Nemesis>) -> Report {
     if let Err(cause) = world.begin().await {
         world.violate(format!("the group does not begin: {cause}"));
         return report(world, History::default(), Duration::ZERO);
@@ -164,7 +177,9 @@ async fn live(world: &Arc<World>, nemeses: &[Nemesis]) -> Report {
     let clients: Vec<_> = (0..4)
         .map(|number| tokio::spawn(Client::new(world, &recorder, number).run(BEGIN + TROUBLE)))
         .collect();
-    trouble(world, nemeses).await;
+    let late = tokio::spawn(come_late(Arc::clone(world)));
+    trouble(world, nemeses, always).await;
+    let _ = late.await;
     for client in clients {
         let _ = client.await;
     }
@@ -181,12 +196,24 @@ async fn watch(world: Arc<World>) {
     }
 }
 
+/// Starts the node that is new to the group, some time after the others.
+async fn come_late(world: Arc<World>) {
+    let Some(id) = world.plan.late() else { return };
+    let dice = Dice::new(world.plan.seed, "late");
+    tokio::time::sleep(dice.time(TROUBLE / 4..TROUBLE)).await;
+    if let Err(cause) = world.start(id).await {
+        world.violate(format!("node {id}, which is new, does not start: {cause}"));
+    }
+    let _ = tokio::time::timeout(BEGIN, end::learn(&world)).await;
+}
+
 /// Has one thing after the other go wrong, some at the same time, until the time is over and everything was taken back.
-async fn trouble(world: &Arc<World>, nemeses: &[Nemesis]) {
+async fn trouble(world: &Arc<World>, nemeses: &[Nemesis], always: Option<Nemesis>) {
     let dice = Arc::new(Dice::new(world.plan.seed, "nemeses"));
     // A few kinds a run: with all at once, nothing goes far enough to go wrong.
     let kinds = 1 + dice.below(4);
-    let chosen: Vec<_> = (0..kinds).filter_map(|_| dice.pick(nemeses).copied()).collect();
+    let mut chosen: Vec<_> = (0..kinds).filter_map(|_| dice.pick(nemeses).copied()).collect();
+    chosen.extend(always);
     let pause = Duration::from_millis(100 + dice.below(1_200));
     let mut strikes = Vec::new();
     while world.elapsed() < BEGIN + TROUBLE && world.violations().is_empty() {
@@ -217,6 +244,7 @@ fn report(world: &World, history: History, healed_within: Duration) -> Report {
         seed: world.plan.seed,
         transport: world.plan.transport,
         nodes: world.plan.nodes,
+        keeps: world.plan.keeps,
         faults,
         history,
         committed,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::clock::MachineClock;
 use crate::moment::Watcher;
-use crate::node::{Keys, Machine, Node, Passport, identity, member};
+use crate::node::{Keeps, Keys, Machine, Node, Passport, identity, member};
 use crate::trace::Trace;
 use crate::wires::{Transport, Wires};
 
@@ -27,6 +27,15 @@ pub struct Plan {
     pub voters: u64,
     /// All nodes; those beyond the voters learn the log.
     pub nodes: u64,
+    /// What groups keep of their log; everything when not said.
+    pub keeps: Option<Keeps>,
+}
+
+impl Plan {
+    /// Returns the node that is new to the group when that has given up its beginning, if there is one.
+    pub fn late(&self) -> Option<u64> {
+        Some(self.nodes).filter(|nodes| self.keeps.is_some() && *nodes > self.voters)
+    }
 }
 
 /// All machines, and what connects them.
@@ -42,6 +51,8 @@ pub struct World {
     pub watcher: Mutex<Watcher>,
     /// Held while a machine's log is damaged.
     pub damaging: tokio::sync::Mutex<()>,
+    /// Held while a machine is away for long.
+    pub absent: tokio::sync::Mutex<()>,
     begun: Instant,
     keys: Arc<Keys>,
     machines: Mutex<BTreeMap<u64, Place>>,
@@ -61,6 +72,8 @@ struct Place {
     harmed: bool,
     /// Operations that were to fail.
     failing: Vec<u64>,
+    /// Whether the disk may have lost something since the last start.
+    damaged: bool,
     /// Whether somebody starts or ends it now.
     busy: bool,
 }
@@ -89,6 +102,7 @@ impl World {
                 clock: None,
                 harmed: false,
                 failing: Vec::new(),
+                damaged: false,
                 busy: false,
             };
             (node, place)
@@ -98,6 +112,7 @@ impl World {
             trace: Trace::new(keeps_lines),
             watcher: Mutex::new(Watcher::new()),
             damaging: tokio::sync::Mutex::default(),
+            absent: tokio::sync::Mutex::default(),
             begun: Instant::now(),
             keys: Arc::new(keys.collect()),
             machines: Mutex::new((1..=plan.nodes).map(machine).collect()),
@@ -151,6 +166,13 @@ impl World {
         }
     }
 
+    /// Notes that a machine's disk lost something.
+    pub fn damage(&self, id: u64) {
+        if let Some(place) = self.machines().get_mut(&id) {
+            place.damaged = true;
+        }
+    }
+
     /// Tells whether a machine's disk was made to fail since it was started.
     pub fn is_harmed(&self, id: u64) -> bool {
         self.machines().get(&id).is_some_and(|place| place.harmed)
@@ -194,13 +216,14 @@ impl World {
             place.clock = Some(Arc::clone(&clock));
             (place.boots, Machine { disk: place.disk.clone(), clock })
         };
-        let passport = Passport::new(self.plan.seed, id, boot, &self.keys);
+        let passport = Passport::new(self.plan.seed, id, boot, &self.keys, self.plan.keeps);
         let started = Node::start(&passport, boot, &machine, &self.wires, &self.trace).await;
         let mut machines = self.machines();
         let Some(place) = machines.get_mut(&id) else { return Ok(()) };
         place.busy = false;
         match started {
-            Ok(node) => {
+            Ok(mut node) => {
+                node.damaged = std::mem::take(&mut place.damaged);
                 if node.repaired {
                     self.count("repaired");
                 }
@@ -235,7 +258,8 @@ impl World {
         if let Some(place) = self.machines().get_mut(&id) {
             place.repair();
             place.busy = false;
-            place.harmed = false;
+            // What a disk did not take while it failed may be missed.
+            place.damaged |= std::mem::take(&mut place.harmed);
             place.clock = None;
         }
         true
@@ -251,13 +275,13 @@ impl World {
         }
     }
 
-    /// Starts all machines and begins the group.
+    /// Starts all machines but the late one, and begins the group.
     ///
     /// # Errors
     ///
     /// Why it does not begin.
     pub async fn begin(&self) -> Result<(), String> {
-        for id in 1..=self.plan.nodes {
+        for id in self.ids().into_iter().filter(|id| Some(*id) != self.plan.late()) {
             self.start(id).await?;
         }
         let members = (1..=self.plan.voters).map(member).collect();
@@ -282,6 +306,21 @@ impl World {
         for fault in watcher.look(self) {
             self.violate(fault);
         }
+    }
+
+    /// Returns what names the events of a channel before a number, as they were seen committed; a violation where some were
+    /// not.
+    pub fn committed_before(&self, channel: &str, seq: u64) -> Option<Vec<String>> {
+        let known = {
+            let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+            watcher.events().of(channel).to_vec()
+        };
+        let given_up = usize::try_from(seq).ok().and_then(|seq| known.get(..seq));
+        if given_up.is_none() {
+            let count = known.len();
+            self.violate(format!("{channel} begins at {seq}, and only {count} events were seen committed"));
+        }
+        given_up.map(<[String]>::to_vec)
     }
 
     /// Counts a fault.

@@ -146,12 +146,23 @@ impl Core {
         Ok(())
     }
 
-    /// Removes the segments that hold nothing but purged entries, the oldest first; what could not be removed is at the
-    /// next opening.
+    /// Removes the segments that hold nothing but purged entries, the oldest first, each durably before the next: whatever a
+    /// crash or a failure leaves of them has no gap. What could not be removed is at the next purge or opening.
     pub(super) fn remove_purged(&mut self) {
-        let removed = self.end.segments.remove_below(self.kept());
-        if removed > 0 {
-            tracing::info!(segments = removed, below = %self.kept(), "purged entries were removed");
+        let kept = self.kept();
+        let segments = &self.end.segments;
+        while let [first, next, ..] = &segments.all()[..]
+            && next.first_index.0 <= kept.0
+        {
+            segments.forget_below(Position(next.first_index.0));
+            let removed = segments.remove_files(first);
+            let removed = removed.and_then(|()| segments.disk.sync_directory(&segments.dir));
+            if let Err(cause) = removed {
+                tracing::warn!(path = %first.path.display(), %cause, "purged entries were not removed");
+                segments.insert(Arc::clone(first));
+                return;
+            }
+            tracing::info!(segment = first.number, below = %kept, "purged entries were removed");
         }
     }
 }

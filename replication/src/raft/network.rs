@@ -34,8 +34,9 @@ type Appended = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 /// How long entries may take beside the time that their bytes need: far longer than a vote, since a follower's disk may
 /// be slow for a moment, and sending the same entries again would not make it quicker.
 const APPEND_WITHIN: Duration = Duration::from_secs(1);
-/// How long a follower may take, beside that, to go on with a snapshot: its disk may be full for a moment.
-const SNAPSHOT_WITHIN: Duration = Duration::from_secs(10);
+/// How long a follower may take, beside that, to go on with a snapshot. One that takes longer, since its disk is full, is asked
+/// again and goes on; one that was cut off meanwhile is not waited for.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(1);
 /// Bytes a second below which a follower is taken for lost.
 const BYTES_A_SECOND_MIN: u32 = 4 << 20;
 

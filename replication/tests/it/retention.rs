@@ -126,6 +126,25 @@ async fn a_node_that_was_away_for_longer_than_the_log_is_kept_goes_on_with_a_sna
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_was_cut_off_while_it_was_offered_a_snapshot_goes_on_soon() {
+    for seed in 80..84 {
+        let cluster = start(seed).await;
+        let leader = cluster.leader().await;
+        let away = cluster.follower().await;
+        let others: Vec<_> = [1, 2, 3].into_iter().filter(|id| NodeId(*id) != away).collect();
+        cluster.isolate(away, true);
+        let end = cluster.group(leader).replica().root().0;
+        fill(&cluster.group(leader), 10..300).await;
+        given_up(&cluster, &others, Index(end.0)).await;
+        // The leader offers one by now, and is not answered.
+        tokio::time::sleep(Duration::from_millis(500 * (seed - 79))).await;
+        cluster.isolate(away, false);
+        let caught_up = tokio::time::timeout(Duration::from_secs(5), agreed(&cluster)).await;
+        assert!(caught_up.is_ok(), "{seed}: nobody waits for what was lost");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_lost_what_the_others_gave_up_is_whole_again_without_it() {
     for seed in 60..64 {
         let mut cluster = start(seed).await;

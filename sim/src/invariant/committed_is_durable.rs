@@ -1,6 +1,7 @@
 //! What is committed is durable on a majority.
 
-use super::{Committed, Invariant};
+use super::Invariant;
+use crate::known::Committed;
 use crate::moment::{Moment, Voters};
 
 /// When readers first see an entry somewhere, a majority of those who vote have it durable. Not looked at while

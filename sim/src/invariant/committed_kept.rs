@@ -1,6 +1,7 @@
 //! Nothing committed is lost.
 
-use super::{Committed, Invariant};
+use super::Invariant;
+use crate::known::Committed;
 use crate::moment::Moment;
 
 /// A node that ever had a committed entry durable never has another one, or none, at its place.

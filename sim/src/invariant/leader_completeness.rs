@@ -1,6 +1,7 @@
 //! A leader has everything that is committed.
 
-use super::{Committed, Invariant};
+use super::Invariant;
+use crate::known::Committed;
 use crate::moment::Moment;
 
 /// The newest leader's log begins with everything that was committed under leaders before it.

@@ -1,6 +1,7 @@
 //! What readers see is the same everywhere.
 
-use super::{Committed, Invariant};
+use super::Invariant;
+use crate::known::Committed;
 use crate::moment::Moment;
 
 /// What is visible at a place on some node is what was ever visible there on any.

@@ -21,6 +21,7 @@ pub(super) async fn strike(world: Arc<World>, dice: Arc<Dice>) {
     }
     if let Some(disk) = world.disk(id) {
         world.count("damage");
+        world.damage(id);
         let what = damage(&disk, &dice);
         world.trace.note(format_args!("the log of node {id} loses {}", what.unwrap_or_default()));
     }

@@ -10,7 +10,7 @@ use redex::{AppendRequest, ChannelEvents, EventInput, Idempotency, VerifyOptions
 use replication::Role;
 use tokio::time::Instant;
 
-use crate::client::{self, CHANNELS};
+use crate::client::{self, CHANNELS, Shown, Unread};
 use crate::clock::MachineClock;
 use crate::history::{Asked, History, Operation, Recorder, Told, check};
 use crate::node::{DIRECTORY, Folds, LOG, Node, member};
@@ -85,16 +85,22 @@ pub(super) async fn look(world: &Arc<World>, recorder: &Recorder) -> History {
     let mut history = History { operations: recorder.operations(), channels: BTreeMap::new() };
     for name in CHANNELS {
         let shown: BTreeMap<_, _> =
-            world.up().iter().map(|node| (node.id, client::names(u64::MAX, node, name))).collect();
+            world.up().iter().map(|node| (node.id, client::shown(node, name))).collect();
         let different: BTreeSet<_> = shown.values().collect();
         if different.len() > 1 {
-            let counts =
-                |names: &Result<Vec<String>, String>| names.as_ref().map(Vec::len).map_err(Clone::clone);
+            let counts = |shown: &Result<Shown, Unread>| {
+                shown.as_ref().map(|shown| (shown.first, shown.names.len())).map_err(Clone::clone)
+            };
             let counts: Vec<_> = shown.iter().map(|(id, names)| (*id, counts(names))).collect();
             world.violate(format!("nodes differ in what {name} holds: {counts:?}"));
         }
-        if let Some(Ok(names)) = shown.into_values().next() {
-            history.channels.insert(name.to_owned(), names);
+        match shown.into_values().next() {
+            Some(Ok(shown)) => {
+                let names = shown.with_given_up(world, name);
+                history.channels.insert(name.to_owned(), names.unwrap_or_default());
+            }
+            Some(Err(unread)) => world.violate(format!("{name} cannot be read in the end: {unread:?}")),
+            None => {}
         }
     }
     if let Err(faults) = check(&history) {
@@ -129,8 +135,12 @@ pub(super) async fn learn(world: &Arc<World>) {
     loop {
         if let Some(leader) = world.leader() {
             let known = leader.group.standing().members;
-            let missing: BTreeMap<NodeId, _> =
-                world.ids().into_iter().map(member).filter(|(id, _)| !known.contains_key(id)).collect();
+            let missing: BTreeMap<NodeId, _> = world
+                .up()
+                .iter()
+                .map(|node| member(node.id))
+                .filter(|(id, _)| !known.contains_key(id))
+                .collect();
             if missing.is_empty() {
                 return;
             }
@@ -162,13 +172,15 @@ fn producers(world: &World, history: &History) {
     }
 }
 
-/// All nodes fold to the same state, which is that of folding anew.
+/// All nodes fold to the same state, which is that of folding anew. Where the log gives up its beginning, all fold anew from
+/// where it begins: the same place on all, since they have all of it.
 fn folds(world: &World) {
     let mut hashes = BTreeMap::new();
     for node in world.up() {
         let clock = Arc::new(MachineClock::new(world.elapsed(), 0));
         let anew = Folds::new(node.group.reader(), clock).and_then(|folds| folds.fold());
-        match (node.folds.fold(), anew) {
+        let folded = node.folds.as_ref().map_or_else(|| anew.clone(), Folds::fold);
+        match (folded, anew) {
             (Ok(folded), Ok(anew)) if folded == anew => drop(hashes.insert(node.id, folded)),
             (folded, anew) => world.violate(format!("node {} folded {folded:?}, anew {anew:?}", node.id)),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sim::nemesis;
-use sim::run::{Wanted, run};
+use sim::run::{Wanted, plan, run};
 use sim::wires::Transport;
 
 /// Runs seeds with one nemesis over both transports, and returns how often each fault happened.
@@ -32,6 +32,24 @@ fn every_nemesis_strikes_and_what_it_does_is_survived() {
     let rain = faults("weather", 2..6);
     for fault in ["lost", "repeated", "overtaken"] {
         assert!(rain.get(fault).is_some_and(|count| *count > 0), "{fault}: {rain:?}");
+    }
+}
+
+#[test]
+fn half_of_the_seeds_give_up_their_beginning_and_nodes_go_on_with_snapshots() {
+    let keep = |seed: &u64| plan(*seed, None).keeps.is_some();
+    let count = (0..1_000).filter(keep).count();
+    assert!((450..550).contains(&count), "{count}");
+    let mut all = BTreeMap::new();
+    for seed in (0..40).filter(keep) {
+        let report = run(seed, &Wanted::default()).unwrap();
+        assert_eq!(report.violations, [""; 0], "seed {seed}");
+        for (fault, count) in report.faults {
+            *all.entry(fault).or_default() += count;
+        }
+    }
+    for (fault, least) in [("trims", 20), ("given-up", 40), ("snapshots", 5), ("absence", 5)] {
+        assert!(all.get(fault).is_some_and(|count| *count >= least), "{fault}: {all:?}");
     }
 }
 

@@ -45,7 +45,11 @@ impl Led {
         assert!(!self.proposer.trim(&self.log.due_trim(retention).unwrap().trim.unwrap()), "once is enough");
         assert_eq!(self.log.given_up().unwrap(), None, "not before it is committed");
         let sealed = self.proposer.seal();
-        self.take(sealed);
+        append(&self.log, &sealed);
+        self.log.flush_step();
+        assert_eq!(self.log.given_up().unwrap(), None, "that it is durable here is not enough");
+        self.entries.extend(sealed);
+        self.log.save_committed(last(&self.log)).unwrap();
         let given_up = self.log.given_up().unwrap().expect("what was committed is given up");
         self.log.purge(given_up).unwrap();
         assert_eq!(self.log.given_up().unwrap(), None);
@@ -254,4 +258,67 @@ fn a_full_disk_refuses_an_installation_and_leaves_the_log_as_it_was() {
     log.install(snapshot.slot, &snapshot.state).unwrap();
     append(&log, &led.behind(snapshot.slot.index));
     assert_eq!(log.root(), led.log.root());
+}
+
+#[test]
+fn a_replica_whose_segments_begin_elsewhere_shows_the_same() {
+    let (led, first) = given_up();
+    let world = World::new();
+    let mut options = small();
+    options.segment_bytes = 25_000;
+    let log = ReplicaLog::open(Path::new(DIR), &identity(), &world.doors, &options).unwrap();
+    append(&log, &led.entries.iter().map(sent).collect::<Vec<_>>());
+    commit_all(&log);
+    let check = |log: &ReplicaLog, what: &str| {
+        let (view, wanted) = (log.reader().view(), led.log.reader().view());
+        let orders = Selection::channel(&channel("orders"));
+        let backward = Selection { reverse: true, ..orders.clone() };
+        for selection in
+            [Selection::default(), orders.clone(), backward, Selection { last: Some(400), ..orders }]
+        {
+            assert_eq!(payloads(&view, &selection), payloads(&wanted, &selection), "{what}: {selection:?}");
+        }
+        assert_eq!(view.channels().unwrap(), wanted.channels().unwrap(), "{what}");
+    };
+    check(&log, "before anything is removed");
+    let given_up = log.given_up().unwrap().expect("whole segments");
+    assert!(given_up.index.next() < first, "its segment holds more than the log keeps");
+    log.purge(given_up).unwrap();
+    check(&log, "behind it");
+    log.close().unwrap();
+    drop(log);
+    let log = ReplicaLog::open(Path::new(DIR), &identity(), &world.doors, &options).unwrap();
+    check(&log, "reopened");
+    log.close().unwrap();
+    assert_eq!(faults(&world), []);
+}
+
+#[test]
+fn a_purge_that_is_interrupted_leaves_nothing_to_doubt() {
+    let fill = |log: &ReplicaLog| {
+        append(log, &blanks(1, 0..600));
+        log.save_vote(vote(1)).unwrap();
+    };
+    let purge = |log: &ReplicaLog| log.purge(slot(1, 500)).unwrap();
+    let moments = at_every_crash(fill, purge, |log, state, what| {
+        assert_eq!((log.doubt(), log.vote()), (None, Some(vote(1))), "{what}");
+        let first = state.purged.map_or(0, |purged| purged.index.0 + 1);
+        assert_eq!(all(log), blanks(1, first..600), "{what}");
+    });
+    assert!(moments > 10, "{moments} moments: several segments are removed");
+    for failing in 0..moments as u64 - 1 {
+        let world = World::new();
+        let log = open(&world.doors);
+        fill(&log);
+        world.disk.inject(world.disk.operation_count() + failing, Fault::Error(5));
+        let _ = log.purge(slot(1, 500));
+        world.disk.power_off();
+        drop(log);
+        world.disk.restart(&CrashImage::All);
+        let log = open(&world.doors);
+        let first = log.state().purged.map_or(0, |purged| purged.index.0 + 1);
+        assert_eq!(log.doubt(), None, "operation {failing}");
+        assert_eq!(all(&log), blanks(1, first..600), "operation {failing}");
+        log.close().unwrap();
+    }
 }
