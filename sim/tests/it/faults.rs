@@ -40,7 +40,7 @@ fn half_of_the_seeds_give_up_their_beginning_and_nodes_go_on_with_snapshots() {
     let keep = |seed: &u64| plan(*seed, None).keeps.is_some();
     let count = (0..1_000).filter(keep).count();
     assert!((450..550).contains(&count), "{count}");
-    let mut all = BTreeMap::new();
+    let mut all = BTreeMap::<String, u64>::new();
     for seed in (0..40).filter(keep) {
         let report = run(seed, &Wanted::default()).unwrap();
         assert_eq!(report.violations, [""; 0], "seed {seed}");
