@@ -137,7 +137,7 @@ status_seen_by() {
 }
 # Lines of a node's log at WARN and above, without times, each once: `warnings_of NODE [LINES]`.
 warnings_of() {
-    sed 's/\x1b\[[0-9;]*m//g' "$(dir_of "$1").log" | grep -E ' (WARN|ERROR) ' | sed -E 's/^[^ ]+ +//' | sort | uniq -c | sort -rn |
+    sed 's/\x1b\[[0-9;]*m//g' "$(dir_of "$1").log" | { grep -E ' (WARN|ERROR) ' || true; } | sed -E 's/^[^ ]+ +//' | sort | uniq -c | sort -rn |
         sed -n "1,${2:-5}p" | cut -c 1-220
 }
 
