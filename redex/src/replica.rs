@@ -17,11 +17,13 @@ use base::{
 use bytes::Bytes;
 
 use crate::appender::Stopped;
+use crate::chunk::Chunk;
+use crate::codec::Malformed;
 pub use crate::codec::local::Vote;
 use crate::error::{OpenError, ReadError};
 use crate::log::{Flush, Flusher};
 use crate::reader::{LogReader, Published};
-use crate::{LogOptions, ProducerState, RecoveryReport};
+use crate::{LogOptions, ProducerState, RecoveryReport, Selection};
 
 mod completion;
 mod core;
@@ -100,6 +102,15 @@ impl SealedEntry {
     /// Returns the bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Returns the events in it, whatever the log has given up of them since.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the bytes, of an entry that came from elsewhere.
+    pub fn events(&self) -> Result<Chunk, Malformed> {
+        Chunk::pick(self.bytes.clone(), &Selection::default())
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use base::Position;
-use redex::{Bounds, LogReader, Selection};
+use base::{Index, Position};
+use redex::{EntryContent, ReplicaLog};
 
 use crate::moment::{Moment, Record};
 
@@ -43,29 +43,39 @@ impl Events {
         self.position
     }
 
-    /// Learns the events that a node shows and that are not known yet. Does nothing where it has given up some of these:
-    /// another node has them, or had.
+    /// Learns the events of what a node counts as committed, and that are not known yet. Does nothing where it does not hold some of
+    /// these any more: another node does, or did. What readers see is not asked, since the log may give up what was committed a moment
+    /// ago.
     ///
     /// # Errors
     ///
     /// An event whose number does not follow on those before.
-    pub fn learn(&mut self, reader: &LogReader) -> Result<(), String> {
-        let view = reader.view();
-        if view.position() <= self.position || view.begins() > self.position {
+    pub fn learn(&mut self, replica: &ReplicaLog) -> Result<(), String> {
+        let visible = replica.reader().view().position();
+        if visible <= self.position {
             return Ok(());
         }
-        let selection = Selection { indexes: Bounds::from(self.position.0), ..Selection::default() };
-        let Ok(events) = view.read(&selection) else { return Ok(()) };
-        let Ok(events) = events.collect::<Result<Vec<_>, _>>() else { return Ok(()) };
-        for event in events {
-            let names = self.names.entry(event.channel.to_string()).or_default();
-            if event.seq.0 != names.len() as u64 {
-                let (channel, seq, known) = (event.channel, event.seq.0, names.len());
-                return Err(format!("{channel} has event {seq} behind {known} that were committed"));
-            }
-            names.push(event.key.unwrap_or_default());
+        let Ok(entries) = replica.entries(Index(self.position.0)..Index(visible.0), u64::MAX) else {
+            return Ok(());
+        };
+        if entries.len() as u64 != visible.0 - self.position.0 {
+            return Ok(());
         }
-        self.position = view.position();
+        for entry in entries {
+            let EntryContent::Sealed(sealed) = &entry.content else { continue };
+            let events = sealed
+                .events()
+                .map_err(|malformed| format!("entry {} with a wrong {malformed}", entry.slot))?;
+            for event in events.events() {
+                let names = self.names.entry(event.channel.to_string()).or_default();
+                if event.seq.0 != names.len() as u64 {
+                    let (channel, seq, known) = (event.channel, event.seq.0, names.len());
+                    return Err(format!("{channel} has event {seq} behind {known} that were committed"));
+                }
+                names.push(event.key.unwrap_or_default().to_owned());
+            }
+        }
+        self.position = visible;
         Ok(())
     }
 }

@@ -169,7 +169,7 @@ impl Watcher {
         }
         if world.plan.keeps.is_some() {
             for node in world.up() {
-                found.extend(self.events.learn(node.group.reader()).err());
+                found.extend(self.events.learn(node.group.replica()).err());
             }
         }
         for invariant in &mut self.invariants {
