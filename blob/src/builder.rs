@@ -138,7 +138,10 @@ mod tests {
         for count in [0, 1, 2, 127, 128, 129, 8_191, 8_192, 8_193, 8_320, 16_384, 16_385, 20_000] {
             let (whole, chunks, nodes) = built(count);
             assert_eq!(chunks, (0..count).map(chunk).collect::<Vec<_>>(), "{count}");
-            assert_eq!(whole.map_or(0, |whole| whole.bytes), chunks.iter().map(|chunk| chunk.bytes).sum::<u64>());
+            assert_eq!(
+                whole.map_or(0, |whole| whole.bytes),
+                chunks.iter().map(|chunk| chunk.bytes).sum::<u64>()
+            );
             match count {
                 0 | 1 => assert_eq!(nodes, 0),
                 2..=8_192 => assert_eq!(nodes, 1, "a manifest"),

@@ -42,12 +42,14 @@ impl ContentSizes {
     pub fn new(min: u32, average: u32, max: u32) -> Result<Self, BlobError> {
         let why = match (min, average, max) {
             (min, _, _) if !(64..=1 << 20).contains(&min) => "the smallest is to be from 64 to 1048576",
-            (_, average, _) if !(256..=4 << 20).contains(&average) => "the average is to be from 256 to 4194304",
+            (_, average, _) if !(256..=4 << 20).contains(&average) => {
+                "the average is to be from 256 to 4194304"
+            }
             (_, _, max) if !(1_024..=CHUNK_BYTES_MAX as u32).contains(&max) => {
                 "the largest is to be from 1024 to 16777216"
             }
             _ if min >= average || average >= max => "each is to be larger than the one before",
-            _ if (min | average | max) % 2 != 0 => "all are to be even",
+            _ if !(min | average | max).is_multiple_of(2) => "all are to be even",
             _ => return Ok(Self { min, average, max }),
         };
         Err(BlobError::Chunking { min, average, max, why })
@@ -71,7 +73,13 @@ impl<R: Read> Chunks<R> {
             Chunking::Fixed => Self::Fixed(source),
             Chunking::Content(ContentSizes { min, average, max }) => {
                 let (min, average, max) = (min as usize, average as usize, max as usize);
-                Self::Content(Box::new(StreamCDC::with_level(source, min, average, max, Normalization::Level2)))
+                Self::Content(Box::new(StreamCDC::with_level(
+                    source,
+                    min,
+                    average,
+                    max,
+                    Normalization::Level2,
+                )))
             }
         }
     }
@@ -122,7 +130,8 @@ mod tests {
             {
                 let chunks = cut(&content, chunking);
                 assert_eq!(chunks.concat(), content);
-                let (last, others) = chunks.split_last().map_or((0, &[][..]), |(last, rest)| (last.len(), rest));
+                let (last, others) =
+                    chunks.split_last().map_or((0, &[][..]), |(last, rest)| (last.len(), rest));
                 assert!(others.iter().all(|chunk| (min..=max).contains(&chunk.len())) && last <= max);
             }
         }

@@ -32,7 +32,9 @@ pub enum BlobError {
         found: Hash,
     },
     /// A chunk has another length than what refers to it says.
-    #[error("chunk {hash} has {found} bytes where {expected} were expected: the blob that lists it is damaged")]
+    #[error(
+        "chunk {hash} has {found} bytes where {expected} were expected: the blob that lists it is damaged"
+    )]
     ShortChunk {
         /// The chunk.
         hash: Hash,
@@ -96,6 +98,12 @@ pub enum BlobError {
     /// What was to be put could not be read, or what was read not be written.
     #[error("the bytes of a blob: {0}")]
     Stream(#[source] io::Error),
+    /// Another process, or another part of this one, has the store open.
+    #[error("the blobs in {dir} are open elsewhere: wait until that has ended", dir = dir.display())]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// An earlier failure made it unknown what the disk holds.
     #[error("the store takes nothing since {cause}: open it again, which looks at its files")]
     Poisoned {
@@ -120,7 +128,7 @@ impl Classify for BlobError {
             | Self::Range { .. }
             | Self::Chunking { .. } => ErrorKind::Invalid,
             Self::Io { source, .. } | Self::Stream(source) => source.kind_of(),
-            Self::Poisoned { .. } => ErrorKind::Unavailable,
+            Self::Poisoned { .. } | Self::Locked { .. } => ErrorKind::Unavailable,
         }
     }
 }

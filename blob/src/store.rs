@@ -7,6 +7,7 @@
 //! DIR/staging/N.tmp            what is being written; removed when the store is opened
 //! ```
 
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -90,7 +91,7 @@ impl ObjectStore {
     ///
     /// # Errors
     ///
-    /// [`BlobError::Io`], also where somebody else has it open; [`BlobError::UnsupportedVersion`], [`BlobError::Decode`].
+    /// [`BlobError::Locked`], [`BlobError::UnsupportedVersion`], [`BlobError::Decode`], [`BlobError::Io`].
     pub fn open(dir: &Path, doors: &Doors) -> Result<Self, BlobError> {
         let disk = &doors.disk;
         let [packs, chunks, staging] = ["packs", "chunks", "staging"].map(|name| dir.join(name));
@@ -98,7 +99,10 @@ impl ObjectStore {
             disk.create_directories(dir).map_err(BlobError::io(dir))?;
         }
         let lock_path = dir.join("lock");
-        let lock = disk.lock(&lock_path).map_err(BlobError::io(&lock_path))?;
+        let lock = disk.lock(&lock_path).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => BlobError::Locked { dir: dir.to_owned() },
+            _ => BlobError::Io { path: lock_path, source },
+        })?;
         let packs = Packs::open(disk, packs)?;
         let loose = Loose::open(disk, chunks, staging)?;
         Ok(Self { shared: Arc::new(Shared { packs, loose, clock: Arc::clone(&doors.clock), _lock: lock }) })

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod blob;
 mod cluster;
 mod log;
 mod placement;
@@ -11,6 +12,7 @@ mod serve;
 mod state;
 mod transfer;
 
+pub(crate) use blob::{BlobCommand, GetArguments, PutArguments};
 pub(crate) use cluster::ClusterCommand;
 pub(crate) use log::{
     AppendArguments, FsckArguments, LogCommand, ReadArguments, RedactArguments, TailArguments,
@@ -84,6 +86,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  \
         net-db sql -c \"select kind, count(*) from events group by kind\"\n  net-db sql report.sql\n  net-db sql")]
     Sql(SqlArguments),
+    /// Keeps large values: puts them, writes them, verifies them.
+    #[command(subcommand)]
+    Blob(BlobCommand),
     /// Keeps tasks: creates, changes and lists them.
     #[command(subcommand)]
     Task(TaskCommands),

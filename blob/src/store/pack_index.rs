@@ -25,7 +25,11 @@ fn index_path(dir: &Path, number: u32) -> PathBuf {
 }
 
 /// Returns the records of a full pack.
-pub(super) fn load_or_make(disk: &dyn Disk, dir: &Path, number: u32) -> Result<Vec<(Record, u64)>, BlobError> {
+pub(super) fn load_or_make(
+    disk: &dyn Disk,
+    dir: &Path,
+    number: u32,
+) -> Result<Vec<(Record, u64)>, BlobError> {
     let path = pack_path(dir, number);
     let file = disk.open(&path, OpenMode::Read).map_err(BlobError::io(&path))?;
     let length = file.length().map_err(BlobError::io(&path))?;
@@ -49,7 +53,9 @@ fn load(disk: &dyn Disk, dir: &Path, number: u32, length: u64) -> Option<Vec<(Re
     }
     let entries = content[HEADER_BYTES..].chunks_exact(ENTRY_BYTES);
     entries
-        .map(|entry| Some((Record::decode(entry)?, u64::from_le_bytes(*entry[RECORD_BYTES..].first_chunk()?))))
+        .map(|entry| {
+            Some((Record::decode(entry)?, u64::from_le_bytes(*entry[RECORD_BYTES..].first_chunk()?)))
+        })
         .collect()
 }
 

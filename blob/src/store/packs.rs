@@ -10,7 +10,9 @@ use base::{Disk, DiskFile, Hash, OpenMode, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::pack_index;
-use super::record::{PACK_HEADER_BYTES, RECORD_BYTES, Record, VERSION, What, encode_pack_header, pack_version};
+use super::record::{
+    PACK_HEADER_BYTES, RECORD_BYTES, Record, VERSION, What, encode_pack_header, pack_version,
+};
 use super::scan::{Scanned, scan};
 use crate::BlobError;
 use crate::limits::PACK_BYTES;
@@ -322,7 +324,8 @@ impl Writer {
         }
         if !is_closed || end != length {
             // A sync that failed before may have left pages that read well and never were written.
-            base::write_all_at(&*file, &bytes[..end.min(length) as usize], 0).map_err(BlobError::io(&path))?;
+            base::write_all_at(&*file, &bytes[..end.min(length) as usize], 0)
+                .map_err(BlobError::io(&path))?;
             file.sync_data().map_err(BlobError::io(&path))?;
         }
         Ok(Self { number, file, end, synced: end as u32, records })

@@ -88,7 +88,8 @@ impl Record {
     /// Reads a record; `None` for anything else.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let header: &[u8; RECORD_BYTES] = bytes.first_chunk()?;
-        let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let u32_at =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         if header[..4] != RECORD_MAGIC || u32_at(60) != crc32fast::hash(&header[..60]) {
             return None;
         }

@@ -87,6 +87,17 @@ fn large_blobs_are_lists_and_share_the_chunks_that_they_have_in_common() {
 }
 
 #[test]
+fn one_at_a_time_has_a_store_open() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk);
+    let doors = base::Doors::with_disk(std::sync::Arc::new(disk.clone()));
+    let refused = blob::BlobStore::open(std::path::Path::new(crate::support::DIR), &doors).unwrap_err();
+    assert!(matches!(refused, BlobError::Locked { .. }), "{refused}");
+    drop(store);
+    open(&disk);
+}
+
+#[test]
 fn what_is_not_there_or_not_in_a_blob_is_refused() {
     let disk = SimulatedDisk::new();
     let store = open(&disk);
@@ -123,7 +134,10 @@ fn a_source_that_fails_leaves_no_blob() {
     for bytes in [0, 10, FIXED_CHUNK_BYTES, 3 * FIXED_CHUNK_BYTES + 1] {
         for chunking in [Chunking::Fixed, small_chunks()] {
             let error = store.put(Failing(bytes), chunking).unwrap_err();
-            assert!(matches!(&error, BlobError::Stream(cause) if cause.to_string().contains("gone")), "{error}");
+            assert!(
+                matches!(&error, BlobError::Stream(cause) if cause.to_string().contains("gone")),
+                "{error}"
+            );
         }
     }
     assert_eq!(store.list(), []);
@@ -133,7 +147,8 @@ fn a_source_that_fails_leaves_no_blob() {
 fn puts_at_the_same_time_are_all_there() {
     let disk = SimulatedDisk::new();
     let store = open(&disk);
-    let blobs: Vec<Vec<u8>> = (0..24).map(|seed| noise(seed % 16, 1_000 + seed as usize % 16 * 40_000)).collect();
+    let blobs: Vec<Vec<u8>> =
+        (0..24).map(|seed| noise(seed % 16, 1_000 + seed as usize % 16 * 40_000)).collect();
     std::thread::scope(|scope| {
         for blob in &blobs {
             scope.spawn(|| store.put(&blob[..], small_chunks()).unwrap());

@@ -58,7 +58,8 @@ fn any_flipped_bit_is_found_and_never_served() {
             let store = match BlobStore::open(std::path::Path::new(crate::support::DIR), &doors) {
                 Ok(store) => store,
                 Err(error) => {
-                    let of_header = matches!(error, BlobError::Decode { .. } | BlobError::UnsupportedVersion { .. });
+                    let of_header =
+                        matches!(error, BlobError::Decode { .. } | BlobError::UnsupportedVersion { .. });
                     assert!(of_header && bit < 32 * 8, "{what}: {error}");
                     continue;
                 }
