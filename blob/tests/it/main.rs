@@ -1,4 +1,5 @@
 //! Tests of the crate from outside, over a simulated disk.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod blobs;
 mod crash;

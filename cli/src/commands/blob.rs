@@ -1,8 +1,9 @@
 //! `net-db blob ...`
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+#![allow(clippy::disallowed_methods, reason = "what is put is the user's own file, not part of a database")]
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write as _};
 
 use netdb::base::Hash;
 use netdb::blob::{BlobForm, BlobInfo, BlobStore, Chunking};
@@ -10,6 +11,7 @@ use netdb::blob::{BlobForm, BlobInfo, BlobStore, Chunking};
 use crate::arguments::{BlobCommand, GetArguments, PutArguments};
 use crate::context::Context;
 use crate::exit::{Code, Failure};
+use crate::export::Target;
 use crate::output::Cell;
 
 pub(super) fn run(context: &Context, command: BlobCommand) -> Result<(), Failure> {
@@ -88,45 +90,11 @@ fn get(context: &Context, arguments: &GetArguments) -> Result<(), Failure> {
         store.get_range(hash, range, &mut out)?;
         return Ok(out.flush()?);
     };
-    let part = Part::create(out)?;
-    let mut file = &part.file;
-    store.get_range(hash, range.clone(), &mut file)?;
-    part.finish(out)?;
+    let mut target = Target::create(out)?;
+    store.get_range(hash, range.clone(), target.writer())?;
+    target.finish()?;
     context.note(format_args!("{} bytes in {}", range.end - range.start, out.display()));
     Ok(())
-}
-
-/// A file that has another name until it is whole, and goes if it never is.
-struct Part {
-    file: File,
-    path: PathBuf,
-    finished: bool,
-}
-
-impl Part {
-    fn create(target: &Path) -> Result<Self, Failure> {
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(".part");
-        let path = target.with_file_name(name);
-        let failed = |error: io::Error| Failure::system(&error, format!("cannot write {}", path.display()));
-        let file = File::create(&path).map_err(failed)?;
-        Ok(Self { file, path, finished: false })
-    }
-
-    fn finish(mut self, target: &Path) -> Result<(), Failure> {
-        let finished = self.file.sync_all().and_then(|()| fs::rename(&self.path, target));
-        finished.map_err(|error| Failure::system(&error, format!("cannot write {}", target.display())))?;
-        self.finished = true;
-        Ok(())
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if !self.finished {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }
 
 fn stat(context: &Context, hash: &Hash) -> Result<(), Failure> {
