@@ -15,8 +15,8 @@ mod transfer;
 pub(crate) use blob::{BlobCommand, GetArguments, PutArguments};
 pub(crate) use cluster::ClusterCommand;
 pub(crate) use log::{
-    AppendArguments, FsckArguments, LogCommand, ReadArguments, RedactArguments, TailArguments,
-    VerifyArguments,
+    AppendArguments, CutOffArguments, FsckArguments, LogCommand, ReadArguments, RedactArguments,
+    TailArguments, VerifyArguments,
 };
 pub(crate) use placement::{CreateArguments, MoveArguments, PlacementArguments, SetArguments};
 pub(crate) use serve::{ConfigCommand, ConfigPlace, ServeArguments, TokenArguments};

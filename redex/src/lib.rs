@@ -15,6 +15,7 @@ mod channels;
 mod chunk;
 mod codec;
 mod config;
+mod cut_off;
 mod damage;
 mod error;
 mod event;
@@ -56,6 +57,7 @@ mod writer;
 
 pub use chunk::{Chunk, Events};
 pub use config::{ChannelConfig, Compression, FlusherMode, LogConfig, LogOptions, Placement, Retention};
+pub use cut_off::{CutOff, CutOffError, cut_off_files};
 pub use error::{AppendError, Corruption, OpenError, Owner, PlaceError, ReadError, RedactError};
 pub use event::{BlobReference, Blobs, Event, EventInput, EventRef, Headers};
 pub use fork::{EntryMark, ForkError, ForkProof, FoundProof, fork_proofs};

@@ -41,7 +41,7 @@ pub(crate) use configs::{config_path, read_config};
 pub use directory::read_owner;
 pub(crate) use directory::take_lock;
 pub(crate) use given_up::{CAME_BACK, comes_back, note_held, record_path};
-pub(crate) use logs::{local_log_names, log_dir, log_names};
+pub(crate) use logs::{local_log_names, log_dir, log_names, logs_dir};
 pub use lookup::StoreLookup;
 pub use reader::StoreReader;
 pub use scan::StoreScan;

@@ -81,7 +81,7 @@ pub(crate) async fn ask_until(
             Some(first) => first,
             None => asker.try_once(encoded, repeatable, deadline).await?,
         };
-        let cause = match tried {
+        let cause = match tried.behind(lost.is_some()) {
             Tried::Decided(outcome) => return Ok(outcome),
             Tried::Again(cause) => cause,
             Tried::Lost(cause) => lost.insert(cause).clone(),
@@ -189,6 +189,18 @@ pub(crate) fn take_list(all: &Bytes) -> Result<Vec<Bytes>, Malformed> {
 }
 
 impl Tried {
+    /// Returns what it says where something may have come of an earlier try: a leader that takes nothing now, for want of room, does
+    /// not say that nothing did.
+    pub(crate) fn behind(self, lost: bool) -> Self {
+        match self {
+            Self::Decided(Outcome::Rejected {
+                reason: reason @ (Rejection::DiskFull | Rejection::Unavailable { .. }),
+                ..
+            }) if lost => Self::Again(reason.to_string()),
+            tried => tried,
+        }
+    }
+
     fn failed(error: &LinkError) -> Self {
         match error {
             LinkError::Unreachable { .. } => Self::Again(error.to_string()),
@@ -239,7 +251,61 @@ pub(crate) fn take_deadline(body: &Bytes) -> Result<(Instant, Bytes), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use redex::exchange::{Request, encode_request};
+    use redex::{AppendRequest, Idempotency};
+
     use super::*;
+
+    /// Is told these things, one after the other, and the last one for ever.
+    struct Told(VecDeque<fn() -> Tried>);
+
+    impl Asker for Told {
+        async fn try_once(&mut self, _: &Bytes, _: bool, _: Instant) -> Result<Tried, AppendError> {
+            let next = if self.0.len() > 1 { self.0.pop_front() } else { self.0.front().copied() };
+            Ok(next.unwrap()())
+        }
+
+        async fn wait_for_change(&mut self, deadline: Instant) {
+            tokio::time::sleep_until(deadline.min(Instant::now() + Duration::from_millis(10))).await;
+        }
+
+        fn position(&self) -> Position {
+            Position::ZERO
+        }
+    }
+
+    fn rejected(reason: Rejection) -> Tried {
+        Tried::Decided(Outcome::Rejected { reason, position: Position(3) })
+    }
+
+    async fn ask(told: &[fn() -> Tried]) -> Outcome {
+        let idempotency = Idempotency::Key("k");
+        let request = Request::Append(&AppendRequest { idempotency, ..AppendRequest::default() });
+        let encoded = encode_request(&request).unwrap().into();
+        let deadline = Instant::now() + Duration::from_secs(1);
+        ask_until(&mut Told(told.iter().copied().collect()), &encoded, deadline, None).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_without_room_does_not_say_that_nothing_came_of_an_earlier_try() {
+        let full = || rejected(Rejection::DiskFull);
+        let of_another = || rejected(Rejection::Unavailable { cause: "its disk is full".to_owned() });
+        let lost = || Tried::Lost("no answer".to_owned());
+        assert!(matches!(ask(&[full]).await, Outcome::Rejected { reason: Rejection::DiskFull, .. }));
+        for refused in [full as fn() -> Tried, of_another] {
+            let outcome = ask(&[lost, refused]).await;
+            assert!(matches!(&outcome, Outcome::Unknown { cause } if cause == "no answer"), "{outcome:?}");
+        }
+        // What the log itself says counts, as soon as it says so.
+        let stale = || rejected(Rejection::StaleProducer { id: "p".to_owned(), number: 1, last: 2 });
+        let outcome = ask(&[lost, full, stale]).await;
+        assert!(
+            matches!(outcome, Outcome::Rejected { reason: Rejection::StaleProducer { .. }, .. }),
+            "{outcome:?}"
+        );
+    }
 
     #[test]
     fn lists_come_back_as_they_were_and_cut_or_changed_ones_are_refused_or_mean_something_else() {

@@ -51,7 +51,7 @@ impl Asked {
 
     /// Takes note of what a try came to; returns the outcome, or `None` where it is to be asked again.
     fn tried(&mut self, tried: Tried, position: Position) -> Option<Outcome> {
-        let cause = match tried {
+        let cause = match tried.behind(self.lost.is_some()) {
             Tried::Decided(outcome) => return Some(outcome),
             Tried::Again(cause) => cause,
             Tried::Lost(cause) => self.lost.insert(cause).clone(),

@@ -235,6 +235,10 @@ fn note_trim(view: &NodeView, known: u64, world: &World) -> u64 {
 /// Takes what a node shows.
 fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool, committed: &Committed) -> Result<(), String> {
     let replica = node.group.replica();
+    // Noting what is known already does nothing, but where nothing is taken any more; or readers see at once what they would in
+    // a moment, so that this comes before everything that is looked at.
+    let noted = replica.save_committed(replica.committed());
+    view.poisoned = matches!(noted, Err(redex::ReplicaError::Poisoned { .. }));
     let state = replica.state();
     view.boot = node.boot;
     view.up = true;
@@ -242,9 +246,6 @@ fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool, committed: &Committ
     view.opened = Arc::clone(&node.opened);
     view.repaired = node.repaired;
     view.damaged = node.damaged;
-    // Noting what is known already does nothing, but where nothing is taken any more.
-    let noted = replica.save_committed(replica.committed());
-    view.poisoned = matches!(noted, Err(redex::ReplicaError::Poisoned { .. }));
     let standing = node.group.standing();
     view.role = standing.role;
     view.leads = match (standing.role, standing.leader) {

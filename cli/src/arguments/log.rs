@@ -55,6 +55,16 @@ pub(crate) enum LogCommand {
     /// Shows what the bytes on disk are used for, and which can be had back.
     #[command(after_help = "Example:\n  net-db log space --format table")]
     Space,
+    /// Lists files of entries that this node's replicas held, and that never were committed; with a file, writes its events.
+    #[command(after_help = "Examples:\n  net-db log cut-off\n  \
+        net-db log cut-off data/logs/shared-01/cut-off/0000000003.cut > lost.ndjson")]
+    CutOff(CutOffArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CutOffArguments {
+    /// One of the files; its events are written as `export` writes events.
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod append;
 mod channels;
+mod cut_off;
 mod events;
 mod fsck;
 mod info;
@@ -30,5 +31,6 @@ pub(super) fn run(context: &Context, command: LogCommand) -> Result<(), Failure>
         LogCommand::Verify(arguments) => verify::run(context, arguments),
         LogCommand::Fsck(arguments) => fsck::run(context, &arguments),
         LogCommand::Space => space::run(context),
+        LogCommand::CutOff(arguments) => cut_off::run(context, &arguments),
     }
 }

@@ -348,3 +348,43 @@ fn events_of_an_erasable_channel_are_redacted_and_shown_so() {
     place.run(&["log", "redact", "people", "3..5"]).failed(3, "event 4");
     assert_eq!(place.run(&["log", "verify"]).code, 0);
 }
+
+/// A file as a replica leaves it: two events of the channel `orders`.
+const CUT_OFF: &[u8] = include_bytes!("../../../redex/testdata/entries.cut");
+
+#[test]
+fn what_was_cut_off_of_a_replica_is_listed_shown_and_imported() {
+    let place = Place::new();
+    place.ok(&["log", "append", "c", "1"]);
+    assert_eq!(place.ok(&["log", "cut-off"]), "");
+    let dir = place.data().join("logs/main/cut-off");
+    std::fs::create_dir(&dir).unwrap();
+    let file = dir.join("0000000007.cut");
+    std::fs::write(&file, CUT_OFF).unwrap();
+    let listed = &values(&place.ok(&["log", "cut-off"]))[0];
+    assert_eq!(listed["file"], file.to_str().unwrap());
+    assert_eq!((&listed["first"], &listed["next"]), (&2.into(), &4.into()));
+    assert_eq!((&listed["entries"], &listed["events"]), (&2.into(), &2.into()));
+
+    let lines = place.ok(&["log", "cut-off", file.to_str().unwrap()]);
+    let shown = values(&lines);
+    assert_eq!((&shown[0]["netdbchannel"], &shown[1]["data"]), (&"orders".into(), &2.into()), "{lines}");
+    let path = place.write("lost.ndjson", &lines);
+    place.ok(&["import", &path]);
+    assert_eq!(place.events("orders").len(), 2);
+}
+
+#[test]
+fn a_damaged_file_of_what_was_cut_off_is_named_and_the_others_are_listed() {
+    let place = Place::new();
+    place.ok(&["log", "append", "c", "1"]);
+    let dir = place.data().join("logs/main/cut-off");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("0000000001.cut"), &CUT_OFF[..100]).unwrap();
+    std::fs::write(dir.join("0000000002.cut"), CUT_OFF).unwrap();
+    let run = place.run(&["log", "cut-off"]);
+    assert_eq!((run.code, values(&run.stdout).len()), (5, 1), "{run:?}");
+    run.failed(5, "0000000001.cut");
+    place.run(&["log", "cut-off", "nowhere.cut"]).failed(3, "nowhere.cut");
+    place.run(&["log", "cut-off", "nowhere.cut", "--format", "csv"]).failed(2, "ndjson");
+}

@@ -14,6 +14,7 @@ const COMMANDS: &[&[&str]] = &[
     &["log", "channels"],
     &["log", "info"],
     &["log", "verify"],
+    &["log", "cut-off"],
 ];
 
 #[test]

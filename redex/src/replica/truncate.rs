@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use base::{Index, OpenMode, Position, Slot};
 
-use super::ReplicaError;
 use super::core::Core;
+use super::{EntryContent, ReplicaEntry, ReplicaError, read};
 use crate::appender::Stopped;
 use crate::chain::Chain;
 use crate::codec::control::HoleRecord;
 use crate::codec::segment_header::Truncation;
+use crate::cut_off;
 use crate::segments::{Sealed, Segment};
 use crate::state::LogState;
 
@@ -31,6 +32,7 @@ impl Core {
             return Err(Stopped::Broken(format!("a log that reads up to entry {found} of {from} only")));
         }
         self.remember_cut_off(from);
+        self.keep_cut_off(from);
         let Some(cut_off) = self.end.segments.at(from) else {
             return Err(Stopped::Broken(format!("no segment with entry {from}")));
         };
@@ -63,6 +65,32 @@ impl Core {
         self.local_due = None;
         tracing::info!(%from, "the end of the replica was cut off");
         Ok(())
+    }
+
+    /// Keeps what is about to be cut off for people to look at. That it cannot be kept is no failure.
+    fn keep_cut_off(&self, from: Index) {
+        let segments = &self.end.segments;
+        let sealed = |entry: ReplicaEntry| match entry.content {
+            EntryContent::Sealed(sealed) => Some((entry.slot, sealed.bytes().clone())),
+            EntryContent::Consensus(_) => None,
+        };
+        let read = read::entries(segments, from, self.end.state.position(), cut_off::ENTRY_BYTES_KEPT);
+        let kept = read.map_err(|error| error.to_string()).and_then(|entries| {
+            let entries: Vec<_> = entries.into_iter().filter_map(sealed).collect();
+            let indexes = from..self.end.state.next_index;
+            let kept = cut_off::keep(&*segments.disk, &segments.dir, segments.log, indexes, &entries);
+            kept.map_err(|error| error.to_string())
+        });
+        match kept {
+            Ok(Some(file)) => tracing::warn!(
+                %from, file = %file.display(),
+                "entries that never were committed are cut off, and kept: `net-db log cut-off FILE` shows what they held"
+            ),
+            Ok(None) => {}
+            Err(cause) => {
+                tracing::warn!(%from, cause, "entries that never were committed are cut off, and not kept")
+            }
+        }
     }
 
     fn bytes_of(&self, segment: &Segment) -> Result<u64, Stopped> {

@@ -81,13 +81,13 @@ fn golden(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// Returns the files that a scenario leaves, but for those that are written anew at each opening, and the empty one whose name
-/// says that the directory held a replica: directories without it are read, too.
+/// Returns the files that a scenario leaves, but for those that are written anew at each opening, and those without which a
+/// directory is read, too: the empty one whose name says that it held a replica, and entries that were cut off of one.
 fn left(world: &World) -> Vec<(PathBuf, Vec<u8>)> {
     let files = world.disk.files().into_iter().map(|(path, _)| path);
     let anew = ["lock", "visible", "promised"];
     let kept = files.filter(|path| !anew.iter().any(|name| path.ends_with(name)));
-    let kept = kept.filter(|path| !path.starts_with(Path::new(DIR).join("replicas")));
+    let kept = kept.filter(|path| !path.iter().any(|part| part == "replicas" || part == "cut-off"));
     let mut files: Vec<_> = kept
         .map(|path| (path.strip_prefix(DIR).unwrap().to_owned(), world.disk.read(&path).unwrap()))
         .collect();

@@ -12,6 +12,7 @@ use redex::{
 
 use crate::support::{DIR, World, channel, options, payloads};
 
+mod cut_off;
 mod doubt;
 mod fork;
 mod model;
@@ -432,6 +433,15 @@ fn at_every_crash(
     act: impl Fn(&ReplicaLog),
     check: impl Fn(&ReplicaLog, &ReplicaState, &str),
 ) -> usize {
+    at_every_crash_of(prepare, act, |_, log, state, what| check(log, state, what))
+}
+
+/// As [`at_every_crash`], with a look at the disk.
+fn at_every_crash_of(
+    prepare: impl Fn(&ReplicaLog),
+    act: impl Fn(&ReplicaLog),
+    check: impl Fn(&World, &ReplicaLog, &ReplicaState, &str),
+) -> usize {
     let world = World::new();
     let log = open(&world.doors);
     prepare(&log);
@@ -448,7 +458,7 @@ fn at_every_crash(
             let what = format!("moment {moment} of {}, {image:?}", snapshots.len());
             let log = open(&crashed.doors);
             let state = log.state();
-            check(&log, &state, &what);
+            check(&crashed, &log, &state, &what);
             let next = state.last.map_or(0, |last| last.index.0 + 1);
             append(&log, &blanks(9, next..next + 2));
             log.close().unwrap();

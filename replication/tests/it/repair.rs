@@ -105,11 +105,26 @@ async fn a_damaged_replica_is_whole_again_before_it_takes_part() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_is_elected_by_a_replica_that_lost_what_was_committed_with_its_help() {
+    nobody_is_elected_by_a_lossy_replica(true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_elected_by_a_lossy_replica_while_nobody_there_can_tell_who_votes() {
+    nobody_is_elected_by_a_lossy_replica(false).await;
+}
+
+/// What is committed on two of three, one of which loses it, counts while the third one was behind: whether that one knows who
+/// votes, or was cut off before it heard of it.
+async fn nobody_is_elected_by_a_lossy_replica(members_are_known: bool) {
     let mut cluster = Cluster::start(200, 3).await;
     let leader = cluster.leader().await;
     let followers: Vec<_> = cluster.nodes.keys().copied().filter(|node| *node != leader).collect();
     let [lossy, behind] = followers[..] else { unreachable!("three nodes") };
+    if members_are_known {
+        cluster.agreed().await;
+    }
     cluster.isolate(behind, true);
+    assert_eq!(cluster.group(behind).standing().voters.is_empty(), !members_are_known);
     fill(&cluster.group(leader), 0..80).await;
     cluster.crash_leaving(lossy, &CrashImage::All).await;
     damage(&cluster.down[&lossy], Damage::Everything);
