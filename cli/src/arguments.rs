@@ -41,6 +41,18 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// Large values in a database's directory: `net-db blob` under a name of its own.
+#[derive(Debug, Parser)]
+#[command(name = "net-blob", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "The directory is that of --dir, else of NET_BLOB_DIR, else of NETDB_DIR.\n\n\
+    Example:\n  net-blob put model.safetensors")]
+pub(crate) struct BlobArguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: BlobCommand,
+}
+
 const EVERYWHERE: &str = "Everywhere";
 
 /// What every command takes.

@@ -91,3 +91,28 @@ fn a_flipped_bit_is_named_never_given_out_and_mended_by_putting_the_blob_again()
     assert_eq!(put(&place, &file, &[]), hash);
     place.ok(&["blob", "verify"]);
 }
+
+#[test]
+fn net_blob_is_the_same_under_another_name_and_looks_at_its_own_variable_first() {
+    let (place, other) = (Place::new(), Place::new());
+    let file = place.write("file", b"content");
+    let net_blob = |place: &Place, arguments: &[&str], variable: Option<&Place>| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_net-blob"));
+        command.args(arguments).env("NETDB_DIR", place.data()).env_remove("NET_BLOB_DIR");
+        if let Some(place) = variable {
+            command.env("NET_BLOB_DIR", place.data());
+        }
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    let hash = blake3::hash(b"content").to_string();
+    assert_eq!(net_blob(&place, &["put", &file], None).0, 0);
+    assert_eq!(net_blob(&place, &["get", &hash], None), (0, "content".to_owned()));
+    assert_eq!(place.ok(&["blob", "get", &hash]), "content");
+    assert_eq!(net_blob(&place, &["put", &file], Some(&other)).0, 0);
+    assert_eq!(other.ok(&["blob", "get", &hash]), "content");
+    assert_eq!(net_blob(&other, &["exists", &hash, "--dir", "/nowhere"], Some(&place)).0, 3);
+    assert_eq!(net_blob(&place, &["put"], None).0, 2);
+    let (code, help) = net_blob(&place, &["--help"], None);
+    assert!(code == 0 && help.contains("NET_BLOB_DIR"), "{help}");
+}
