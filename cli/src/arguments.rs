@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod blob;
 mod cluster;
 mod log;
 mod placement;
@@ -11,6 +12,7 @@ mod serve;
 mod state;
 mod transfer;
 
+pub(crate) use blob::{BlobCommand, GetArguments, PutArguments};
 pub(crate) use cluster::ClusterCommand;
 pub(crate) use log::{
     AppendArguments, CutOffArguments, FsckArguments, LogCommand, ReadArguments, RedactArguments,
@@ -37,6 +39,18 @@ pub(crate) struct Arguments {
     pub(crate) common: Common,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Large values in a database's directory: `net-db blob` under a name of its own.
+#[derive(Debug, Parser)]
+#[command(name = "net-blob", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "The directory is that of --dir, else of NET_BLOB_DIR, else of NETDB_DIR.\n\n\
+    Example:\n  net-blob put model.safetensors")]
+pub(crate) struct BlobArguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: BlobCommand,
 }
 
 const EVERYWHERE: &str = "Everywhere";
@@ -84,6 +98,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  \
         net-db sql -c \"select kind, count(*) from events group by kind\"\n  net-db sql report.sql\n  net-db sql")]
     Sql(SqlArguments),
+    /// Keeps large values: puts them, writes them, verifies them.
+    #[command(subcommand)]
+    Blob(BlobCommand),
     /// Keeps tasks: creates, changes and lists them.
     #[command(subcommand)]
     Task(TaskCommands),

@@ -1,5 +1,6 @@
 //! The commands, a module for each verb.
 
+mod blob;
 mod cluster;
 mod config;
 mod export;
@@ -23,6 +24,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Import(arguments) => import::run(context, arguments),
         Command::Export(arguments) => export::run(context, &arguments),
         Command::Log(command) => log::run(context, command),
+        Command::Blob(command) => blob::run(context, command),
         Command::Sql(arguments) => sql::run(context, &arguments),
         Command::Task(command) => task::run(context, command),
         Command::Memory(command) => memory::run(context, command),

@@ -112,6 +112,14 @@ impl Context {
         Ok(self.open_here()??)
     }
 
+    /// Makes a database in the directory where there is none.
+    pub(crate) fn create_if_missing(&self) -> Result<(), Failure> {
+        if !self.is_initialised()? {
+            self.open_writer()?;
+        }
+        Ok(())
+    }
+
     fn open_here(&self) -> Result<Result<Writer, OpenError>, Failure> {
         let new = !self.is_initialised()?;
         let mut options = LogOptions::default();

@@ -1,4 +1,4 @@
-//! The command line of NetDb. [`run`] is the whole program; everything else is private.
+//! The command lines of NetDb. [`run`] is all of `net-db`, [`run_blob`] of `net-blob`; everything else is private.
 //!
 //! `arguments` says what can be asked, `commands` has a module for each verb, `exit` says how a command ends,
 //! `output` writes results, and `import` and `export` are each other's inverse.
@@ -19,15 +19,18 @@ mod remote;
 mod sql;
 mod state;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 use tracing_subscriber::EnvFilter;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, BlobArguments, Command};
 use context::Context;
 use exit::{Code, Failure};
 
 /// The environment variable that says what is logged to standard error.
 const LOG_FILTER_VARIABLE: &str = "NETDB_LOG";
+
+/// The environment variable that names the directory of `net-blob`, before that of `net-db`.
+const BLOB_DIRECTORY_VARIABLE: &str = "NET_BLOB_DIR";
 
 /// Runs the command that the process's arguments name and returns its exit code.
 pub fn run() -> ExitCode {
@@ -40,6 +43,23 @@ pub fn run() -> ExitCode {
             let context = Context::new(arguments.common);
             let result = commands::run(&context, arguments.command);
             end(result)
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Runs the command of `net-blob` that the process's arguments name and returns its exit code.
+pub fn run_blob() -> ExitCode {
+    let command = match std::env::var_os(BLOB_DIRECTORY_VARIABLE) {
+        Some(_) => BlobArguments::command().mut_arg("dir", |dir| dir.env(BLOB_DIRECTORY_VARIABLE)),
+        None => BlobArguments::command(),
+    };
+    let matches = command.try_get_matches_from(std::env::args_os());
+    match matches.and_then(|matches| BlobArguments::from_arg_matches(&matches)) {
+        Ok(arguments) => {
+            log_to_standard_error();
+            let context = Context::new(arguments.common);
+            end(commands::run(&context, Command::Blob(arguments.command)))
         }
         Err(error) => refuse(&error),
     }

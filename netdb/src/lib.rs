@@ -10,6 +10,7 @@
 //! The crates below are re-exported: [`redex`] is the log with everything it can do, [`base`] the identifiers,
 //! and `meshdb` the query engine.
 
+mod blobs;
 mod blocking;
 mod builder;
 mod channel;
@@ -29,6 +30,7 @@ mod stream;
 mod wiring;
 
 pub use base;
+pub use blob;
 pub use cortex;
 #[cfg(feature = "sql")]
 pub use meshdb;
@@ -39,6 +41,7 @@ pub use redex;
 pub use replication;
 
 pub use base::{ErrorKind, Seq, Timestamp};
+pub use blobs::open_blobs;
 pub use builder::{Builder, hold_models, is_of_models, reserve_models};
 pub use channel::Channel;
 pub use cortex::models::memories::{Memories, Memory, MemoryCommand, MemoryFilter, MemoryQuery};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![allow(clippy::disallowed_methods, reason = "a user of the binary has files and a clock")]
 
+mod blob;
 mod crash;
 mod export;
 mod faults;

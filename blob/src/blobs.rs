@@ -1,0 +1,343 @@
+//! Blobs: put and got as streams, in memory for a few chunks whatever their size.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+
+use base::{Doors, Hash, Timestamp};
+
+use crate::BlobError;
+use crate::builder::Builder;
+use crate::chunking::{Chunking, Chunks};
+use crate::node::{Node, Part};
+use crate::object::ObjectKind;
+use crate::store::{ObjectReport, ObjectStore};
+
+/// Chunks that are worked on at the same time.
+const WORKERS: usize = 4;
+
+/// A store of blobs on disk. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct BlobStore {
+    objects: ObjectStore,
+}
+
+/// A blob that is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobInfo {
+    /// Its name: the BLAKE3 hash of its content where it is one chunk, else that of the list of its parts.
+    pub hash: Hash,
+    /// Its length.
+    pub bytes: u64,
+    /// What it is made of.
+    pub form: BlobForm,
+    /// When it was put, the first time unless it was damaged since.
+    pub put_at: Timestamp,
+}
+
+/// What a blob is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlobForm {
+    /// One chunk.
+    Small,
+    /// A list of chunks.
+    Manifest {
+        /// How many.
+        chunks: u32,
+        /// How it was cut.
+        chunking: Chunking,
+    },
+    /// A tree of lists.
+    Tree {
+        /// Levels of lists.
+        depth: u8,
+        /// How it was cut.
+        chunking: Chunking,
+    },
+}
+
+impl BlobForm {
+    /// Returns the name used in output: `small`, `manifest` or `tree`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Manifest { .. } => "manifest",
+            Self::Tree { .. } => "tree",
+        }
+    }
+}
+
+/// A chunk of a blob, and where it begins there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedChunk {
+    /// Its name.
+    pub hash: Hash,
+    /// Where it begins.
+    pub offset: u64,
+    /// Its length.
+    pub bytes: u64,
+}
+
+impl BlobStore {
+    /// Opens the blobs in a directory, which is made where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`ObjectStore::open`].
+    pub fn open(dir: &Path, doors: &Doors) -> Result<Self, BlobError> {
+        Ok(Self { objects: ObjectStore::open(dir, doors)? })
+    }
+
+    /// Returns the objects that blobs are made of.
+    pub fn objects(&self) -> &ObjectStore {
+        &self.objects
+    }
+
+    /// Puts what is read as a blob, and returns what it became. The same content, cut the same way, is the same blob, and is
+    /// stored once.
+    ///
+    /// *Durability*: survives a power failure once this returns. After an error, parts of it may be there, under their own names.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Stream`] where it cannot be read; [`BlobError::TooLarge`]; [`BlobError::Io`], [`BlobError::Poisoned`].
+    pub fn put(&self, source: impl Read + Send, chunking: Chunking) -> Result<BlobInfo, BlobError> {
+        let mut builder = Builder::new(chunking);
+        let mut put_node = |node: &Node| self.objects.put(ObjectKind::Node, &node.encode());
+        self.put_chunks(Chunks::new(source, chunking), |chunk| builder.add(chunk, &mut put_node))?;
+        let whole = match builder.finish(&mut put_node)? {
+            Some(whole) => whole.name,
+            None => self.objects.put(ObjectKind::Chunk, &[])?,
+        };
+        self.objects.note_blob(whole)?;
+        self.objects.sync()?;
+        self.stat(&whole)
+    }
+
+    /// Puts chunks, several at a time, and tells of them in their order.
+    fn put_chunks(
+        &self,
+        mut chunks: impl Iterator<Item = io::Result<Vec<u8>>>,
+        mut add: impl FnMut(Part) -> Result<(), BlobError>,
+    ) -> Result<(), BlobError> {
+        let put = |content: &[u8]| {
+            let name = self.objects.put(ObjectKind::Chunk, content)?;
+            Ok(Part { name, bytes: content.len() as u64 })
+        };
+        let Some(first) = chunks.next().transpose().map_err(BlobError::Stream)? else { return Ok(()) };
+        let Some(second) = chunks.next() else { return add(put(&first)?) };
+        let chunks = [Ok(first), second].into_iter().chain(chunks);
+        in_order(chunks, |chunk| put(&chunk.map_err(BlobError::Stream)?), add)
+    }
+
+    /// Returns what is known of a blob, without reading its chunks.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::NotFound`]; [`BlobError::HashMismatch`] and [`BlobError::Decode`] for a damaged one; [`BlobError::Io`].
+    pub fn stat(&self, hash: &Hash) -> Result<BlobInfo, BlobError> {
+        let info = self.objects.info(hash)?.ok_or(BlobError::NotFound { hash: *hash })?;
+        let put_at = info.put_at;
+        if info.kind == ObjectKind::Chunk {
+            return Ok(BlobInfo { hash: *hash, bytes: info.bytes, form: BlobForm::Small, put_at });
+        }
+        let node = self.node(hash)?;
+        let chunking = node.chunking;
+        let form = match node.levels {
+            0 => BlobForm::Manifest { chunks: node.parts.len() as u32, chunking },
+            levels => BlobForm::Tree { depth: levels + 1, chunking },
+        };
+        Ok(BlobInfo { hash: *hash, bytes: node.bytes(), form, put_at })
+    }
+
+    /// Tells whether a blob or a part of one of this name is here; not whether all its chunks are.
+    ///
+    /// # Errors
+    ///
+    /// As [`ObjectStore::info`].
+    pub fn exists(&self, hash: &Hash) -> Result<bool, BlobError> {
+        Ok(self.objects.info(hash)?.is_some())
+    }
+
+    /// Returns the names of all that was put as a blob, in their order.
+    pub fn list(&self) -> Vec<Hash> {
+        self.objects.blobs()
+    }
+
+    /// Writes a blob. Every chunk is verified before any of it is written; in memory are a few chunks.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::NotFound`] for it or a part of it; [`BlobError::HashMismatch`], [`BlobError::ShortChunk`] and
+    /// [`BlobError::Decode`] where something is damaged: what was written before is good. [`BlobError::Stream`] where it cannot be
+    /// written; [`BlobError::Io`].
+    pub fn get(&self, hash: &Hash, target: &mut impl Write) -> Result<u64, BlobError> {
+        let bytes = self.stat(hash)?.bytes;
+        self.get_range(hash, 0..bytes, target)?;
+        Ok(bytes)
+    }
+
+    /// Writes a range of a blob, as [`get`](Self::get). Only chunks are read that have something of it.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Range`] for what does not lie in the blob; as [`get`](Self::get).
+    pub fn get_range(
+        &self,
+        hash: &Hash,
+        range: Range<u64>,
+        target: &mut impl Write,
+    ) -> Result<(), BlobError> {
+        let bytes = self.stat(hash)?.bytes;
+        if range.start > range.end || range.end > bytes {
+            return Err(BlobError::Range { from: range.start, to: range.end, bytes });
+        }
+        let chunks = self.chunks(hash)?.filter(|chunk| {
+            let chunk = chunk.as_ref().ok();
+            chunk.is_none_or(|chunk| chunk.offset < range.end && range.start < chunk.offset + chunk.bytes)
+        });
+        let read = |chunk: Result<PlacedChunk, BlobError>| {
+            let chunk = chunk?;
+            let (_, content) = self.objects.get(&chunk.hash)?;
+            let found = content.len() as u64;
+            match found == chunk.bytes {
+                true => Ok((chunk.offset, content)),
+                false => Err(BlobError::ShortChunk { hash: chunk.hash, expected: chunk.bytes, found }),
+            }
+        };
+        in_order(chunks, read, |(offset, content)| {
+            let from = range.start.saturating_sub(offset) as usize;
+            let to = (range.end - offset).min(content.len() as u64) as usize;
+            target.write_all(&content[from..to]).map_err(BlobError::Stream)
+        })
+    }
+
+    /// Returns the chunks of a blob in their order; lists are read as they are needed.
+    ///
+    /// # Errors
+    ///
+    /// As [`stat`](Self::stat), also of each.
+    pub fn chunks(
+        &self,
+        hash: &Hash,
+    ) -> Result<impl Iterator<Item = Result<PlacedChunk, BlobError>> + Send + use<>, BlobError> {
+        let info = self.stat(hash)?;
+        let whole = Part { name: *hash, bytes: info.bytes };
+        let is_node = info.form != BlobForm::Small;
+        Ok(Walk { store: self.clone(), open: vec![(whole, is_node.then_some(None))], offset: 0 })
+    }
+
+    fn node(&self, name: &Hash) -> Result<Node, BlobError> {
+        match self.objects.get(name)? {
+            (ObjectKind::Node, bytes) => Node::decode(&bytes),
+            (ObjectKind::Chunk, _) => Err(BlobError::Decode { what: format!("list of chunks {name}") }),
+        }
+    }
+
+    /// Reads and verifies everything that is stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`ObjectStore::verify`].
+    pub fn verify(&self) -> Result<ObjectReport, BlobError> {
+        self.objects.verify()
+    }
+
+    /// Makes everything durable, so that opening it again need not look at it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ObjectStore::sync`].
+    pub fn close(&self) -> Result<(), BlobError> {
+        self.objects.close()
+    }
+}
+
+/// The chunks of a blob, one after the other.
+struct Walk {
+    store: BlobStore,
+    /// Parts to come, the next one last; for a node, the levels that it must have below, where these are known.
+    open: Vec<(Part, Option<Option<u8>>)>,
+    offset: u64,
+}
+
+impl Iterator for Walk {
+    type Item = Result<PlacedChunk, BlobError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (part, node) = self.open.pop()?;
+            let Some(levels) = node else {
+                let chunk = PlacedChunk { hash: part.name, offset: self.offset, bytes: part.bytes };
+                self.offset += part.bytes;
+                return Some(Ok(chunk));
+            };
+            let opened = self.store.node(&part.name).and_then(|node| {
+                let fits = node.bytes() == part.bytes && levels.is_none_or(|levels| levels == node.levels);
+                let wrong = || BlobError::Decode { what: format!("list of chunks {}", part.name) };
+                fits.then_some(node).ok_or_else(wrong)
+            });
+            match opened {
+                Ok(node) => {
+                    let below = node.levels.checked_sub(1).map(Some);
+                    self.open.extend(node.parts.into_iter().rev().map(|part| (part, below)));
+                }
+                Err(error) => {
+                    self.open.clear();
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+/// Works on several items at the same time, and takes what comes of them in their order. Ends with the first error.
+fn in_order<T: Send, R: Send>(
+    items: impl Iterator<Item = T>,
+    work: impl Fn(T) -> Result<R, BlobError> + Sync,
+    mut take: impl FnMut(R) -> Result<(), BlobError>,
+) -> Result<(), BlobError> {
+    let (ask, asked) = mpsc::sync_channel::<(u64, T)>(WORKERS);
+    let asked = Mutex::new(asked);
+    thread::scope(|scope| {
+        let (ask, (answer, answers)) = (ask, mpsc::channel());
+        for _ in 0..WORKERS {
+            let (answer, asked, work) = (answer.clone(), &asked, &work);
+            scope.spawn(move || {
+                loop {
+                    let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok((number, item)) = next else { return };
+                    if answer.send((number, work(item))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(answer);
+        let (mut asked_for, mut taken, mut early) = (0u64, 0u64, BTreeMap::new());
+        let mut collect = |wait_for: u64, taken: &mut u64| -> Result<(), BlobError> {
+            while *taken < wait_for {
+                let Ok((number, done)) = answers.recv() else { return Ok(()) };
+                early.insert(number, done);
+                while let Some(done) = early.remove(taken) {
+                    take(done?)?;
+                    *taken += 1;
+                }
+            }
+            Ok(())
+        };
+        for item in items {
+            // No more than that are in memory, done or not.
+            collect((asked_for + 1).saturating_sub(2 * WORKERS as u64), &mut taken)?;
+            if ask.send((asked_for, item)).is_err() {
+                break;
+            }
+            asked_for += 1;
+        }
+        drop(ask);
+        collect(asked_for, &mut taken)
+    })
+}

@@ -1,0 +1,145 @@
+//! What can go wrong, and what its caller can do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base::{Classify, ErrorKind, Hash};
+
+/// Why something with a blob failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlobError {
+    /// Nothing here has that name.
+    #[error("no blob {hash} here: put it, or fetch it from where it is")]
+    NotFound {
+        /// The name.
+        hash: Hash,
+    },
+    /// What is stored is not what its name says.
+    #[error(
+        "{file} at {offset}: {hash} was expected and {found} found; nothing of it was given out: put the blob again from where \
+         it came, or restore the file",
+        file = file.display()
+    )]
+    HashMismatch {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// The name.
+        hash: Hash,
+        /// The hash of what is there.
+        found: Hash,
+    },
+    /// A chunk has another length than what refers to it says.
+    #[error(
+        "chunk {hash} has {found} bytes where {expected} were expected: the blob that lists it is damaged"
+    )]
+    ShortChunk {
+        /// The chunk.
+        hash: Hash,
+        /// The length that was told.
+        expected: u64,
+        /// The length that it has.
+        found: u64,
+    },
+    /// Bytes that are no reference or node.
+    #[error("no reference to a blob, or a damaged one: a wrong {what}")]
+    Decode {
+        /// What is wrong.
+        what: String,
+    },
+    /// A reference or file of a version that this program does not know.
+    #[error("version {found} of {what}, and this program reads up to {known}: use a newer program")]
+    UnsupportedVersion {
+        /// What it is the version of.
+        what: &'static str,
+        /// The version.
+        found: u16,
+        /// The newest version that is known.
+        known: u16,
+    },
+    /// More bytes than a blob may have.
+    #[error("a blob of more than {max} bytes: cut it into several")]
+    TooLarge {
+        /// The most.
+        max: u64,
+    },
+    /// A range that does not lie in the blob.
+    #[error("bytes {from}..{to} of a blob that has {bytes}: ask for less")]
+    Range {
+        /// The first byte.
+        from: u64,
+        /// Behind the last.
+        to: u64,
+        /// The blob's length.
+        bytes: u64,
+    },
+    /// Sizes of chunks that content-defined chunking does not take.
+    #[error("chunks of {min}, {average} and {max} bytes: {why}")]
+    Chunking {
+        /// The smallest.
+        min: u32,
+        /// The average.
+        average: u32,
+        /// The largest.
+        max: u32,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The store's files could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// What was to be put could not be read, or what was read not be written.
+    #[error("the bytes of a blob: {0}")]
+    Stream(#[source] io::Error),
+    /// Another process, or another part of this one, has the store open.
+    #[error("the blobs in {dir} are open elsewhere: wait until that has ended", dir = dir.display())]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// An earlier failure made it unknown what the disk holds.
+    #[error("the store takes nothing since {cause}: open it again, which looks at its files")]
+    Poisoned {
+        /// The failure.
+        cause: String,
+    },
+}
+
+impl BlobError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self::Io { path: path.to_owned(), source }
+    }
+}
+
+impl Classify for BlobError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::HashMismatch { .. } | Self::ShortChunk { .. } | Self::Decode { .. } => ErrorKind::Corrupt,
+            Self::UnsupportedVersion { .. }
+            | Self::TooLarge { .. }
+            | Self::Range { .. }
+            | Self::Chunking { .. } => ErrorKind::Invalid,
+            Self::Io { source, .. } | Self::Stream(source) => source.kind_of(),
+            Self::Poisoned { .. } | Self::Locked { .. } => ErrorKind::Unavailable,
+        }
+    }
+}
+
+/// The kind of an error of the operating system, by the trait that has the same name for its method.
+trait KindOf {
+    fn kind_of(&self) -> ErrorKind;
+}
+
+impl KindOf for io::Error {
+    fn kind_of(&self) -> ErrorKind {
+        Classify::kind(self)
+    }
+}

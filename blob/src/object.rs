@@ -1,0 +1,40 @@
+//! What the store keeps: bytes under the hash that names them.
+
+use base::Hash;
+
+/// What the hash of a node is derived with, so that no content has the name of a node.
+const NODE_CONTEXT: &str = "netdb 2026-11-22 blob node";
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObjectKind {
+    /// Content: named by its BLAKE3 hash, which is what `b3sum` prints.
+    Chunk,
+    /// A list of chunks or nodes: named by a hash of its own kind.
+    Node,
+}
+
+impl ObjectKind {
+    /// Returns the name of these bytes.
+    pub fn name_of(self, bytes: &[u8]) -> Hash {
+        match self {
+            Self::Chunk => Hash::of(bytes),
+            Self::Node => blake3::Hasher::new_derive_key(NODE_CONTEXT).update(bytes).finalize().into(),
+        }
+    }
+
+    pub(crate) fn as_u8(self) -> u8 {
+        match self {
+            Self::Chunk => 1,
+            Self::Node => 2,
+        }
+    }
+
+    pub(crate) fn from_u8(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Chunk),
+            2 => Some(Self::Node),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Objects on disk: put once, named by what they hold, verified whenever they are read.
+//!
+//! ```text
+//! DIR/packs/NNNNNNNNNN.pack    small objects, many in a file; authoritative
+//! DIR/packs/NNNNNNNNNN.idx     what stands where in one that is full; derived
+//! DIR/chunks/HASH              an object of 256 KiB or more
+//! DIR/staging/N.tmp            what is being written; removed when the store is opened
+//! ```
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::{Clock, DiskLock, Doors, Hash, Timestamp};
+
+use crate::BlobError;
+use crate::limits::{CHUNK_BYTES_MAX, PACKED_BYTES_MAX};
+use crate::object::ObjectKind;
+
+mod loose;
+mod pack_index;
+mod packs;
+mod record;
+mod scan;
+
+use self::loose::Loose;
+use self::packs::Packs;
+use self::record::{Record, What};
+
+/// Objects on disk. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct ObjectStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    packs: Packs,
+    loose: Loose,
+    clock: Arc<dyn Clock>,
+    _lock: Box<dyn DiskLock>,
+}
+
+/// What is known of an object without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was put, the first time unless it was damaged since.
+    pub put_at: Timestamp,
+    /// Whether it stands in a pack.
+    pub packed: bool,
+}
+
+/// An object that is not what its name says.
+#[derive(Debug)]
+pub struct DamagedObject {
+    /// Its name.
+    pub hash: Hash,
+    /// What is wrong.
+    pub error: BlobError,
+}
+
+/// What a verification of all objects found.
+#[derive(Debug, Default)]
+pub struct ObjectReport {
+    /// Objects that were read.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that are damaged.
+    pub damaged: Vec<DamagedObject>,
+    /// Stretches of files that do not read: nobody knows what stood there.
+    pub stretches: Vec<DamagedStretch>,
+}
+
+/// A stretch of a file that does not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedStretch {
+    /// The file.
+    pub file: PathBuf,
+    /// From where to where.
+    pub bytes: Range<u64>,
+}
+
+impl ObjectStore {
+    /// Opens the objects in a directory, which is made where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Locked`], [`BlobError::UnsupportedVersion`], [`BlobError::Decode`], [`BlobError::Io`].
+    pub fn open(dir: &Path, doors: &Doors) -> Result<Self, BlobError> {
+        let disk = &doors.disk;
+        let [packs, chunks, staging] = ["packs", "chunks", "staging"].map(|name| dir.join(name));
+        for dir in [&packs, &chunks, &staging] {
+            disk.create_directories(dir).map_err(BlobError::io(dir))?;
+        }
+        let lock_path = dir.join("lock");
+        let lock = disk.lock(&lock_path).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => BlobError::Locked { dir: dir.to_owned() },
+            _ => BlobError::Io { path: lock_path, source },
+        })?;
+        let packs = Packs::open(disk, packs)?;
+        let loose = Loose::open(disk, chunks, staging)?;
+        Ok(Self { shared: Arc::new(Shared { packs, loose, clock: Arc::clone(&doors.clock), _lock: lock }) })
+    }
+
+    /// Puts an object, and returns its name. One that is there already is compared, and written anew where it is damaged.
+    ///
+    /// *Durability*: survives a power failure once a later [`sync`](Self::sync) returns.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::TooLarge`] beyond 16 MiB, [`BlobError::Io`], [`BlobError::Poisoned`].
+    pub fn put(&self, kind: ObjectKind, content: &[u8]) -> Result<Hash, BlobError> {
+        if content.len() > CHUNK_BYTES_MAX {
+            return Err(BlobError::TooLarge { max: CHUNK_BYTES_MAX as u64 });
+        }
+        let name = kind.name_of(content);
+        let Shared { packs, loose, clock, .. } = &*self.shared;
+        match self.read(&name) {
+            Ok((found, stored)) if found.kind == kind && stored == content => return Ok(name),
+            Ok(_) => tracing::warn!(%name, "a damaged object is written anew"),
+            Err(BlobError::NotFound { .. }) => {}
+            Err(BlobError::Decode { .. }) => tracing::warn!(%name, "a damaged object is written anew"),
+            Err(error) => return Err(error),
+        }
+        match content.len() < PACKED_BYTES_MAX {
+            true => packs.add(kind, name, content, clock.now())?,
+            false => loose.add(kind, name, content, clock.now())?,
+        }
+        Ok(name)
+    }
+
+    /// Notes that an object is a blob, and not only a part of one; durable as [`put`](Self::put).
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Io`], [`BlobError::Poisoned`].
+    pub fn note_blob(&self, name: Hash) -> Result<(), BlobError> {
+        self.shared.packs.add_whole(name, self.shared.clock.now())
+    }
+
+    /// Makes everything durable that was put before.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Io`], [`BlobError::Poisoned`]: then nobody knows what the disk holds.
+    pub fn sync(&self) -> Result<(), BlobError> {
+        // What refers to a large object stands in a pack.
+        self.shared.loose.sync()?;
+        self.shared.packs.sync()
+    }
+
+    /// Returns an object, which is what its name says.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::NotFound`]; [`BlobError::HashMismatch`] and [`BlobError::Decode`] for one that is damaged; [`BlobError::Io`].
+    pub fn get(&self, name: &Hash) -> Result<(ObjectKind, Vec<u8>), BlobError> {
+        let (info, content) = self.read(name)?;
+        let found = info.kind.name_of(&content);
+        if found != *name {
+            let (file, offset) = self.whereabouts(name);
+            return Err(BlobError::HashMismatch { file, offset, hash: *name, found });
+        }
+        Ok((info.kind, content))
+    }
+
+    /// Reads an object, unverified.
+    fn read(&self, name: &Hash) -> Result<(ObjectInfo, Vec<u8>), BlobError> {
+        let Shared { packs, loose, .. } = &*self.shared;
+        if let Some(place) = packs.find(name) {
+            let (kind, bytes, put_at) = (place.kind, u64::from(place.bytes), place.put_at);
+            return Ok((ObjectInfo { kind, bytes, put_at, packed: true }, packs.read(&place)?));
+        }
+        let Some((object, content)) = loose.read(name)? else {
+            return Err(BlobError::NotFound { hash: *name });
+        };
+        let (kind, bytes, put_at) = (object.kind, u64::from(object.bytes), object.put_at);
+        Ok((ObjectInfo { kind, bytes, put_at, packed: false }, content))
+    }
+
+    /// Tells what is known of an object without reading it; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Decode`] for one that is damaged, [`BlobError::Io`].
+    pub fn info(&self, name: &Hash) -> Result<Option<ObjectInfo>, BlobError> {
+        let Shared { packs, loose, .. } = &*self.shared;
+        if let Some(place) = packs.find(name) {
+            let (kind, bytes, put_at) = (place.kind, u64::from(place.bytes), place.put_at);
+            return Ok(Some(ObjectInfo { kind, bytes, put_at, packed: true }));
+        }
+        Ok(loose.find(name)?.map(|object| {
+            let (kind, bytes, put_at) = (object.kind, u64::from(object.bytes), object.put_at);
+            ObjectInfo { kind, bytes, put_at, packed: false }
+        }))
+    }
+
+    /// Tells whether an object was put as a blob.
+    pub fn is_blob(&self, name: &Hash) -> bool {
+        self.shared.packs.is_whole(name)
+    }
+
+    /// Returns the names of what was put as a blob, in their order.
+    pub fn blobs(&self) -> Vec<Hash> {
+        let mut blobs = self.shared.packs.whole();
+        blobs.sort_unstable();
+        blobs
+    }
+
+    /// Reads and verifies every object.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Io`] where the names could not be read; what is wrong with an object stands in the report.
+    pub fn verify(&self) -> Result<ObjectReport, BlobError> {
+        let Shared { packs, loose, .. } = &*self.shared;
+        let mut report = ObjectReport::default();
+        let (mut stretches, mut superseded) = (Vec::new(), Vec::new());
+        let object = |record: &Record, content: &[u8]| {
+            let What::Object(kind) = record.what else { return };
+            report.objects += 1;
+            report.bytes += u64::from(record.bytes);
+            if kind.name_of(content) != record.name {
+                superseded.push(record.name);
+            }
+        };
+        packs.visit(object, |file, bytes| stretches.push(DamagedStretch { file, bytes }))?;
+        report.stretches = stretches;
+        for hash in loose.all()? {
+            report.objects += 1;
+            match self.get(&hash) {
+                Ok((_, content)) => report.bytes += content.len() as u64,
+                Err(error) => report.damaged.push(DamagedObject { hash, error }),
+            }
+        }
+        // One that is damaged may have been put once more since.
+        for hash in superseded {
+            if let Err(error) = self.get(&hash) {
+                report.damaged.push(DamagedObject { hash, error });
+            }
+        }
+        Ok(report)
+    }
+
+    fn whereabouts(&self, name: &Hash) -> (PathBuf, u64) {
+        let Shared { packs, loose, .. } = &*self.shared;
+        packs.find(name).map_or_else(|| (loose.path(name), 0), |place| packs.whereabouts(&place))
+    }
+
+    /// Makes everything durable, so that opening it again need not look at it.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](Self::sync).
+    pub fn close(&self) -> Result<(), BlobError> {
+        self.shared.loose.sync()?;
+        self.shared.packs.close()
+    }
+}

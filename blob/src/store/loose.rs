@@ -1,0 +1,140 @@
+//! Large objects, each in a file of its own: the content, then 64 bytes as a record of a pack begins.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base::{Disk, Hash, OpenMode, Timestamp};
+
+use super::record::{RECORD_BYTES, Record, What};
+use crate::BlobError;
+use crate::limits::CHUNK_BYTES_MAX;
+use crate::object::ObjectKind;
+
+/// The large objects of a store.
+#[derive(Debug)]
+pub(super) struct Loose {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    staging: PathBuf,
+    next: AtomicU64,
+    /// Whether names were added that are not durable yet.
+    unsynced: AtomicBool,
+    /// Held during a sync of the directory.
+    syncing: Mutex<()>,
+}
+
+/// A large object, without its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LooseObject {
+    pub kind: ObjectKind,
+    pub bytes: u32,
+    pub put_at: Timestamp,
+}
+
+impl Loose {
+    /// Opens the large objects in a directory, which is there; what a crash left in the staging directory goes.
+    pub(super) fn open(disk: &Arc<dyn Disk>, dir: PathBuf, staging: PathBuf) -> Result<Self, BlobError> {
+        for name in disk.list(&staging).map_err(BlobError::io(&staging))? {
+            let path = staging.join(name);
+            disk.remove(&path).map_err(BlobError::io(&path))?;
+        }
+        let (next, unsynced) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Self { disk: Arc::clone(disk), dir, staging, next, unsynced, syncing: Mutex::default() })
+    }
+
+    pub(super) fn path(&self, name: &Hash) -> PathBuf {
+        self.dir.join(name.to_string())
+    }
+
+    /// Returns what is there of an object; `None` where nothing is.
+    pub(super) fn find(&self, name: &Hash) -> Result<Option<LooseObject>, BlobError> {
+        let path = self.path(name);
+        let file = match self.disk.open(&path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(BlobError::Io { path, source }),
+        };
+        let length = file.length().map_err(BlobError::io(&path))?;
+        let mut footer = [0; RECORD_BYTES];
+        if let Some(at) = length.checked_sub(RECORD_BYTES as u64) {
+            base::read_exact_at(&*file, &mut footer, at).map_err(BlobError::io(&path))?;
+        }
+        describe(&path, name, length, &footer).map(Some)
+    }
+
+    /// Reads an object, unverified.
+    pub(super) fn read(&self, name: &Hash) -> Result<Option<(LooseObject, Vec<u8>)>, BlobError> {
+        let path = self.path(name);
+        let file = match self.disk.open(&path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(BlobError::Io { path, source }),
+        };
+        let mut bytes =
+            base::read_to_end(&*file, CHUNK_BYTES_MAX + RECORD_BYTES + 1).map_err(BlobError::io(&path))?;
+        let at = bytes.len().saturating_sub(RECORD_BYTES);
+        let object = describe(&path, name, bytes.len() as u64, &bytes[at..])?;
+        bytes.truncate(at);
+        Ok(Some((object, bytes)))
+    }
+
+    /// Writes an object; its content is durable once this returns, its name once [`sync`](Self::sync) does.
+    pub(super) fn add(
+        &self,
+        kind: ObjectKind,
+        name: Hash,
+        content: &[u8],
+        put_at: Timestamp,
+    ) -> Result<(), BlobError> {
+        let footer = Record::of(What::Object(kind), name, content, put_at).encode_header();
+        let staged = self.staging.join(format!("{}.tmp", self.next.fetch_add(1, Ordering::Relaxed)));
+        let written = (|| {
+            let file = self.disk.open(&staged, OpenMode::Create)?;
+            base::write_all_at(&*file, content, 0)?;
+            base::write_all_at(&*file, &footer, content.len() as u64)?;
+            file.sync_data()?;
+            self.disk.rename(&staged, &self.path(&name))
+        })();
+        match written {
+            Ok(()) => {
+                self.unsynced.store(true, Ordering::Release);
+                Ok(())
+            }
+            Err(source) => {
+                // What is left of it goes when the store is opened, if it does not now.
+                let _ = self.disk.remove(&staged);
+                Err(BlobError::Io { path: staged, source })
+            }
+        }
+    }
+
+    /// Makes the names durable that were added before.
+    pub(super) fn sync(&self) -> Result<(), BlobError> {
+        let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.unsynced.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.disk.sync_directory(&self.dir).map_err(|source| {
+            self.unsynced.store(true, Ordering::Release);
+            BlobError::Io { path: self.dir.clone(), source }
+        })
+    }
+
+    /// Returns the names of all large objects, in their order.
+    pub(super) fn all(&self) -> Result<Vec<Hash>, BlobError> {
+        let names = self.disk.list(&self.dir).map_err(BlobError::io(&self.dir))?;
+        Ok(names.iter().filter_map(|name| blake3::Hash::from_hex(name).ok().map(Hash::from)).collect())
+    }
+}
+
+/// Reads the footer of a large object.
+fn describe(path: &Path, name: &Hash, length: u64, footer: &[u8]) -> Result<LooseObject, BlobError> {
+    let record = Record::decode(footer).filter(|record| record.name == *name);
+    match record.map(|record| (record.what, record)) {
+        Some((What::Object(kind), record)) if u64::from(record.bytes) + RECORD_BYTES as u64 == length => {
+            Ok(LooseObject { kind, bytes: record.bytes, put_at: record.put_at })
+        }
+        _ => Err(BlobError::Decode { what: format!("end of {}", path.display()) }),
+    }
+}

@@ -1,0 +1,370 @@
+//! Small objects, many in a file. A pack is a log of records; which object stands where is kept in memory, and is read from
+//! the packs, or from the derived index of one that is full.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base::{Disk, DiskFile, Hash, OpenMode, Timestamp};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::pack_index;
+use super::record::{
+    PACK_HEADER_BYTES, RECORD_BYTES, Record, VERSION, What, encode_pack_header, pack_version,
+};
+use super::scan::{Scanned, scan};
+use crate::BlobError;
+use crate::limits::PACK_BYTES;
+use crate::object::ObjectKind;
+
+/// Packs that are kept open to be read.
+const OPEN_MAX: usize = 64;
+
+/// Where an object stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub pack: u32,
+    /// Where its record begins.
+    pub offset: u64,
+    pub bytes: u32,
+    pub kind: ObjectKind,
+    pub put_at: Timestamp,
+}
+
+/// The packs of a store.
+#[derive(Debug)]
+pub(super) struct Packs {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    state: Mutex<State>,
+    /// Held during a sync. Lock order: this one, then `state`.
+    syncing: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    places: FxHashMap<Hash, Place>,
+    /// What somebody put as a blob, packed or not.
+    whole: FxHashSet<Hash>,
+    writer: Writer,
+    /// Bytes that were written since the store was opened, and how many of them are durable.
+    written: u64,
+    synced: u64,
+    open: VecDeque<(u32, Arc<dyn DiskFile>)>,
+    poison: Option<String>,
+}
+
+/// The pack that is written to.
+#[derive(Debug)]
+struct Writer {
+    number: u32,
+    file: Arc<dyn DiskFile>,
+    end: u64,
+    /// Bytes of it that are durable.
+    synced: u32,
+    records: Vec<(Record, u64)>,
+}
+
+impl Packs {
+    /// Opens the packs in a directory, which is there. What a crash left of the newest one is cut off.
+    pub(super) fn open(disk: &Arc<dyn Disk>, dir: PathBuf) -> Result<Self, BlobError> {
+        let numbers = numbers(&**disk, &dir)?;
+        let (mut places, mut whole) = (FxHashMap::default(), FxHashSet::default());
+        let mut newest = None;
+        for (at, number) in numbers.iter().enumerate() {
+            let is_newest = at + 1 == numbers.len();
+            let records = match is_newest {
+                true => {
+                    let writer = Writer::take_up(disk, &dir, *number)?;
+                    newest.insert(writer).records.clone()
+                }
+                false => pack_index::load_or_make(&**disk, &dir, *number)?,
+            };
+            records.iter().for_each(|(record, offset)| {
+                note(&mut places, &mut whole, *number, record, *offset);
+            });
+        }
+        let writer = match newest {
+            Some(writer) => writer,
+            None => Writer::create(&**disk, &dir, 0)?,
+        };
+        let open = VecDeque::new();
+        let state = State { places, whole, writer, written: 0, synced: 0, open, poison: None };
+        Ok(Self { disk: Arc::clone(disk), dir, state: Mutex::new(state), syncing: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns where an object stands.
+    pub(super) fn find(&self, name: &Hash) -> Option<Place> {
+        self.state().places.get(name).copied()
+    }
+
+    /// Tells whether somebody put an object as a blob.
+    pub(super) fn is_whole(&self, name: &Hash) -> bool {
+        self.state().whole.contains(name)
+    }
+
+    /// Returns what was put as a blob, in no order.
+    pub(super) fn whole(&self) -> Vec<Hash> {
+        self.state().whole.iter().copied().collect()
+    }
+
+    /// Adds an object, in place of one of its name that may be damaged.
+    pub(super) fn add(
+        &self,
+        kind: ObjectKind,
+        name: Hash,
+        content: &[u8],
+        put_at: Timestamp,
+    ) -> Result<(), BlobError> {
+        self.append(Record::of(What::Object(kind), name, content, put_at), content)
+    }
+
+    /// Notes that an object was put as a blob.
+    pub(super) fn add_whole(&self, name: Hash, put_at: Timestamp) -> Result<(), BlobError> {
+        match self.is_whole(&name) {
+            true => Ok(()),
+            false => self.append(Record::of(What::PutWhole, name, &[], put_at), &[]),
+        }
+    }
+
+    fn append(&self, mut record: Record, content: &[u8]) -> Result<(), BlobError> {
+        let mut state = self.state();
+        state.check()?;
+        if state.writer.end >= PACK_BYTES {
+            self.roll(&mut state)?;
+        }
+        let writer = &mut state.writer;
+        record.synced = writer.synced;
+        let bytes = record.encode(content);
+        let (number, offset) = (writer.number, writer.end);
+        if let Err(source) = base::write_all_at(&*writer.file, &bytes, offset) {
+            // What was written of it is written over, or cut off when the store is opened.
+            let _ = writer.file.set_length(offset);
+            return Err(BlobError::Io { path: pack_path(&self.dir, number), source });
+        }
+        writer.end += bytes.len() as u64;
+        writer.records.push((record, offset));
+        state.written += bytes.len() as u64;
+        let State { places, whole, .. } = &mut *state;
+        note(places, whole, number, &record, offset);
+        Ok(())
+    }
+
+    /// Goes on in a new pack; the one before is durable then, and indexed.
+    fn roll(&self, state: &mut State) -> Result<(), BlobError> {
+        let number = state.writer.number;
+        let path = pack_path(&self.dir, number);
+        if let Err(cause) = state.writer.file.sync_data() {
+            return Err(state.poisoned(&path, cause));
+        }
+        state.synced = state.written;
+        pack_index::write(&*self.disk, &self.dir, number, state.writer.end, &state.writer.records);
+        state.writer = Writer::create(&*self.disk, &self.dir, number + 1)?;
+        Ok(())
+    }
+
+    /// Makes everything durable that was added before; those who ask at the same time share a sync.
+    pub(super) fn sync(&self) -> Result<(), BlobError> {
+        let wanted = self.state().written;
+        let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, number, end, written) = {
+            let state = self.state();
+            state.check()?;
+            if state.synced >= wanted {
+                return Ok(());
+            }
+            let writer = &state.writer;
+            (Arc::clone(&writer.file), writer.number, writer.end, state.written)
+        };
+        let synced = file.sync_data();
+        let mut state = self.state();
+        match synced {
+            Ok(()) => {
+                state.synced = state.synced.max(written);
+                if state.writer.number == number {
+                    state.writer.synced = state.writer.synced.max(end as u32);
+                }
+                Ok(())
+            }
+            Err(cause) => Err(state.poisoned(&pack_path(&self.dir, number), cause)),
+        }
+    }
+
+    /// Reads the content of an object, unverified.
+    pub(super) fn read(&self, place: &Place) -> Result<Vec<u8>, BlobError> {
+        let path = pack_path(&self.dir, place.pack);
+        let file = self.file(place.pack)?;
+        let mut content = vec![0; place.bytes as usize];
+        base::read_exact_at(&*file, &mut content, place.offset + RECORD_BYTES as u64)
+            .map_err(BlobError::io(&path))?;
+        Ok(content)
+    }
+
+    /// Returns the file that an object stands in, and where its content begins there.
+    pub(super) fn whereabouts(&self, place: &Place) -> (PathBuf, u64) {
+        (pack_path(&self.dir, place.pack), place.offset + RECORD_BYTES as u64)
+    }
+
+    fn file(&self, number: u32) -> Result<Arc<dyn DiskFile>, BlobError> {
+        let mut state = self.state();
+        if state.writer.number == number {
+            return Ok(Arc::clone(&state.writer.file));
+        }
+        if let Some((_, file)) = state.open.iter().find(|(open, _)| *open == number) {
+            return Ok(Arc::clone(file));
+        }
+        let path = pack_path(&self.dir, number);
+        let file = self.disk.open(&path, OpenMode::Read).map_err(BlobError::io(&path))?;
+        if state.open.len() == OPEN_MAX {
+            state.open.pop_front();
+        }
+        state.open.push_back((number, Arc::clone(&file)));
+        Ok(file)
+    }
+
+    /// Reads all packs, and tells of each object in them with its content, and of stretches that do not read.
+    pub(super) fn visit(
+        &self,
+        mut object: impl FnMut(&Record, &[u8]),
+        mut damaged: impl FnMut(PathBuf, Range<u64>),
+    ) -> Result<(), BlobError> {
+        for number in numbers(&*self.disk, &self.dir)? {
+            let path = pack_path(&self.dir, number);
+            let end = {
+                let state = self.state();
+                (state.writer.number == number).then_some(state.writer.end)
+            };
+            let file = self.disk.open(&path, OpenMode::Read).map_err(BlobError::io(&path))?;
+            let most = end.map_or(usize::MAX, |end| end as usize);
+            let bytes = base::read_to_end(&*file, most).map_err(BlobError::io(&path))?;
+            if pack_version(&bytes, number) != Some(VERSION) {
+                damaged(path.clone(), 0..PACK_HEADER_BYTES);
+            }
+            let Scanned { records, damaged: stretches, end } = scan(&bytes);
+            for (record, offset) in &records {
+                let from = *offset as usize + RECORD_BYTES;
+                if let What::Object(_) = record.what {
+                    object(record, bytes.get(from..from + record.bytes as usize).unwrap_or_default());
+                }
+            }
+            let rest = (end < bytes.len() as u64).then_some(end..bytes.len() as u64);
+            stretches.into_iter().chain(rest).for_each(|range| damaged(path.clone(), range));
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable, and says so in the newest pack, so that nothing of it is looked at when it is opened.
+    pub(super) fn close(&self) -> Result<(), BlobError> {
+        self.sync()?;
+        let mut state = self.state();
+        let closed = |(record, _): &(Record, u64)| record.what == What::Closed;
+        if state.writer.records.last().is_some_and(closed) || state.writer.records.is_empty() {
+            return Ok(());
+        }
+        let mut record = Record::of(What::Closed, Hash::ZERO, &[], Timestamp::from_nanos(0));
+        record.synced = state.writer.end as u32;
+        let (path, end) = (pack_path(&self.dir, state.writer.number), state.writer.end);
+        let bytes = record.encode(&[]);
+        base::write_all_at(&*state.writer.file, &bytes, end).map_err(BlobError::io(&path))?;
+        state.writer.records.push((record, end));
+        state.writer.end += bytes.len() as u64;
+        if let Err(cause) = state.writer.file.sync_data() {
+            return Err(state.poisoned(&path, cause));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn check(&self) -> Result<(), BlobError> {
+        match &self.poison {
+            Some(cause) => Err(BlobError::Poisoned { cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes nothing more: after a failed sync nobody knows what the disk holds.
+    fn poisoned(&mut self, path: &Path, cause: std::io::Error) -> BlobError {
+        let cause = format!("a failed sync of {} ({cause})", path.display());
+        tracing::error!(%cause, "the blob store takes nothing more until it is opened again");
+        BlobError::Poisoned { cause: self.poison.get_or_insert(cause).clone() }
+    }
+}
+
+impl Writer {
+    fn create(disk: &dyn Disk, dir: &Path, number: u32) -> Result<Self, BlobError> {
+        let path = pack_path(dir, number);
+        base::create_atomically(disk, &path, OpenMode::Create, &encode_pack_header(number))
+            .map_err(BlobError::io(&path))?;
+        let file = disk.open(&path, OpenMode::Write).map_err(BlobError::io(&path))?;
+        let (end, synced) = (PACK_HEADER_BYTES, PACK_HEADER_BYTES as u32);
+        Ok(Self { number, file, end, synced, records: Vec::new() })
+    }
+
+    /// Goes on in the newest pack of a store. What was not surely synced is written once more.
+    fn take_up(disk: &Arc<dyn Disk>, dir: &Path, number: u32) -> Result<Self, BlobError> {
+        let path = pack_path(dir, number);
+        let file = disk.open(&path, OpenMode::Write).map_err(BlobError::io(&path))?;
+        let bytes = base::read_to_end(&*file, usize::MAX).map_err(BlobError::io(&path))?;
+        check_header(&path, &bytes, number)?;
+        let Scanned { records, damaged, end } = scan(&bytes);
+        if !damaged.is_empty() {
+            tracing::error!(file = %path.display(), ?damaged, "stretches of a pack do not read: what stood there is missing");
+        }
+        let is_closed = records.last().is_some_and(|(record, _)| record.what == What::Closed);
+        let length = bytes.len() as u64;
+        if end < length {
+            tracing::warn!(file = %path.display(), from = end, "what a crash left of an object was cut off");
+            file.set_length(end).map_err(BlobError::io(&path))?;
+        }
+        if !is_closed || end != length {
+            // A sync that failed before may have left pages that read well and never were written.
+            base::write_all_at(&*file, &bytes[..end.min(length) as usize], 0)
+                .map_err(BlobError::io(&path))?;
+            file.sync_data().map_err(BlobError::io(&path))?;
+        }
+        Ok(Self { number, file, end, synced: end as u32, records })
+    }
+}
+
+fn note(
+    places: &mut FxHashMap<Hash, Place>,
+    whole: &mut FxHashSet<Hash>,
+    pack: u32,
+    record: &Record,
+    offset: u64,
+) {
+    match record.what {
+        What::Object(kind) => {
+            let place = Place { pack, offset, bytes: record.bytes, kind, put_at: record.put_at };
+            places.insert(record.name, place);
+        }
+        What::PutWhole => drop(whole.insert(record.name)),
+        What::Closed => {}
+    }
+}
+
+pub(super) fn pack_path(dir: &Path, number: u32) -> PathBuf {
+    dir.join(format!("{number:010}.pack"))
+}
+
+pub(super) fn check_header(path: &Path, bytes: &[u8], number: u32) -> Result<(), BlobError> {
+    match pack_version(bytes, number) {
+        Some(VERSION) => Ok(()),
+        Some(found) => Err(BlobError::UnsupportedVersion { what: "a pack", found, known: VERSION }),
+        None => Err(BlobError::Decode { what: format!("header of the pack {}", path.display()) }),
+    }
+}
+
+fn numbers(disk: &dyn Disk, dir: &Path) -> Result<Vec<u32>, BlobError> {
+    let names = disk.list(dir).map_err(BlobError::io(dir))?;
+    let mut numbers: Vec<u32> =
+        names.iter().filter_map(|name| name.strip_suffix(".pack")?.parse().ok()).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}

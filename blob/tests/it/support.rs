@@ -1,0 +1,33 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use base::{Doors, ManualClock, SeededRandom, SimulatedDisk, Timestamp};
+use blob::{BlobStore, Chunking, ContentSizes};
+
+/// Where the store is.
+pub const DIR: &str = "node/blobs";
+
+/// Opens the store on a disk.
+pub fn open(disk: &SimulatedDisk) -> BlobStore {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_nanos(1_700_000_000_000_000_000)));
+    let doors = Doors { clock, random: Arc::new(SeededRandom::new(1)), disk: Arc::new(disk.clone()) };
+    BlobStore::open(Path::new(DIR), &doors).unwrap()
+}
+
+/// Bytes that nothing compresses or repeats, different for each seed.
+pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut noise);
+    noise
+}
+
+/// Small chunks that end where the content says.
+pub fn small_chunks() -> Chunking {
+    Chunking::Content(ContentSizes::new(1 << 10, 4 << 10, 16 << 10).unwrap())
+}
+
+pub fn read(store: &BlobStore, hash: &base::Hash) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    store.get(hash, &mut bytes).unwrap();
+    bytes
+}

@@ -1,0 +1,118 @@
+//! `net-db blob`
+
+use crate::support::{Place, values};
+
+/// Bytes that nothing compresses or repeats.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    blake3::Hasher::new().update(b"noise").finalize_xof().fill(&mut noise);
+    noise
+}
+
+/// Puts a file, and returns its name.
+fn put(place: &Place, path: &str, options: &[&str]) -> String {
+    let put = place.ok(&[&["blob", "put", path], options].concat());
+    values(&put)[0]["hash"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_was_put_is_got_listed_and_verified() {
+    let place = Place::new();
+    let content = noise(9_000_000);
+    let (small, large) = (place.write("small", b"a few bytes"), place.write("large", &content));
+    let first = put(&place, &small, &[]);
+    assert_eq!(first, blake3::hash(b"a few bytes").to_string());
+    let second = put(&place, &large, &[]);
+    assert_eq!(put(&place, &large, &[]), second);
+    let third = put(&place, &large, &["--chunking", "content"]);
+    assert_ne!(third, second);
+
+    assert_eq!(place.ok(&["blob", "get", &first]), "a few bytes");
+    assert_eq!(place.ok(&["blob", "get", &first, "--range", "2..5"]), "few");
+    assert_eq!(place.ok(&["blob", "get", &first, "--range", "6.."]), "bytes");
+    for hash in [&second, &third] {
+        let out = place.file("out");
+        place.ok(&["blob", "get", hash, "--out", out.to_str().unwrap()]);
+        assert!(std::fs::read(&out).unwrap() == content);
+    }
+    let stat = &values(&place.ok(&["blob", "stat", &second]))[0];
+    assert_eq!(
+        (&stat["bytes"], &stat["form"], &stat["chunks"]),
+        (&9_000_000.into(), &"manifest".into(), &3.into())
+    );
+    let chunks = values(&place.ok(&["blob", "tree", &second]));
+    assert_eq!((chunks.len(), &chunks[2]["bytes"]), (3, &(9_000_000 - 2 * (4 << 20)).into()));
+    let path = &values(&place.ok(&["blob", "path", &second, "--offset", "5000000"]))[0];
+    assert_eq!((&path["chunk"], &path["offset"]), (&chunks[1]["chunk"], &(5_000_000 - (4 << 20)).into()));
+
+    let mut wanted = vec![first.clone(), second, third];
+    wanted.sort();
+    let listed: Vec<_> = values(&place.ok(&["blob", "ls"])).iter().map(|blob| blob["hash"].clone()).collect();
+    assert_eq!(listed, wanted);
+    let verdict = &values(&place.ok(&["blob", "verify"]))[0];
+    assert_eq!((&verdict["verdict"], &verdict["damaged"]), (&"passed".into(), &0.into()));
+    place.ok(&["blob", "exists", &first]);
+}
+
+#[test]
+fn standard_input_is_put_and_what_is_missing_has_its_exit_code() {
+    let place = Place::new();
+    place.run(&["blob", "ls"]).failed(3, "no database");
+    let run = place.run_with(&["blob", "put", "-"], b"");
+    assert_eq!(run.code, 0, "{run:?}");
+    let empty = blake3::hash(b"").to_string();
+    assert_eq!(place.ok(&["blob", "get", &empty]), "");
+    let other = blake3::hash(b"other").to_string();
+    assert_eq!(place.run(&["blob", "exists", &other]).code, 3);
+    place.run(&["blob", "get", &other]).failed(3, "no blob");
+    place.run(&["blob", "stat", "nonsense"]).failed(2, "64 hexadecimal digits");
+    place.run(&["blob", "put", "/nowhere/file"]).failed(3, "/nowhere/file");
+    place.run(&["blob", "get", &empty, "--range", "5..2"]).failed(2, "no range");
+    place.run(&["blob", "get", &empty, "--range", "0..1"]).failed(1, "ask for less");
+}
+
+#[test]
+fn a_flipped_bit_is_named_never_given_out_and_mended_by_putting_the_blob_again() {
+    let place = Place::new();
+    let content = noise(600_000);
+    let file = place.write("file", &content);
+    let hash = put(&place, &file, &[]);
+    let stored = place.data().join("blobs/chunks").join(&hash);
+    let mut bytes = std::fs::read(&stored).unwrap();
+    bytes[1_000] ^= 4;
+    std::fs::write(&stored, bytes).unwrap();
+
+    let out = place.file("out");
+    let run = place.run(&["blob", "get", &hash, "--out", out.to_str().unwrap()]);
+    run.failed(5, &hash);
+    assert!(!out.exists());
+    let verify = place.run(&["blob", "verify"]);
+    assert!(verify.code == 5 && verify.stderr.contains(&hash), "{verify:?}");
+    assert_eq!(put(&place, &file, &[]), hash);
+    place.ok(&["blob", "verify"]);
+}
+
+#[test]
+fn net_blob_is_the_same_under_another_name_and_looks_at_its_own_variable_first() {
+    let (place, other) = (Place::new(), Place::new());
+    let file = place.write("file", b"content");
+    let net_blob = |place: &Place, arguments: &[&str], variable: Option<&Place>| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_net-blob"));
+        command.args(arguments).env("NETDB_DIR", place.data()).env_remove("NET_BLOB_DIR");
+        if let Some(place) = variable {
+            command.env("NET_BLOB_DIR", place.data());
+        }
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    let hash = blake3::hash(b"content").to_string();
+    assert_eq!(net_blob(&place, &["put", &file], None).0, 0);
+    assert_eq!(net_blob(&place, &["get", &hash], None), (0, "content".to_owned()));
+    assert_eq!(place.ok(&["blob", "get", &hash]), "content");
+    assert_eq!(net_blob(&place, &["put", &file], Some(&other)).0, 0);
+    assert_eq!(other.ok(&["blob", "get", &hash]), "content");
+    assert_eq!(net_blob(&other, &["exists", &hash, "--dir", "/nowhere"], Some(&place)).0, 3);
+    assert_eq!(net_blob(&place, &["put"], None).0, 2);
+    let (code, help) = net_blob(&place, &["--help"], None);
+    assert!(code == 0 && help.contains("NET_BLOB_DIR"), "{help}");
+}
