@@ -141,6 +141,8 @@ impl ObjectStore {
     ///
     /// [`BlobError::Io`], [`BlobError::Poisoned`].
     pub fn note_blob(&self, name: Hash) -> Result<(), BlobError> {
+        // Small parts stand before the note, and a crash that leaves it leaves them; large ones must be there before it is written.
+        self.shared.loose.sync()?;
         self.shared.packs.add_whole(name, self.shared.clock.now())
     }
 
@@ -150,7 +152,6 @@ impl ObjectStore {
     ///
     /// [`BlobError::Io`], [`BlobError::Poisoned`]: then nobody knows what the disk holds.
     pub fn sync(&self) -> Result<(), BlobError> {
-        // What refers to a large object stands in a pack.
         self.shared.loose.sync()?;
         self.shared.packs.sync()
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use base::{CrashImage, Fault, Hash, SimulatedDisk, Snapshot};
-use blob::{BlobStore, Chunking};
+use blob::{BlobStore, Chunking, ContentSizes};
 
 use crate::support::{noise, open, read, small_chunks};
 
@@ -15,6 +15,8 @@ fn contents() -> Vec<(Vec<u8>, Chunking)> {
         (noise(3, 40_000), small_chunks()),
         (noise(1, 100), Chunking::Fixed),
         (noise(4, 5_000), Chunking::Fixed),
+        // Several large chunks.
+        (noise(5, 900_000), Chunking::Content(ContentSizes::new(1 << 18, 300_000, 400_000).unwrap())),
     ]
 }
 
@@ -38,6 +40,9 @@ fn check(store: &BlobStore, acknowledged: &[(Hash, Vec<u8>)], what: &str) {
         store.get(hash, &mut found).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(found == *content, "{what}");
         assert!(store.list().contains(hash), "{what}");
+    }
+    for hash in store.list() {
+        assert!(store.get(&hash, &mut std::io::sink()).is_ok(), "{what}: {hash} is listed");
     }
     let report = store.verify().unwrap();
     assert!(report.damaged.is_empty() && report.stretches.is_empty(), "{what}: {report:?}");
