@@ -167,7 +167,10 @@ impl Shared {
     pub(crate) fn note(&self, appended: &Result<(), &AppendError>) {
         match appended {
             Ok(()) => *self.disk_full_at() = None,
-            Err(AppendError::Rejected { reason: Rejection::DiskFull, .. }) => {
+            // A replica that waits for room says so itself, and says when that is over.
+            Err(AppendError::Rejected { reason: Rejection::DiskFull, .. })
+                if !self.cluster().is_some_and(Cluster::waits_for_room) =>
+            {
                 *self.disk_full_at() = Some(self.doors.clock.monotonic());
             }
             // Whether a log failed, it says itself.

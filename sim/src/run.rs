@@ -184,6 +184,7 @@ async fn live(world: &Arc<World>, nemeses: &[Nemesis], always: Option<Nemesis>) 
         let _ = client.await;
     }
     let healed_within = end::heal(world).await;
+    end::agree_in_time(world).await;
     watching.abort();
     let history = end::look(world, &recorder).await;
     report(world, history, healed_within)

@@ -46,7 +46,7 @@ fill_up() {
     end=$(position_of 1 "$log")
     until_true 60 "what was missed on node 3" is_beyond 3 "$log" "$((end - 1))"
     printf 'node 3 has what it missed %s ms after there was room\n' $(($(milliseconds) - began))
-    until_true 60 "node 3 is ready" is_ready 3
+    until_true 10 "node 3 is ready" is_ready 3
     printf 'node 3 is ready %s ms after there was room\n' $(($(milliseconds) - began))
 }
 fill_up "a follower"

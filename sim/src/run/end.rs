@@ -70,11 +70,9 @@ async fn serve(world: Arc<World>, node: Arc<Node>) -> Duration {
     begun.elapsed()
 }
 
-/// Waits until all nodes are the same, and compares everything.
-pub(super) async fn look(world: &Arc<World>, recorder: &Recorder) -> History {
-    let agreed = tokio::time::timeout(AGREES_WITHIN, agree(world)).await.is_ok();
-    world.see();
-    if !agreed {
+/// Waits until all nodes are the same. They are looked at meanwhile: logs go on giving up their beginning.
+pub(super) async fn agree_in_time(world: &Arc<World>) {
+    if tokio::time::timeout(AGREES_WITHIN, agree(world)).await.is_err() {
         let ends = |node: Arc<Node>| {
             let state = node.group.replica().state();
             (node.id, state.visible.0, node.group.replica().root().0.0)
@@ -82,6 +80,11 @@ pub(super) async fn look(world: &Arc<World>, recorder: &Recorder) -> History {
         let ends: Vec<_> = world.up().into_iter().map(ends).collect();
         world.violate(format!("logs differ {AGREES_WITHIN:?} after healing (node, visible, end): {ends:?}"));
     }
+}
+
+/// Compares everything.
+pub(super) async fn look(world: &Arc<World>, recorder: &Recorder) -> History {
+    world.see();
     let mut history = History { operations: recorder.operations(), channels: BTreeMap::new() };
     for name in CHANNELS {
         let shown: BTreeMap<_, _> =
