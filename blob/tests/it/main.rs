@@ -4,4 +4,5 @@
 mod blobs;
 mod crash;
 mod damage;
+mod golden;
 mod support;
