@@ -367,11 +367,9 @@ impl Core {
         self.local_due.get_or_insert(self.end.doors.clock.monotonic() + COMMITTED_WITHIN);
     }
 
-    /// Returns the committed slot, clamped to what the log holds. What was given up was committed, also where a crash left
-    /// nothing else that says so.
+    /// Returns the committed slot, clamped to what the log holds.
     pub(super) fn committed(&self) -> Option<Slot> {
-        let known = self.local.committed.into_iter().chain(self.local.purged);
-        let (committed, last) = (known.max_by_key(|slot| slot.index)?, self.last()?);
+        let (committed, last) = (self.local.committed?, self.last()?);
         Some(if committed.index > last.index { last } else { committed })
     }
 

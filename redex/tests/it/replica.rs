@@ -368,23 +368,6 @@ fn votes_and_what_was_purged_outlast_everything() {
 }
 
 #[test]
-fn what_was_given_up_counts_as_committed_though_a_crash_leaves_nothing_else_that_says_so() {
-    let world = World::new();
-    let log = open(&world.doors);
-    append(&log, &blanks(1, 0..400));
-    log.flush_step();
-    log.purge(slot(1, 250)).unwrap();
-    // That more is committed is noted later, and lost.
-    log.save_committed(Some(slot(1, 300))).unwrap();
-    world.disk.power_off();
-    drop(log);
-    world.disk.restart(&CrashImage::None);
-    let log = open(&world.doors);
-    assert_eq!(log.committed(), Some(slot(1, 250)));
-    assert_eq!(log.reader().visible(), Position(251));
-}
-
-#[test]
 fn a_purge_beyond_the_end_goes_on_behind_it() {
     let world = World::new();
     let log = open(&world.doors);
