@@ -233,7 +233,7 @@ fn note_trim(view: &NodeView, known: u64, world: &World) -> u64 {
 }
 
 /// Takes what a node shows.
-fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool, committed: &Committed) -> Result<(), String> {
+fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool, known: &Committed) -> Result<(), String> {
     let replica = node.group.replica();
     // Noting what is known already does nothing, but where nothing is taken any more; or readers see at once what they would in
     // a moment, so that this comes before everything that is looked at.
@@ -253,7 +253,9 @@ fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool, committed: &Committ
         _ => None,
     };
     view.vote = replica.vote().map(|vote| (vote.term.0, vote.node.0, vote.committed));
-    view.committed = replica.committed().map_or(0, |slot| slot.index.position_after().0);
+    // What was given up was committed, also where a crash left nothing else that says so.
+    let committed = replica.committed().max(state.purged);
+    view.committed = committed.map_or(0, |slot| slot.index.position_after().0);
     view.visible = state.visible.0;
     view.durable = state.durable.0;
     view.purged = state.purged;
@@ -271,7 +273,7 @@ fn take(view: &mut NodeView, node: &Arc<Node>, harmed: bool, committed: &Committ
         .collect();
     view.forks = node.group.forks();
     view.diverges_from = node.group.divergences().keys().map(|other| other.0).collect();
-    take_beginning(view, committed)?;
+    take_beginning(view, known)?;
     take_log(view, node, state.last)
 }
 
