@@ -127,19 +127,8 @@ impl Classify for BlobError {
             | Self::TooLarge { .. }
             | Self::Range { .. }
             | Self::Chunking { .. } => ErrorKind::Invalid,
-            Self::Io { source, .. } | Self::Stream(source) => source.kind_of(),
+            Self::Io { source, .. } | Self::Stream(source) => Classify::kind(source),
             Self::Poisoned { .. } | Self::Locked { .. } => ErrorKind::Unavailable,
         }
-    }
-}
-
-/// The kind of an error of the operating system, by the trait that has the same name for its method.
-trait KindOf {
-    fn kind_of(&self) -> ErrorKind;
-}
-
-impl KindOf for io::Error {
-    fn kind_of(&self) -> ErrorKind {
-        Classify::kind(self)
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base::{Disk, Hash, OpenMode, Timestamp};
+use base::{Disk, DiskFile, Hash, OpenMode, Timestamp};
 
 use super::record::{RECORD_BYTES, Record, What};
 use crate::BlobError;
@@ -47,14 +47,19 @@ impl Loose {
         self.dir.join(name.to_string())
     }
 
+    /// Opens an object's file to be read; `None` where there is none.
+    fn open_file(&self, path: &Path) -> Result<Option<Arc<dyn DiskFile>>, BlobError> {
+        match self.disk.open(path, OpenMode::Read) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(BlobError::io(path)(source)),
+        }
+    }
+
     /// Returns what is there of an object; `None` where nothing is.
     pub(super) fn find(&self, name: &Hash) -> Result<Option<LooseObject>, BlobError> {
         let path = self.path(name);
-        let file = match self.disk.open(&path, OpenMode::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(BlobError::Io { path, source }),
-        };
+        let Some(file) = self.open_file(&path)? else { return Ok(None) };
         let length = file.length().map_err(BlobError::io(&path))?;
         let mut footer = [0; RECORD_BYTES];
         if let Some(at) = length.checked_sub(RECORD_BYTES as u64) {
@@ -66,11 +71,7 @@ impl Loose {
     /// Reads an object, unverified.
     pub(super) fn read(&self, name: &Hash) -> Result<Option<(LooseObject, Vec<u8>)>, BlobError> {
         let path = self.path(name);
-        let file = match self.disk.open(&path, OpenMode::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(BlobError::Io { path, source }),
-        };
+        let Some(file) = self.open_file(&path)? else { return Ok(None) };
         let mut bytes =
             base::read_to_end(&*file, CHUNK_BYTES_MAX + RECORD_BYTES + 1).map_err(BlobError::io(&path))?;
         let at = bytes.len().saturating_sub(RECORD_BYTES);
