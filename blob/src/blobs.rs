@@ -14,7 +14,7 @@ use crate::builder::Builder;
 use crate::chunking::{Chunking, Chunks};
 use crate::node::{Node, Part};
 use crate::object::ObjectKind;
-use crate::store::{ObjectReport, ObjectStore};
+use crate::store::{Held, ObjectReport, ObjectStore, Putting};
 
 /// Chunks that are worked on at the same time.
 const WORKERS: usize = 4;
@@ -105,26 +105,44 @@ impl BlobStore {
     ///
     /// [`BlobError::Stream`] where it cannot be read; [`BlobError::TooLarge`]; [`BlobError::Io`], [`BlobError::Poisoned`].
     pub fn put(&self, source: impl Read + Send, chunking: Chunking) -> Result<BlobInfo, BlobError> {
+        Ok(self.put_held(source, chunking)?.0)
+    }
+
+    /// Puts as [`put`](Self::put) does, and keeps what it became from being collected as long as what is returned lives: until
+    /// something refers to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub fn put_held(
+        &self,
+        source: impl Read + Send,
+        chunking: Chunking,
+    ) -> Result<(BlobInfo, Held), BlobError> {
+        let putting = self.objects.begin_put();
         let mut builder = Builder::new(chunking);
-        let mut put_node = |node: &Node| self.objects.put(ObjectKind::Node, &node.encode());
-        self.put_chunks(Chunks::new(source, chunking), |chunk| builder.add(chunk, &mut put_node))?;
+        let mut put_node =
+            |node: &Node| self.objects.put_within(Some(&putting), ObjectKind::Node, &node.encode());
+        let chunks = Chunks::new(source, chunking);
+        self.put_chunks(&putting, chunks, |chunk| builder.add(chunk, &mut put_node))?;
         let whole = match builder.finish(&mut put_node)? {
             Some(whole) => whole.name,
-            None => self.objects.put(ObjectKind::Chunk, &[])?,
+            None => self.objects.put_within(Some(&putting), ObjectKind::Chunk, &[])?,
         };
         self.objects.note_blob(whole)?;
         self.objects.sync()?;
-        self.stat(&whole)
+        Ok((self.stat(&whole)?, self.objects.hold(&whole)?))
     }
 
     /// Puts chunks, several at a time, and tells of them in their order.
     fn put_chunks(
         &self,
+        putting: &Putting,
         mut chunks: impl Iterator<Item = io::Result<Vec<u8>>>,
         mut add: impl FnMut(Part) -> Result<(), BlobError>,
     ) -> Result<(), BlobError> {
         let put = |content: &[u8]| {
-            let name = self.objects.put(ObjectKind::Chunk, content)?;
+            let name = self.objects.put_within(Some(putting), ObjectKind::Chunk, content)?;
             Ok(Part { name, bytes: content.len() as u64 })
         };
         let Some(first) = chunks.next().transpose().map_err(BlobError::Stream)? else { return Ok(()) };
@@ -191,6 +209,8 @@ impl BlobStore {
         range: Range<u64>,
         target: &mut impl Write,
     ) -> Result<(), BlobError> {
+        // A collection does not take what is being read.
+        let _held = self.objects.hold(hash)?;
         let bytes = self.stat(hash)?.bytes;
         if range.start > range.end || range.end > bytes {
             return Err(BlobError::Range { from: range.start, to: range.end, bytes });
@@ -230,7 +250,40 @@ impl BlobStore {
         Ok(Walk { store: self.clone(), open: vec![(whole, is_node.then_some(None))], offset: 0 })
     }
 
-    fn node(&self, name: &Hash) -> Result<Node, BlobError> {
+    /// Takes the note back that somebody put a blob; tells whether there was one. It goes with a later collection, if nothing
+    /// refers to it.
+    ///
+    /// *Durability*: survives a power failure once this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Io`], [`BlobError::Poisoned`].
+    pub fn remove(&self, hash: &Hash) -> Result<bool, BlobError> {
+        let was_blob = self.objects.note_no_blob(*hash)?;
+        self.objects.sync()?;
+        Ok(was_blob)
+    }
+
+    /// Returns a part of a blob that is not here, or the blob itself; `None` where all of it is. Nothing is verified but lists.
+    ///
+    /// # Errors
+    ///
+    /// As [`stat`](Self::stat).
+    pub fn missing_part(&self, hash: &Hash) -> Result<Option<Hash>, BlobError> {
+        if self.objects.info(hash)?.is_none_or(|info| info.kind == ObjectKind::Chunk) {
+            return Ok((!self.exists(hash)?).then_some(*hash));
+        }
+        for chunk in self.chunks(hash)? {
+            match chunk {
+                Ok(chunk) if !self.objects.is_here(&chunk.hash)? => return Ok(Some(chunk.hash)),
+                Err(BlobError::NotFound { hash }) => return Ok(Some(hash)),
+                chunk => drop(chunk?),
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn node(&self, name: &Hash) -> Result<Node, BlobError> {
         match self.objects.get(name)? {
             (ObjectKind::Node, bytes) => Node::decode(&bytes),
             (ObjectKind::Chunk, _) => Err(BlobError::Decode { what: format!("list of chunks {name}") }),

@@ -98,6 +98,45 @@ pub enum BlobError {
     /// What was to be put could not be read, or what was read not be written.
     #[error("the bytes of a blob: {0}")]
     Stream(#[source] io::Error),
+    /// A text that is too long.
+    #[error("{what} of {bytes} bytes: at most {max}")]
+    TooLong {
+        /// What it is.
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The most.
+        max: usize,
+    },
+    /// A name that no blob can have.
+    #[error("a blob cannot be named `{}`: use a text without control characters that is not empty", name.escape_debug())]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// What is pinned recursively is not pinned directly, too.
+    #[error("{hash} is pinned recursively, which keeps more: take that pin away first to pin it directly")]
+    Pinned {
+        /// The blob.
+        hash: Hash,
+    },
+    /// There is no pin to go from.
+    #[error("{hash} is not pinned recursively: pin the new one")]
+    NotPinned {
+        /// The blob.
+        hash: Hash,
+    },
+    /// Somebody else collects at the moment.
+    #[error("what nobody needs is being collected already: wait until that has ended")]
+    Collecting,
+    /// What keeps names and pins, or what refers to blobs, failed.
+    #[error("names, pins or references of blobs: {source}")]
+    Wiring {
+        /// What can be done about it.
+        kind: ErrorKind,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Another process, or another part of this one, has the store open.
     #[error("the blobs in {dir} are open elsewhere: wait until that has ended", dir = dir.display())]
     Locked {
@@ -118,6 +157,12 @@ impl BlobError {
     }
 }
 
+impl From<crate::WiringError> for BlobError {
+    fn from(error: crate::WiringError) -> Self {
+        Self::Wiring { kind: error.kind, source: error.source }
+    }
+}
+
 impl Classify for BlobError {
     fn kind(&self) -> ErrorKind {
         match self {
@@ -126,9 +171,13 @@ impl Classify for BlobError {
             Self::UnsupportedVersion { .. }
             | Self::TooLarge { .. }
             | Self::Range { .. }
+            | Self::TooLong { .. }
+            | Self::Name { .. }
             | Self::Chunking { .. } => ErrorKind::Invalid,
+            Self::Pinned { .. } | Self::NotPinned { .. } => ErrorKind::Conflict,
+            Self::Wiring { kind, .. } => *kind,
             Self::Io { source, .. } | Self::Stream(source) => Classify::kind(source),
-            Self::Poisoned { .. } | Self::Locked { .. } => ErrorKind::Unavailable,
+            Self::Poisoned { .. } | Self::Locked { .. } | Self::Collecting => ErrorKind::Unavailable,
         }
     }
 }

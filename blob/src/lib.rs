@@ -18,14 +18,20 @@
 mod blobs;
 mod builder;
 mod chunking;
+mod collect;
 mod error;
+mod journal;
 pub mod limits;
 mod node;
 mod object;
+mod pins;
 mod store;
 
 pub use blobs::{BlobForm, BlobInfo, BlobStore, PlacedChunk};
 pub use chunking::{Chunking, ContentSizes};
+pub use collect::{CollectOptions, Collected, Collection};
 pub use error::BlobError;
+pub use journal::{Change, Journal, MemoryJournal, NoRoots, Roots, Table, WiringError};
 pub use object::ObjectKind;
-pub use store::{DamagedObject, DamagedStretch, ObjectInfo, ObjectReport, ObjectStore};
+pub use pins::{Named, Pin, PinMode, Pins};
+pub use store::{DamagedObject, DamagedStretch, Held, ObjectInfo, ObjectReport, ObjectStore};

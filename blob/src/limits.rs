@@ -29,3 +29,9 @@ pub(crate) const PACKED_BYTES_MAX: usize = 256 << 10;
 
 /// Bytes of a pack at which the next one begins.
 pub(crate) const PACK_BYTES: u64 = 64 << 20;
+
+/// Longest label of a pin, in bytes.
+pub const LABEL_BYTES_MAX: usize = 255;
+
+/// Longest name of a blob, in bytes.
+pub const NAME_BYTES_MAX: usize = 1_024;

@@ -11,6 +11,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{Clock, DiskLock, Doors, Hash, Timestamp};
 
@@ -18,15 +19,23 @@ use crate::BlobError;
 use crate::limits::{CHUNK_BYTES_MAX, PACKED_BYTES_MAX};
 use crate::object::ObjectKind;
 
+mod compaction;
+mod guards;
+mod index;
 mod loose;
 mod pack_index;
 mod packs;
 mod record;
+mod removal;
 mod scan;
 
+use self::guards::Guards;
+pub use self::guards::Held;
+pub(crate) use self::guards::Putting;
 use self::loose::Loose;
 use self::packs::Packs;
 use self::record::{Record, What};
+pub(crate) use self::removal::{Candidate, Sweep};
 
 /// Objects on disk. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -38,6 +47,7 @@ pub struct ObjectStore {
 struct Shared {
     packs: Packs,
     loose: Loose,
+    guards: Arc<Guards>,
     clock: Arc<dyn Clock>,
     _lock: Box<dyn DiskLock>,
 }
@@ -105,7 +115,8 @@ impl ObjectStore {
         })?;
         let packs = Packs::open(disk, packs)?;
         let loose = Loose::open(disk, chunks, staging)?;
-        Ok(Self { shared: Arc::new(Shared { packs, loose, clock: Arc::clone(&doors.clock), _lock: lock }) })
+        let (guards, clock) = (Arc::default(), Arc::clone(&doors.clock));
+        Ok(Self { shared: Arc::new(Shared { packs, loose, guards, clock, _lock: lock }) })
     }
 
     /// Puts an object, and returns its name. One that is there already is compared, and written anew where it is damaged.
@@ -116,11 +127,22 @@ impl ObjectStore {
     ///
     /// [`BlobError::TooLarge`] beyond 16 MiB, [`BlobError::Io`], [`BlobError::Poisoned`].
     pub fn put(&self, kind: ObjectKind, content: &[u8]) -> Result<Hash, BlobError> {
+        self.put_within(None, kind, content)
+    }
+
+    /// Puts an object as one of those that are put together, which no collection takes before they are.
+    pub(crate) fn put_within(
+        &self,
+        putting: Option<&Putting>,
+        kind: ObjectKind,
+        content: &[u8],
+    ) -> Result<Hash, BlobError> {
         if content.len() > CHUNK_BYTES_MAX {
             return Err(BlobError::TooLarge { max: CHUNK_BYTES_MAX as u64 });
         }
         let name = kind.name_of(content);
-        let Shared { packs, loose, clock, .. } = &*self.shared;
+        let Shared { packs, loose, guards, clock, .. } = &*self.shared;
+        guards.touch(putting, name);
         match self.read(&name) {
             Ok((found, stored)) if found.kind == kind && stored == content => return Ok(name),
             Ok(_) => tracing::warn!(%name, "a damaged object is written anew"),
@@ -133,6 +155,38 @@ impl ObjectStore {
             false => loose.add(kind, name, content, clock.now())?,
         }
         Ok(name)
+    }
+
+    /// Begins to put objects together.
+    pub(crate) fn begin_put(&self) -> Putting {
+        self.shared.guards.begin_put()
+    }
+
+    /// Keeps a blob from being collected, with everything below it, as long as what is returned lives.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::NotFound`], also while a collection removes it: put it again. As [`info`](Self::info).
+    pub fn hold(&self, name: &Hash) -> Result<Held, BlobError> {
+        let missing = || BlobError::NotFound { hash: *name };
+        // In this order, since what is held stays.
+        let held = self.shared.guards.hold(*name).ok_or_else(missing)?;
+        self.info(name)?.ok_or_else(missing)?;
+        Ok(held)
+    }
+
+    /// Keeps a blob as [`hold`](Self::hold) does, for so long: for what will be referred to in a moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`hold`](Self::hold).
+    pub fn hold_for(&self, name: &Hash, time: Duration) -> Result<(), BlobError> {
+        let missing = || BlobError::NotFound { hash: *name };
+        let now = self.shared.clock.monotonic();
+        match self.shared.guards.hold_until(*name, (now, now.saturating_add(time))) {
+            true => self.info(name)?.map(|_| ()).ok_or_else(missing),
+            false => Err(missing()),
+        }
     }
 
     /// Notes that an object is a blob, and not only a part of one; durable as [`put`](Self::put).
@@ -174,9 +228,15 @@ impl ObjectStore {
     /// Reads an object, unverified.
     fn read(&self, name: &Hash) -> Result<(ObjectInfo, Vec<u8>), BlobError> {
         let Shared { packs, loose, .. } = &*self.shared;
-        if let Some(place) = packs.find(name) {
-            let (kind, bytes, put_at) = (place.kind, u64::from(place.bytes), place.put_at);
-            return Ok((ObjectInfo { kind, bytes, put_at, packed: true }, packs.read(&place)?));
+        let mut place = packs.find(name);
+        while let Some(at) = place {
+            let read = packs.read(&at);
+            place = packs.find(name);
+            // Its pack may have gone meanwhile, and it to another one.
+            if read.is_ok() || place == Some(at) {
+                let (kind, bytes, put_at) = (at.kind, u64::from(at.bytes), at.put_at);
+                return Ok((ObjectInfo { kind, bytes, put_at, packed: true }, read?));
+            }
         }
         let Some((object, content)) = loose.read(name)? else {
             return Err(BlobError::NotFound { hash: *name });
@@ -202,6 +262,21 @@ impl ObjectStore {
         }))
     }
 
+    /// Returns what an object is, without looking at more of it than that takes; `None` where there is none.
+    pub(crate) fn kind_of(&self, name: &Hash) -> Result<Option<ObjectKind>, BlobError> {
+        Ok(self.info(name)?.map(|info| info.kind))
+    }
+
+    /// Tells whether an object is here, without looking at it.
+    pub(crate) fn is_here(&self, name: &Hash) -> Result<bool, BlobError> {
+        Ok(self.shared.packs.find(name).is_some() || self.shared.loose.exists(name)?)
+    }
+
+    /// Notes that an object is no blob any more; durable as [`put`](Self::put).
+    pub(crate) fn note_no_blob(&self, name: Hash) -> Result<bool, BlobError> {
+        self.shared.packs.remove_whole(name, self.shared.clock.now())
+    }
+
     /// Tells whether an object was put as a blob.
     pub fn is_blob(&self, name: &Hash) -> bool {
         self.shared.packs.is_whole(name)
@@ -209,9 +284,14 @@ impl ObjectStore {
 
     /// Returns the names of what was put as a blob, in their order.
     pub fn blobs(&self) -> Vec<Hash> {
-        let mut blobs = self.shared.packs.whole();
+        let mut blobs: Vec<_> = self.shared.packs.whole().into_iter().map(|(name, _)| name).collect();
         blobs.sort_unstable();
         blobs
+    }
+
+    /// Returns what was put as a blob, and when it last was, in no order.
+    pub(crate) fn blobs_put(&self) -> Vec<(Hash, Timestamp)> {
+        self.shared.packs.whole()
     }
 
     /// Reads and verifies every object.

@@ -68,6 +68,12 @@ impl Loose {
         describe(&path, name, length, &footer).map(Some)
     }
 
+    /// Tells whether there is a file of an object.
+    pub(super) fn exists(&self, name: &Hash) -> Result<bool, BlobError> {
+        let path = self.path(name);
+        self.disk.exists(&path).map_err(BlobError::io(&path))
+    }
+
     /// Reads an object, unverified.
     pub(super) fn read(&self, name: &Hash) -> Result<Option<(LooseObject, Vec<u8>)>, BlobError> {
         let path = self.path(name);
@@ -108,6 +114,16 @@ impl Loose {
                 Err(BlobError::Io { path: staged, source })
             }
         }
+    }
+
+    /// Removes an object, and returns how long its file was; 0 where there was none. That it is gone is not durable.
+    pub(super) fn remove(&self, name: &Hash) -> Result<u64, BlobError> {
+        let path = self.path(name);
+        let Some(file) = self.open_file(&path)? else { return Ok(0) };
+        let length = file.length().map_err(BlobError::io(&path))?;
+        self.disk.remove(&path).map_err(BlobError::io(&path))?;
+        self.unsynced.store(true, Ordering::Release);
+        Ok(length)
     }
 
     /// Makes the names durable that were added before.

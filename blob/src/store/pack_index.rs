@@ -83,6 +83,11 @@ pub(super) fn write(disk: &dyn Disk, dir: &Path, number: u32, length: u64, recor
     }
 }
 
+/// Removes the index of a pack that is gone; one that stays does no harm, since it fits no other pack.
+pub(super) fn remove(disk: &dyn Disk, dir: &Path, number: u32) {
+    let _ = disk.remove(&index_path(dir, number));
+}
+
 fn begin(number: u32, length: u64) -> Vec<u8> {
     let mut begin = MAGIC.to_vec();
     begin.extend_from_slice(&VERSION.to_le_bytes());

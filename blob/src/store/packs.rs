@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Disk, DiskFile, Hash, OpenMode, Timestamp};
-use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::index::{Index, Place};
 use super::pack_index;
 use super::record::{
     PACK_HEADER_BYTES, RECORD_BYTES, Record, VERSION, What, encode_pack_header, pack_version,
@@ -21,44 +21,32 @@ use crate::object::ObjectKind;
 /// Packs that are kept open to be read.
 const OPEN_MAX: usize = 64;
 
-/// Where an object stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub pack: u32,
-    /// Where its record begins.
-    pub offset: u64,
-    pub bytes: u32,
-    pub kind: ObjectKind,
-    pub put_at: Timestamp,
-}
-
 /// The packs of a store.
 #[derive(Debug)]
 pub(super) struct Packs {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
     state: Mutex<State>,
     /// Held during a sync. Lock order: this one, then `state`.
     syncing: Mutex<()>,
 }
 
 #[derive(Debug)]
-struct State {
-    places: FxHashMap<Hash, Place>,
-    /// What somebody put as a blob, packed or not.
-    whole: FxHashSet<Hash>,
-    writer: Writer,
+pub(super) struct State {
+    pub index: Index,
+    pub writer: Writer,
     /// Bytes that were written since the store was opened, and how many of them are durable.
     written: u64,
     synced: u64,
-    open: VecDeque<(u32, Arc<dyn DiskFile>)>,
+    /// Packs that are open to be read.
+    pub open: VecDeque<(u32, Arc<dyn DiskFile>)>,
     poison: Option<String>,
 }
 
 /// The pack that is written to.
 #[derive(Debug)]
-struct Writer {
-    number: u32,
+pub(super) struct Writer {
+    pub number: u32,
     file: Arc<dyn DiskFile>,
     end: u64,
     /// Bytes of it that are durable.
@@ -70,7 +58,7 @@ impl Packs {
     /// Opens the packs in a directory, which is there. What a crash left of the newest one is cut off.
     pub(super) fn open(disk: &Arc<dyn Disk>, dir: PathBuf) -> Result<Self, BlobError> {
         let numbers = numbers(&**disk, &dir)?;
-        let (mut places, mut whole) = (FxHashMap::default(), FxHashSet::default());
+        let mut index = Index::new();
         let mut newest = None;
         for (at, number) in numbers.iter().enumerate() {
             let is_newest = at + 1 == numbers.len();
@@ -81,36 +69,46 @@ impl Packs {
                 }
                 false => pack_index::load_or_make(&**disk, &dir, *number)?,
             };
-            records.iter().for_each(|(record, offset)| {
-                note(&mut places, &mut whole, *number, record, *offset);
-            });
+            records.iter().for_each(|(record, offset)| index.note(*number, record, *offset));
         }
         let writer = match newest {
             Some(writer) => writer,
             None => Writer::create(&**disk, &dir, 0)?,
         };
         let open = VecDeque::new();
-        let state = State { places, whole, writer, written: 0, synced: 0, open, poison: None };
+        let state = State { index, writer, written: 0, synced: 0, open, poison: None };
         Ok(Self { disk: Arc::clone(disk), dir, state: Mutex::new(state), syncing: Mutex::default() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns where an object stands.
     pub(super) fn find(&self, name: &Hash) -> Option<Place> {
-        self.state().places.get(name).copied()
+        self.state().index.find(name)
     }
 
     /// Tells whether somebody put an object as a blob.
     pub(super) fn is_whole(&self, name: &Hash) -> bool {
-        self.state().whole.contains(name)
+        self.state().index.whole(name).is_some()
     }
 
-    /// Returns what was put as a blob, in no order.
-    pub(super) fn whole(&self) -> Vec<Hash> {
-        self.state().whole.iter().copied().collect()
+    /// Returns what was put as a blob, and when it last was, in no order.
+    pub(super) fn whole(&self) -> Vec<(Hash, Timestamp)> {
+        self.state().index.all_whole().map(|(name, whole)| (*name, whole.put_at)).collect()
+    }
+
+    /// Returns how many objects there are.
+    pub(super) fn len(&self) -> usize {
+        self.state().index.len()
+    }
+
+    /// Returns the objects of one of the parts of the index for which `wanted` says so.
+    pub(super) fn shard(&self, shard: usize, wanted: impl Fn(&Hash, &Place) -> bool) -> Vec<(Hash, Place)> {
+        let state = self.state();
+        let objects = state.index.shard(shard).filter(|(name, place)| wanted(name, place));
+        objects.map(|(name, place)| (*name, *place)).collect()
     }
 
     /// Adds an object, in place of one of its name that may be damaged.
@@ -126,17 +124,45 @@ impl Packs {
 
     /// Notes that an object was put as a blob.
     pub(super) fn add_whole(&self, name: Hash, put_at: Timestamp) -> Result<(), BlobError> {
-        match self.is_whole(&name) {
-            true => Ok(()),
-            false => self.append(Record::of(What::PutWhole, name, &[], put_at), &[]),
+        if self.state().index.whole(&name).is_some_and(|whole| whole.put_at >= put_at) {
+            return Ok(());
         }
+        self.append(Record::of(What::PutWhole, name, &[], put_at), &[])
     }
 
-    fn append(&self, mut record: Record, content: &[u8]) -> Result<(), BlobError> {
+    /// Takes an object out, here and as a blob; tells whether there was anything of it.
+    pub(super) fn remove(&self, name: Hash, now: Timestamp) -> Result<bool, BlobError> {
         let mut state = self.state();
+        let is_here = state.index.find(&name).is_some() || state.index.whole(&name).is_some();
+        if is_here {
+            self.append_to(&mut state, Record::of(What::Removed, name, &[], now), &[])?;
+        }
+        Ok(is_here)
+    }
+
+    /// Notes that an object is no blob any more; tells whether it was one.
+    pub(super) fn remove_whole(&self, name: Hash, now: Timestamp) -> Result<bool, BlobError> {
+        let mut state = self.state();
+        let is_blob = state.index.whole(&name).is_some();
+        if is_blob {
+            self.append_to(&mut state, Record::of(What::NoBlob, name, &[], now), &[])?;
+        }
+        Ok(is_blob)
+    }
+
+    fn append(&self, record: Record, content: &[u8]) -> Result<(), BlobError> {
+        self.append_to(&mut self.state(), record, content)
+    }
+
+    pub(super) fn append_to(
+        &self,
+        state: &mut State,
+        mut record: Record,
+        content: &[u8],
+    ) -> Result<(), BlobError> {
         state.check()?;
         if state.writer.end >= PACK_BYTES {
-            self.roll(&mut state)?;
+            self.roll(state)?;
         }
         let writer = &mut state.writer;
         record.synced = writer.synced;
@@ -150,13 +176,12 @@ impl Packs {
         writer.end += bytes.len() as u64;
         writer.records.push((record, offset));
         state.written += bytes.len() as u64;
-        let State { places, whole, .. } = &mut *state;
-        note(places, whole, number, &record, offset);
+        state.index.note(number, &record, offset);
         Ok(())
     }
 
     /// Goes on in a new pack; the one before is durable then, and indexed.
-    fn roll(&self, state: &mut State) -> Result<(), BlobError> {
+    pub(super) fn roll(&self, state: &mut State) -> Result<(), BlobError> {
         let number = state.writer.number;
         let path = pack_path(&self.dir, number);
         if let Err(cause) = state.writer.file.sync_data() {
@@ -329,23 +354,6 @@ impl Writer {
             file.sync_data().map_err(BlobError::io(&path))?;
         }
         Ok(Self { number, file, end, synced: end as u32, records })
-    }
-}
-
-fn note(
-    places: &mut FxHashMap<Hash, Place>,
-    whole: &mut FxHashSet<Hash>,
-    pack: u32,
-    record: &Record,
-    offset: u64,
-) {
-    match record.what {
-        What::Object(kind) => {
-            let place = Place { pack, offset, bytes: record.bytes, kind, put_at: record.put_at };
-            places.insert(record.name, place);
-        }
-        What::PutWhole => drop(whole.insert(record.name)),
-        What::Closed => {}
     }
 }
 

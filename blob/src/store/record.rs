@@ -4,15 +4,17 @@
 //! header of a pack, 32 bytes:
 //!   0  [8] "NetDbPak"   8 u16 format version   10 u16 reserved, 0   12 u32 its number   16 zeros   28 u32 CRC of 0..28
 //! record, at a multiple of 8:
-//!   0  u32 "ObjR"       4 u8 what: 1 chunk, 2 node, 3 put whole, 4 closed   5 zeros
+//!   0  u32 "ObjR"       4 u8 what: 1 chunk, 2 node, 3 put whole, 4 closed, 5 removed,
+//!                       6 no blob   5 zeros
 //!   8  [32] name of the object, zeros for what is none
 //!  40  u32 bytes of content   44 u32 bytes of the pack that were synced before   48 i64 when it was put, nanoseconds   56 u32 CRC of the content
 //!  60  u32 CRC of 0..60, then the content, then zeros up to a multiple of 8
 //! ```
 //!
 //! Since a record tells how much was synced before it, bytes that do not read are known to be damaged where a later record says that
-//! they were synced, and else are what a crash left. *Put whole* says that somebody put the object as a blob, not as a part of one. *Closed* says that everything before it was
-//! synced when the store was closed.
+//! they were synced, and else are what a crash left. *Put whole* says that somebody put the object as a blob, not as a part of one,
+//! and when; *no blob* takes that back. *Removed* says that it is neither here nor a blob any more. *Closed* says that everything before it was synced when
+//! the store was closed.
 
 use base::{Hash, Timestamp};
 
@@ -33,6 +35,8 @@ pub(super) enum What {
     Object(ObjectKind),
     PutWhole,
     Closed,
+    Removed,
+    NoBlob,
 }
 
 /// A record, without its content.
@@ -69,6 +73,8 @@ impl Record {
             What::Object(kind) => kind.as_u8(),
             What::PutWhole => 3,
             What::Closed => 4,
+            What::Removed => 5,
+            What::NoBlob => 6,
         });
         out.extend_from_slice(&[0; 3]);
         out.extend_from_slice(self.name.as_bytes());
@@ -82,7 +88,7 @@ impl Record {
 
     /// Returns the bytes that it takes, with its content.
     pub(super) fn length(&self) -> usize {
-        (RECORD_BYTES + self.bytes as usize).next_multiple_of(8)
+        length_of(self.bytes)
     }
 
     /// Reads a record; `None` for anything else.
@@ -96,6 +102,8 @@ impl Record {
         let what = match header[4] {
             3 => What::PutWhole,
             4 => What::Closed,
+            5 => What::Removed,
+            6 => What::NoBlob,
             kind => What::Object(ObjectKind::from_u8(kind)?),
         };
         let zeros = header[5..8] == [0; 3];
@@ -104,6 +112,11 @@ impl Record {
         let (bytes, synced, content_crc) = (u32_at(40), u32_at(44), u32_at(56));
         zeros.then_some(Self { what, name, bytes, put_at, content_crc, synced })
     }
+}
+
+/// Returns the bytes that a record with so much content takes.
+pub(super) fn length_of(content_bytes: u32) -> usize {
+    (RECORD_BYTES + content_bytes as usize).next_multiple_of(8)
 }
 
 pub(super) fn encode_pack_header(number: u32) -> [u8; PACK_HEADER_BYTES as usize] {
@@ -131,9 +144,14 @@ mod tests {
 
     #[test]
     fn records_come_back_and_no_changed_bit_passes() {
-        for what in
-            [What::Object(ObjectKind::Chunk), What::Object(ObjectKind::Node), What::PutWhole, What::Closed]
-        {
+        for what in [
+            What::Object(ObjectKind::Chunk),
+            What::Object(ObjectKind::Node),
+            What::PutWhole,
+            What::Closed,
+            What::Removed,
+            What::NoBlob,
+        ] {
             let record = Record::of(what, Hash::of(b"x"), b"content", Timestamp::from_nanos(77));
             let bytes = record.encode(b"content");
             assert_eq!((Record::decode(&bytes), bytes.len()), (Some(record), 72));

@@ -20,7 +20,7 @@ fn contents() -> Vec<(Vec<u8>, Chunking)> {
     ]
 }
 
-fn images(seed: u64) -> [CrashImage; 8] {
+pub fn images(seed: u64) -> [CrashImage; 8] {
     [
         CrashImage::None,
         CrashImage::All,

@@ -7,10 +7,20 @@ use blob::{BlobStore, Chunking, ContentSizes};
 /// Where the store is.
 pub const DIR: &str = "node/blobs";
 
+/// A clock that is moved by hand.
+pub fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(Timestamp::from_nanos(1_700_000_000_000_000_000)))
+}
+
 /// Opens the store on a disk.
 pub fn open(disk: &SimulatedDisk) -> BlobStore {
-    let clock = Arc::new(ManualClock::new(Timestamp::from_nanos(1_700_000_000_000_000_000)));
-    let doors = Doors { clock, random: Arc::new(SeededRandom::new(1)), disk: Arc::new(disk.clone()) };
+    open_at(disk, &clock())
+}
+
+/// Opens the store on a disk, with a clock.
+pub fn open_at(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> BlobStore {
+    let (random, disk) = (Arc::new(SeededRandom::new(1)), Arc::new(disk.clone()));
+    let doors = Doors { clock: Arc::clone(clock) as _, random, disk };
     BlobStore::open(Path::new(DIR), &doors).unwrap()
 }
 
