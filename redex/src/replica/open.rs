@@ -146,23 +146,24 @@ fn check_identity(dir: &Path, found: &Superblock, named: &ReplicaIdentity) -> Re
     }))
 }
 
-/// Does what a crash kept from being done of the newest segment's truncation.
+/// Does what a crash kept from being done of the newest segment's truncation, and removes segments in whose place others came.
 fn finish_truncation(disk: &dyn Disk, dir: &Path, log: base::LogId) -> std::io::Result<()> {
     let mut found: Vec<_> = disk.list(dir)?.iter().filter_map(|name| parse_file_name(name)).collect();
     found.sort_unstable();
     let Some((newest, newest_first)) = found.pop() else { return Ok(()) };
     let truncation = read_truncation(disk, &dir.join(file_name(newest, newest_first)), log)?;
-    let mut changed = false;
+    let (mut changed, mut next_first) = (false, newest_first);
     while let Some((number, first)) = found.pop() {
         let path = dir.join(file_name(number, first));
         // Where the header does not read, names tell as much.
         let is_gone =
-            first >= newest_first || truncation.is_some_and(|truncation| number > truncation.segment);
+            first >= next_first || truncation.is_some_and(|truncation| number > truncation.segment);
         if !is_gone {
             if let Some(truncation) = truncation.filter(|truncation| truncation.segment == number) {
                 changed |= shorten(disk, &path, truncation.offset)?;
             }
-            break;
+            next_first = first;
+            continue;
         }
         for path in [path.with_extension("idx"), path] {
             if disk.exists(&path)? {

@@ -167,11 +167,13 @@ impl Core {
         self.visible = state.clone();
         self.committed = self.committed.max(Position(next.0));
         (self.end.state, self.end.chain) = (state, chain);
+        // One that begins at the same entry has none, and no name of its own among the segments: it would stay for ever.
+        let replaced = self.end.segments.last().filter(|last| last.first_index == next);
         self.end.go_on_in(segment, writer);
         self.end.synced = self.end.state.position();
         self.local_due = None;
         self.leapt = true;
-        Ok(())
+        self.remove(replaced.as_slice(), None)
     }
 
     /// Removes the segments that hold nothing but purged entries, the oldest first, each durably before the next: whatever a

@@ -1,5 +1,7 @@
 //! Replicas that give up their beginning, and others that begin where those do.
 
+use std::path::PathBuf;
+
 use redex::{DueTrim, ReadError, ReplicaSnapshot, Retention};
 
 use super::*;
@@ -73,6 +75,25 @@ fn given_up() -> (Led, Index) {
     let first = led.retain(&Retention::of_events(100));
     led.grow(300..400);
     (led, first)
+}
+
+/// Returns the segments of the replica, in order.
+fn segments(world: &World) -> Vec<PathBuf> {
+    let files = world.disk.files().into_iter().map(|(path, _)| path);
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).collect()
+}
+
+fn segment_name(number: u64, first: u64) -> String {
+    format!("{number:010}-{first:020}.seg")
+}
+
+fn number_of(path: &Path) -> u64 {
+    path.file_name().unwrap().to_str().unwrap()[..10].parse().unwrap()
+}
+
+/// Returns the first entry of a segment.
+fn first_of(path: &Path) -> u64 {
+    path.file_stem().unwrap().to_str().unwrap()[11..].parse().unwrap()
 }
 
 fn commit_all(log: &ReplicaLog) {
@@ -178,6 +199,59 @@ fn a_replica_that_is_behind_keeps_its_vote_and_nothing_else() {
         log.close().unwrap();
         assert_eq!(faults(&world), [], "{own}");
     }
+}
+
+#[test]
+fn a_segment_in_whose_place_another_comes_does_not_stay() {
+    let (led, first) = given_up();
+    let snapshot = led.snapshot();
+    let behind = led.behind(snapshot.slot.index);
+    let world = World::new();
+    let log = open(&world.doors);
+    log.install(snapshot.slot, &snapshot.state).unwrap();
+    append(&log, &behind[..3]);
+    commit_all(&log);
+    log.close().unwrap();
+    drop(log);
+    // Of the newest segment only its header stays, so that it begins once more, and knows nothing of what it was given.
+    let newest = segments(&world).pop().unwrap();
+    let bytes = world.disk.read(&newest).unwrap();
+    world.disk.write(&newest, &bytes[..92]);
+    let log = open(&world.doors);
+    assert!(log.doubt().is_some());
+    log.install(snapshot.slot, &snapshot.state).unwrap();
+    append(&log, &behind);
+    commit_all(&log);
+    let firsts: Vec<_> = segments(&world).iter().map(|path| first_of(path)).collect();
+    assert!(firsts.is_sorted_by(|one, other| one < other), "{firsts:?}");
+    log.settle_doubt().unwrap();
+    let upto = behind[behind.len() - 10].slot;
+    log.purge(upto).unwrap();
+    assert!(segments(&world).iter().all(|path| first_of(path) > first.0), "all before is gone");
+    world.disk.power_off();
+    drop(log);
+    world.disk.restart(&CrashImage::All);
+    let log = open(&world.doors);
+    assert_eq!((log.doubt(), log.root()), (None, led.log.root()));
+    log.close().unwrap();
+    assert_eq!(faults(&world), []);
+}
+
+#[test]
+fn a_segment_in_whose_place_another_came_goes_when_a_replica_is_opened() {
+    let world = World::new();
+    let log = open(&world.doors);
+    append(&log, &blanks(1, 0..600));
+    log.purge(slot(1, 500)).unwrap();
+    log.close().unwrap();
+    drop(log);
+    let first = segments(&world)[0].clone();
+    let stale = first.with_file_name(segment_name(number_of(&first) - 1, first_of(&first)));
+    world.disk.write(&stale, &world.disk.read(&first).unwrap()[..92]);
+    let log = open(&world.doors);
+    assert_eq!((log.doubt(), all(&log)), (None, blanks(1, 501..600)));
+    assert!(!segments(&world).contains(&stale));
+    log.close().unwrap();
 }
 
 #[test]
