@@ -20,6 +20,7 @@ use crate::codec::{Put, state};
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
 use crate::keyed::KeyedChange;
+use crate::references::{self, References};
 use crate::replay::{repeatables_of, standing_of};
 use crate::segments::{Segment, Segments};
 use crate::state::{Effects, LogState};
@@ -40,6 +41,8 @@ pub(crate) struct Appender {
     pub sealed: bool,
     /// The index of the newest segment, shared with readers.
     pub index: Arc<RwLock<SegmentIndex>>,
+    /// What the events of the newest segment refer to.
+    pub references: References,
     pub state: LogState,
     pub chain: Chain,
     pub local: LocalState,
@@ -62,6 +65,8 @@ pub(crate) struct Encoded {
     pub repeatables: Vec<Repeatable>,
     /// In a keyed log, what the events do to their keys.
     pub keyed: Vec<KeyedChange>,
+    /// What events of channels that are not erasable refer to; `None` where an event does not read.
+    pub references: Option<Vec<Hash>>,
 }
 
 impl Encoded {
@@ -79,6 +84,7 @@ impl Encoded {
             blocks: head.blocks.clone(),
             repeatables: repeatables_of(head),
             keyed: Vec::new(),
+            references: references::of_entry(parts),
         }
     }
 
@@ -144,13 +150,16 @@ impl Appender {
         self.add_to_index(encoded);
     }
 
-    pub(crate) fn add_to_index(&self, encoded: &Encoded) {
+    /// Takes a written entry into the index, and tells readers of entries that it is there.
+    pub(crate) fn add_to_index(&mut self, encoded: &Encoded) {
+        self.references.add(encoded.references.as_deref());
         self.index.write().unwrap_or_else(PoisonError::into_inner).add(
             encoded.slot.index,
             encoded.offset,
             encoded.recorded_at,
             &encoded.blocks,
         );
+        self.segments.note_written(encoded.slot.index.position_after());
     }
 
     /// Makes everything written durable.
@@ -227,7 +236,9 @@ impl Appender {
         self.limit_segment(writer.tail());
         self.writer = writer;
         self.index = Arc::new(RwLock::new(SegmentIndex::default()));
+        self.references = References::default();
         segment.set_index(Arc::clone(&self.index));
+        self.segments.note_written(Position(segment.first_index.0));
         self.segments.insert(segment);
         self.sealed = false;
     }
@@ -239,7 +250,7 @@ impl Appender {
     fn footer(&self, index: &SegmentIndex) -> Footer {
         let standing = standing_of(&self.state, &self.chain, &self.segments.hasher);
         let first_index = self.segments.last().map_or(self.state.next_index, |segment| segment.first_index);
-        index.footer(standing, first_index)
+        index.footer(standing, first_index, self.references.list())
     }
 
     /// Writes the record of a clean close and cuts off what was filled ahead; a footer is record enough.

@@ -13,6 +13,7 @@ use crate::codec::frame::{FrameHeader, FrameKind, HEADER_BYTES, Place};
 use crate::codec::{entry, footer, frame};
 use crate::frames::{Frame, SegmentBytes, Verdict};
 use crate::hashing::LogHasher;
+use crate::references::References;
 use crate::replay::{End, HoleFrame, Replay, decode_hole_frame, entries_max};
 use crate::state::LogState;
 use crate::survey::Survey;
@@ -39,6 +40,7 @@ pub(crate) fn replay_over_damage(
         let resumed = leapt(segment, replay).or_else(|| segment.next_valid(replay.offset));
         let damage = Damage::find(segment, replay, survey, resumed.as_ref(), next);
         skip(&mut replay.state, &mut replay.chain, &damage.with_raised(), hasher);
+        replay.references = References::unlisted();
         replay.offset = damage.end;
         if damage.at_end {
             return;

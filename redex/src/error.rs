@@ -131,7 +131,7 @@ impl Classify for Rejection {
             | Self::Moved { .. }
             | Self::Elsewhere { .. }
             | Self::StaleProducer { .. } => ErrorKind::Conflict,
-            Self::Unplaced { .. } => ErrorKind::NotFound,
+            Self::Unplaced { .. } | Self::BlobMissing { .. } => ErrorKind::NotFound,
             Self::ClockLeap { .. }
             | Self::KeysFull { .. }
             | Self::DiskFull

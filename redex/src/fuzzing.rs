@@ -3,6 +3,8 @@
 //! Each [`Structure`] can be read from any bytes, be made of chosen fields, and have its checksums put right after
 //! it was altered. What does not hold panics here, where both sides are known.
 
+use std::collections::BTreeSet;
+
 use base::{
     ChannelName, Hash, IncarnationId, Index, LogId, NodeId, OriginId, Position, PublicKey, Seq, Signature,
     Slot, Term, Timestamp,
@@ -773,6 +775,12 @@ impl Choices<'_> {
             first_recorded_at: self.time(),
             last_recorded_at: self.time(),
             channels: (0..self.below(5)).map(|_| channel(self)).collect(),
+            references: self.references(),
         }
+    }
+
+    fn references(&mut self) -> Option<Vec<Hash>> {
+        let hashes: BTreeSet<_> = (0..self.below(5)).map(|_| self.hash()).collect();
+        self.flag().then(|| hashes.into_iter().collect())
     }
 }

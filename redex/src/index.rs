@@ -5,7 +5,7 @@
 //! point; what lies between need not be read. The index of the newest segment is in memory; sealed segments
 //! have a derived file beside them, which is rebuilt whenever in doubt.
 
-use base::{ChannelName, Index, Seq, Timestamp};
+use base::{ChannelName, Hash, Index, Seq, Timestamp};
 use rustc_hash::FxHashMap;
 
 use crate::codec::block::BlockItem;
@@ -86,7 +86,12 @@ impl SegmentIndex {
     }
 
     /// Returns the footer of a segment that holds what the index does.
-    pub(crate) fn footer(&self, standing: Standing, first_index: Index) -> Footer {
+    pub(crate) fn footer(
+        &self,
+        standing: Standing,
+        first_index: Index,
+        references: Option<Vec<Hash>>,
+    ) -> Footer {
         let channels = self.by_name().into_iter().map(|(name, channel)| FooterChannel {
             name: name.clone(),
             first: channel.first,
@@ -101,6 +106,7 @@ impl SegmentIndex {
             first_recorded_at: self.first_recorded_at,
             last_recorded_at: self.last_recorded_at,
             channels: channels.collect(),
+            references,
         }
     }
 
@@ -154,7 +160,6 @@ pub(crate) fn search(points: &[Point], target: Target) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::Hash;
 
     fn block(name: &str, first: u64, events: u32) -> BlockItem {
         let channel = ChannelName::new(name).unwrap();

@@ -27,6 +27,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hashing;
+mod held_blobs;
 mod index;
 mod keyed;
 mod limits;
@@ -38,6 +39,7 @@ mod outcome;
 mod promise;
 mod reader;
 mod redaction;
+mod references;
 mod replay;
 mod replica;
 mod request;
@@ -61,6 +63,7 @@ pub use cut_off::{CutOff, CutOffError, cut_off_files};
 pub use error::{AppendError, Corruption, OpenError, Owner, PlaceError, ReadError, RedactError};
 pub use event::{BlobReference, Blobs, Event, EventInput, EventRef, Headers};
 pub use fork::{EntryMark, ForkError, ForkProof, FoundProof, fork_proofs};
+pub use held_blobs::HeldBlobs;
 pub use keyed::{Keyed, KeyedEvent};
 pub use limits::{
     ENTRY_BYTES_MAX, EVENT_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, KEY_WINDOW, KIND_BYTES_MAX,

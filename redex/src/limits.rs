@@ -28,6 +28,8 @@ pub const REASON_BYTES_MAX: usize = 1024;
 pub const LOG_NAME_BYTES_MAX: usize = 64;
 /// Keyed appends whose keys are remembered.
 pub const KEY_WINDOW: usize = 65_536;
+/// Distinct blob references of a segment that its footer lists; where there are more, it lists none.
+pub const LISTED_REFERENCES_MAX: usize = 1 << 18;
 /// Bytes of a channel block after which the next event starts another block.
 pub const BLOCK_BYTES_TARGET: usize = 64 << 10;
 /// Bytes of an open entry after which the next append starts another entry.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use base::{ChannelName, Index, Position, Seq, Timestamp};
+use base::{ChannelName, Hash, Index, Position, Seq, Timestamp};
 
 use crate::LogName;
 use crate::error::AppendError;
@@ -255,6 +255,14 @@ pub enum Rejection {
         bytes: u64,
         /// What is allowed.
         max: u64,
+    },
+    /// An event refers to bytes that are not held.
+    #[error("blob {hash} of {bytes} bytes is not held: put it first, then append again")]
+    BlobMissing {
+        /// The hash that names them.
+        hash: Hash,
+        /// How many there are, as the reference says.
+        bytes: u64,
     },
     /// The disk is full.
     #[error("the disk is full: free some space and append again")]

@@ -16,6 +16,7 @@ use crate::frames::{Frame, SegmentBytes, Step, testimony};
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
 use crate::keyed::changes_of;
+use crate::references::References;
 use crate::state::{Effects, LogState};
 
 /// How far a segment was read, and what was found there.
@@ -25,6 +26,8 @@ pub(crate) struct Replay {
     pub chain: Chain,
     pub local: LocalState,
     pub index: SegmentIndex,
+    /// What the events refer to, if the segment was read from its beginning and has lost nothing.
+    pub references: References,
     /// Where the next frame begins.
     pub offset: u64,
     /// The highest position that a frame testified to be synced.
@@ -113,7 +116,8 @@ impl Replay {
     /// Starts behind the state frames of a segment.
     pub(crate) fn at_beginning(beginning: Beginning, offset: u64) -> Self {
         let Beginning { state, chain, local } = beginning;
-        Self { local, ..Self::resume(state, chain, SegmentIndex::default(), offset) }
+        let references = References::default();
+        Self { local, references, ..Self::resume(state, chain, SegmentIndex::default(), offset) }
     }
 
     /// Goes on where an earlier reading stopped.
@@ -126,6 +130,7 @@ impl Replay {
             chain,
             local,
             index,
+            references: References::unlisted(),
             offset,
             testified,
             unsynced,
@@ -214,6 +219,7 @@ impl Replay {
         let hash = hasher.entry(parts.head_bytes);
         self.chain.push(hasher, head.slot, hash, parts.signature.is_some());
         self.index.add(head.slot.index, frame.offset, head.recorded_at, &head.blocks);
+        self.references.add_entry(&parts);
         Ok(())
     }
 
@@ -240,6 +246,7 @@ impl Replay {
         let hole = decode_hole_frame(body)?;
         apply_hole(&mut self.state, &mut self.chain, &hole, frame.header.frame_bytes() as u64, hasher)?;
         self.unrecorded.push(hole.record);
+        self.references = References::unlisted();
         Ok(())
     }
 }

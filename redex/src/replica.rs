@@ -21,9 +21,10 @@ use crate::chunk::Chunk;
 use crate::codec::Malformed;
 pub use crate::codec::local::Vote;
 use crate::error::{OpenError, ReadError};
+use crate::held_blobs::Holder;
 use crate::log::{Flush, Flusher};
 use crate::reader::{LogReader, Published};
-use crate::{LogOptions, ProducerState, RecoveryReport, Selection};
+use crate::{HeldBlobs, LogOptions, ProducerState, RecoveryReport, Selection};
 
 mod completion;
 mod core;
@@ -229,6 +230,8 @@ struct Shared {
     doubt: Mutex<Option<String>>,
     lock: Mutex<Option<Arc<dyn DiskLock>>>,
     forks: ForkBook,
+    /// Who is asked whether blobs are held; the store's, where the replica was opened by one.
+    holder: Arc<Holder>,
 }
 
 impl ReplicaLog {
@@ -450,7 +453,13 @@ impl ReplicaLog {
     /// Begins to sequence for a leadership: requests are decided on behind the newest entry.
     pub fn proposer(&self, term: Term, node: NodeId, identity: Arc<Identity>) -> Proposer {
         let core = self.shared.core();
-        Proposer::new(&core.end, term, node, identity)
+        Proposer::new(&core.end, term, node, identity, Arc::clone(&self.shared.holder))
+    }
+
+    /// Has every append with blob references that is decided on here ask first whether their bytes are held. A replica that
+    /// a store opened shares that with the store; see [`Store::set_held_blobs`](crate::Store::set_held_blobs).
+    pub fn set_held_blobs(&self, held: Arc<dyn HeldBlobs>) {
+        self.shared.holder.set(held);
     }
 
     /// Returns the reading side, which sees what is durable and committed.

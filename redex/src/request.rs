@@ -63,6 +63,8 @@ pub struct AppendRequest<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestSize {
     pub events: u32,
+    /// Whether some of them refer to blobs.
+    pub has_blobs: bool,
     /// The most bytes that the request can take in an entry: its events, the record of the append, and what its
     /// channels need in the block list and among the controls.
     pub bytes: usize,
@@ -91,9 +93,11 @@ impl AppendRequest<'_> {
         let name_bytes = check_idempotency(self.idempotency)?;
         let mut events = 0usize;
         let mut bytes = 0usize;
+        let mut has_blobs = false;
         for event in self.parts.iter().flat_map(|part| part.events) {
             bytes = bytes.saturating_add(event.check()?);
             events += 1;
+            has_blobs |= !event.blobs.is_empty();
         }
         // A block ends when it is full, and the next one has an item of its own.
         let blocks = (bytes / BLOCK_BYTES_TARGET).saturating_add(self.parts.len());
@@ -103,7 +107,8 @@ impl AppendRequest<'_> {
         if bytes > ENTRY_BYTES_MAX {
             return Err(AppendError::TooLarge { what: "append", bytes, max: ENTRY_BYTES_MAX });
         }
-        Ok(RequestSize { events: u32::try_from(events).expect("events have at least 16 bytes each"), bytes })
+        let events = u32::try_from(events).expect("events have at least 16 bytes each");
+        Ok(RequestSize { events, has_blobs, bytes })
     }
 }
 

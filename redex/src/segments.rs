@@ -86,6 +86,10 @@ pub(crate) struct Segments {
     pub masks: Arc<Masks>,
     /// Segments with entries below were forgotten, since the log gave them up.
     forgotten: AtomicU64,
+    /// Up to where a writer of this process has written entries.
+    written: AtomicU64,
+    /// How often entries were cut off; held while that is done, and then taken before anything else of this.
+    cuts: Mutex<u64>,
 }
 
 impl Segments {
@@ -99,6 +103,8 @@ impl Segments {
             map: RwLock::default(),
             masks: Arc::default(),
             forgotten: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            cuts: Mutex::new(0),
         }
     }
 
@@ -158,6 +164,21 @@ impl Segments {
     /// Tells readers that a log begins at a position, though its own record of that may come later.
     pub(crate) fn begin_at(&self, position: Position) {
         self.forgotten.fetch_max(position.0, Ordering::SeqCst);
+    }
+
+    /// Notes up to where entries were written by this process.
+    pub(crate) fn note_written(&self, position: Position) {
+        self.written.store(position.0, Ordering::SeqCst);
+    }
+
+    /// Returns up to where entries were written by this process, durable or not; zero where another one writes.
+    pub(crate) fn written(&self) -> Position {
+        Position(self.written.load(Ordering::SeqCst))
+    }
+
+    /// Returns how often entries were cut off. None are while this is held.
+    pub(crate) fn cuts(&self) -> MutexGuard<'_, u64> {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets the segments that hold nothing from `position` on; returns them, the oldest first.

@@ -17,10 +17,11 @@ use base::{ChannelName, Disk, DiskLock, Doors, Identity, OriginId};
 
 use crate::codec::superblock::LogKind;
 use crate::error::{AppendError, OpenError};
+use crate::held_blobs::Holder;
 use crate::log::{self, Admission, Homes, Log, OpenedLog, RecoveryReport, Site};
 use crate::{
-    AppendRequest, ChannelEvents, EventInput, Idempotency, LogConfig, LogName, LogOptions, LogSender,
-    LogWriter,
+    AppendRequest, ChannelEvents, EventInput, HeldBlobs, Idempotency, LogConfig, LogName, LogOptions,
+    LogSender, LogWriter,
 };
 use crate::{Outcome, ProducerState, Rejection, Retention, Selection, Ticket};
 
@@ -32,6 +33,7 @@ mod logs;
 mod lookup;
 mod placing;
 mod reader;
+mod references;
 mod routing;
 mod scan;
 mod tail;
@@ -71,6 +73,8 @@ struct StoreShared {
     /// All logs, `main` first, in the order of their opening; it only grows.
     logs: RwLock<Vec<OpenLog>>,
     homes: Arc<Homes>,
+    /// Who is asked whether blobs are held, by all logs and replicas.
+    holder: Arc<Holder>,
     /// Logs that others put in order.
     attached: RwLock<BTreeMap<LogName, Arc<dyn LogWriter>>>,
     /// What appends to logs are sent on by that are not attached.
@@ -168,7 +172,8 @@ impl Store {
         }
         let identity = Arc::new(open_identity(doors, &dir.join("identity"), &log_dir(dir, MAIN))?);
         let homes = Arc::new(Homes::default());
-        let opening = Opening { dir, doors, options, identity: &identity, lock: &lock };
+        let holder = Arc::default();
+        let opening = Opening { dir, doors, options, identity: &identity, lock: &lock, holder: &holder };
         let admission = Admission::Unplaced(Arc::clone(&homes));
         let main = opening.main(admission)?;
         let retention = match options.retention.is_unlimited() {
@@ -192,6 +197,7 @@ impl Store {
                 recovery: Arc::clone(&all[0].recovery),
                 logs: RwLock::new(all),
                 homes,
+                holder,
                 attached: RwLock::default(),
                 senders: RwLock::default(),
                 shelf,
@@ -256,6 +262,13 @@ impl Store {
         self.find(name).map(|(_, opened)| opened.config)
     }
 
+    /// Has every append with blob references ask first whether their bytes are held, in all logs of the node, those that are
+    /// made later included; in a replicated log on the node that leads it. Whoever is asked lives as long as the store,
+    /// or until another takes the place. While there is none, references are taken as they are.
+    pub fn set_held_blobs(&self, held: Arc<dyn HeldBlobs>) {
+        self.shared.holder.set(held);
+    }
+
     fn attached(&self) -> RwLockReadGuard<'_, BTreeMap<LogName, Arc<dyn LogWriter>>> {
         self.shared.attached.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -310,6 +323,7 @@ struct Opening<'a> {
     options: &'a LogOptions,
     identity: &'a Arc<Identity>,
     lock: &'a Arc<dyn DiskLock>,
+    holder: &'a Arc<Holder>,
 }
 
 impl Opening<'_> {
@@ -372,6 +386,7 @@ impl Opening<'_> {
             kind,
             lock: Arc::clone(self.lock),
             admission,
+            holder: Arc::clone(self.holder),
         };
         let OpenedLog { log, mut report } = log::open(&site, options)?;
         report.repaired.extend(repaired);

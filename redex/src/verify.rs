@@ -12,7 +12,7 @@ use crate::codec::block::BlockItem;
 use crate::codec::control::{Control, HoleRecord, IncarnationRecord};
 use crate::codec::entry::{self, EntryHead, EntryParts};
 use crate::codec::erasable::Hashed;
-use crate::codec::footer::{Footer, Standing, decode_close, decode_footer};
+use crate::codec::footer::{Standing, decode_close, decode_footer};
 use crate::codec::frame::FrameKind;
 use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, parse_file_name};
 use crate::codec::state::Beginning;
@@ -23,6 +23,7 @@ use crate::error::OpenError;
 use crate::frames::{Frame, SegmentBytes, Step, Verdict, testimony};
 use crate::hashing::LogHasher;
 use crate::index::SegmentIndex;
+use crate::references::References;
 use crate::replay::{apply_entry, apply_hole, decode_hole_frame, entries_max, read_state, standing_of};
 use crate::state::LogState;
 use crate::survey::Survey;
@@ -31,6 +32,7 @@ mod ahead;
 mod all;
 mod ends;
 mod files;
+mod footer;
 mod redactions;
 
 pub use all::verify_all;
@@ -218,6 +220,7 @@ struct Verifier<'a> {
     last_signed: Option<Signed>,
     /// What the segment at hand was found to hold.
     index: SegmentIndex,
+    references: References,
     first_index: Index,
     /// How many faults there were before it.
     segment_faults: usize,
@@ -280,6 +283,7 @@ impl<'a> Verifier<'a> {
             report,
             last_signed: None,
             index: SegmentIndex::default(),
+            references: References::default(),
             first_index: Index::ZERO,
             segment_faults: 0,
             stranger: None,
@@ -315,6 +319,7 @@ impl<'a> Verifier<'a> {
         self.report.segments += 1;
         self.report.bytes += bytes.len() as u64;
         self.index = SegmentIndex::default();
+        self.references = References::default();
         self.first_index = first_index;
         self.segment_faults = self.report.faults.len();
         self.header(path, segment, number, first_index);
@@ -536,21 +541,6 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Checks that a footer says what the segment holds.
-    fn footer(&mut self, path: &Path, frame: &Frame<'_>, found: Result<Footer, Malformed>) {
-        let own = std::mem::take(&mut self.index);
-        let damaged = self.segment_faults != self.report.faults.len();
-        if let Ok(footer) = &found
-            && !damaged
-            && own.footer(footer.standing, self.first_index) != *footer
-        {
-            let expected = format!("a footer of {} entries and {} events", own.entries, own.events);
-            let found = format!("one of {} entries and {} events", footer.entries, footer.events);
-            self.fault(path, frame.offset, expected, found);
-        }
-        self.standing(path, frame, found.map(|footer| footer.standing));
-    }
-
     fn standing(&mut self, path: &Path, frame: &Frame<'_>, found: Result<Standing, Malformed>) {
         let own = standing_of(&self.state, &self.chain, &self.hasher);
         match found {
@@ -621,6 +611,7 @@ impl<'a> Verifier<'a> {
         }
         self.blocks(path, frame, parts, body);
         self.index.add(head.slot.index, frame.offset, head.recorded_at, &head.blocks);
+        self.references.add_entry(parts);
         self.chain.push(&self.hasher, head.slot, hash, parts.signature.is_some());
         if parts.signature.is_some() {
             self.unsigned = None;

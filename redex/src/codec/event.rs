@@ -181,6 +181,13 @@ impl<'a> StoredEvent<'a> {
         cursor.finish("event length")
     }
 
+    /// Tells whether the event has blob references if it has any that pass [`check`](Self::check): one look at a record
+    /// that was not checked.
+    #[inline]
+    pub(crate) fn has_blobs_if_any(&self) -> bool {
+        self.flags & !(FLAG_KEY | FLAG_TIME | FLAG_HEADERS) != 0 && !self.is_redacted()
+    }
+
     #[inline]
     fn time_bytes(&self) -> usize {
         if self.flags & FLAG_TIME == 0 { 0 } else { 8 }

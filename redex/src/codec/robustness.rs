@@ -393,10 +393,14 @@ fn ends_and_holes() {
         first_recorded_at: Timestamp::from_nanos(1),
         last_recorded_at: Timestamp::from_nanos(2),
         channels: vec![channel.clone(), channel],
+        references: None,
     };
+    let mut hashes = [1_u8, 2, 3].map(|number| Hash::of(&[number]));
+    hashes.sort();
+    let listed = Footer { references: Some(hashes.to_vec()), ..footer.clone() };
     torment(
         "footer",
-        &[footer::encode_footer(&footer)],
+        &[footer::encode_footer(&footer), footer::encode_footer(&listed)],
         |_| {},
         |bytes| footer::decode_footer(bytes).is_ok(),
     );

@@ -8,11 +8,11 @@
 //!   1 configuration mismatch: u16+channel      2 key reused: u16+key, place
 //!   3 stale producer: u16+id, u64 number, u64 last        4 moved, 5 elsewhere, 6 unplaced: u16+channel, u16+log
 //!   7 clock leap: i64 now, i64 expected        8 keys full: u64 bytes, u64 max        9 disk full
-//!   10 write failed, 11 unavailable: u16+cause
+//!   10 write failed, 11 unavailable: u16+cause        12 blob missing: [32] hash, u64 bytes
 //! ```
 
 use base::wire::{Cursor, Malformed, Put};
-use base::{ChannelName, Position, Seq, Timestamp};
+use base::{ChannelName, Hash, Position, Seq, Timestamp};
 
 use super::ExchangeError;
 use super::request::{decode_expect, encode_expect};
@@ -109,6 +109,11 @@ fn encode_rejection(out: &mut Vec<u8>, reason: &Rejection) {
             out.put_u8(11);
             put_cause(out, cause);
         }
+        Rejection::BlobMissing { hash, bytes } => {
+            out.put_u8(12);
+            out.put(hash.as_bytes());
+            out.put_u64(*bytes);
+        }
     }
 }
 
@@ -169,6 +174,10 @@ fn decode_rejection(cursor: &mut Cursor<'_>) -> Result<Rejection, Malformed> {
         9 => Rejection::DiskFull,
         10 => Rejection::WriteFailed { cause: cursor.text16("cause")?.to_owned() },
         11 => Rejection::Unavailable { cause: cursor.text16("cause")?.to_owned() },
+        12 => {
+            let hash = Hash::from_bytes(cursor.array("blob hash")?);
+            Rejection::BlobMissing { hash, bytes: cursor.u64("blob length")? }
+        }
         _ => return Err(Malformed::new("reason")),
     })
 }

@@ -67,6 +67,7 @@ fn outcomes() -> Vec<Outcome> {
         Rejection::DiskFull,
         Rejection::WriteFailed { cause: "no".to_owned() },
         Rejection::Unavailable { cause: "nobody leads".to_owned() },
+        Rejection::BlobMissing { hash: Hash::of(b"blob"), bytes: 9 },
     ];
     let rejected = reasons.into_iter().map(|reason| Outcome::Rejected { reason, position: Position(3) });
     let others = [
@@ -75,6 +76,15 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Unknown { cause: "cut off".to_owned() },
     ];
     rejected.chain(others).collect()
+}
+
+#[test]
+fn a_missing_blob_is_told_in_these_bytes() {
+    let reason = Rejection::BlobMissing { hash: Hash::of(b"blob"), bytes: 9 };
+    let encoded = encode_outcome(&Outcome::Rejected { reason, position: Position(3) });
+    let (position, bytes) = (3_u64.to_le_bytes(), 9_u64.to_le_bytes());
+    let expected = [&[2][..], &position, &[12], Hash::of(b"blob").as_bytes(), &bytes].concat();
+    assert_eq!(encoded, expected);
 }
 
 /// Decodes a request and encodes it again.

@@ -172,6 +172,7 @@ impl Committer {
             blocks,
             repeatables: open.repeatables,
             keyed,
+            references: Some(open.references),
         }
     }
 

@@ -26,9 +26,11 @@ use crate::codec::superblock::{self, LogKind, Superblock};
 use crate::codec::{FORMAT_VERSION, Foreign};
 use crate::error::{Corruption, OpenError};
 use crate::follower::visible_state;
+use crate::held_blobs::Holder;
 use crate::index::SegmentIndex;
 use crate::reader::{LogReader, Published};
 use crate::redaction;
+use crate::references::References;
 use crate::replay::Replay;
 use crate::segments::{Segment, Segments};
 use crate::state::LogState;
@@ -48,6 +50,8 @@ pub(crate) struct Site {
     pub lock: Arc<dyn DiskLock>,
     /// Which channels the log takes.
     pub admission: Admission,
+    /// Who is asked whether blobs are held.
+    pub holder: Arc<Holder>,
 }
 
 #[derive(Debug)]
@@ -240,14 +244,15 @@ fn begin_writing(
                 segments.disk.open(&segment.path, OpenMode::Write).map_err(OpenError::io(&segment.path))?;
             let writer =
                 SegmentWriter::new(segment.number, file, replay.offset, length, options.segment_bytes);
-            let Replay { state, chain, local, index, unrecorded, .. } = *replay;
-            (segment.number, Beginning { state, chain, local }, unrecorded, Some((segment, writer, index)))
+            let Replay { state, chain, local, index, references, unrecorded, .. } = *replay;
+            let opened = (segment.clone(), writer, index, references);
+            (segment.number, Beginning { state, chain, local }, unrecorded, Some(opened))
         }
     };
     let Beginning { state, chain, local } = beginning;
     // About where the frames behind the state frames begin.
     let begins = state.keyed.as_ref().map_or(0, |keyed| 2 * keyed.bytes());
-    let (segment, writer, index) = match writer {
+    let (segment, writer, index, references) = match writer {
         Some(writer) => writer,
         None => {
             let header = SegmentHeader {
@@ -262,12 +267,13 @@ fn begin_writing(
             let (segment, writer) = create_segment(segments, &header, &state, &chain, &local, limit)
                 .map_err(OpenError::io(&segments.dir))?;
             segments.insert(Arc::clone(&segment));
-            (segment, writer, SegmentIndex::default())
+            (segment, writer, SegmentIndex::default(), References::default())
         }
     };
     let index = Arc::new(RwLock::new(index));
     segment.set_index(Arc::clone(&index));
     let synced = state.position();
+    segments.note_written(synced);
     let mut end = Appender {
         doors: doors.clone(),
         superblock: superblock.clone(),
@@ -277,6 +283,7 @@ fn begin_writing(
         writer,
         sealed: false,
         index,
+        references,
         state,
         chain,
         local,
@@ -347,7 +354,12 @@ fn assemble(
         doors: doors.clone(),
         options: options.clone(),
         committer: Mutex::new(committer),
-        stage: Mutex::new(Stage::new(staged, site.admission.clone(), Arc::clone(&doors.random))),
+        stage: Mutex::new(Stage::new(
+            staged,
+            site.admission.clone(),
+            Arc::clone(&site.holder),
+            Arc::clone(&doors.random),
+        )),
         progress: Progress::new(position),
         flusher: Flusher::new(options.flusher, Arc::clone(&doors.clock), Weak::<Shared>::clone(log)),
         deadline: AtomicU64::new(0),

@@ -11,6 +11,7 @@ use crate::codec::control::{Control, RedactionRecord, TrimRecord};
 use crate::codec::erasable::SALT_BYTES;
 use crate::codec::{Put, event};
 use crate::error::AppendError;
+use crate::held_blobs::Holder;
 use crate::limits::{BLOCK_BYTES_TARGET, ENTRY_BYTES_TARGET};
 use crate::outcome::{At, ChannelRange, Outcome, Rejection};
 use crate::request::{
@@ -37,6 +38,8 @@ pub(crate) struct OpenEntry {
     pub appends: Records,
     pub repeatables: Vec<Repeatable>,
     pub blocks: Vec<OpenBlock>,
+    /// What events of channels that are not erasable refer to.
+    pub references: Vec<Hash>,
     pub events: u32,
     bytes: usize,
     /// The channel slot written last, and its newest block.
@@ -67,6 +70,7 @@ impl OpenEntry {
             appends: Records::default(),
             repeatables: Vec::new(),
             blocks: Vec::new(),
+            references: Vec::new(),
             events: 0,
             bytes: 0,
             latest: None,
@@ -172,17 +176,36 @@ pub(crate) struct Stage {
     spare: Arc<SpareBuffers>,
     salts: Salts,
     admission: Admission,
+    /// Who is asked whether blobs are held.
+    holder: Arc<Holder>,
     /// In a keyed log, the most bytes that state frames will have of keys.
     keyed: Option<KeyedRoom>,
 }
 
 impl Stage {
-    pub(crate) fn new(mut state: LogState, admission: Admission, random: Arc<dyn Random>) -> Self {
+    pub(crate) fn new(
+        mut state: LogState,
+        admission: Admission,
+        holder: Arc<Holder>,
+        random: Arc<dyn Random>,
+    ) -> Self {
         let (full, spare, salts) = (Vec::new(), Arc::default(), Salts::new(random));
         // What keys hold is looked up where it was written; here it would be copied at the next write.
         let keyed = KeyedRoom::of(&state);
         state.keyed = None;
-        Self { keyed, state, full, open: None, bytes: 0, epoch: 0, shut: None, spare, salts, admission }
+        Self {
+            keyed,
+            state,
+            full,
+            open: None,
+            bytes: 0,
+            epoch: 0,
+            shut: None,
+            spare,
+            salts,
+            admission,
+            holder,
+        }
     }
 
     /// Notes what keys hold once everything that was taken is written.
@@ -273,6 +296,11 @@ impl Stage {
             return self.rejected(reason);
         }
         if let Some(reason) = request.conditions.iter().find_map(|condition| self.refuse(condition)) {
+            return self.rejected(reason);
+        }
+        if size.has_blobs
+            && let Some(reason) = self.holder.refuse(request)
+        {
             return self.rejected(reason);
         }
         if size.events == 0 && request.idempotency == Idempotency::None {
@@ -590,6 +618,8 @@ fn stage_event(
     let seq = state.take_seqs(slot, 1);
     if entry.blocks[block].erasable {
         entry.blocks[block].bytes.put(salts.next());
+    } else if !event.blobs.is_empty() {
+        entry.references.extend(event.blobs.iter().map(|reference| reference.hash));
     }
     event::encode(&mut entry.blocks[block].bytes, entry.events, event);
     entry.blocks[block].events += 1;

@@ -19,6 +19,7 @@ use crate::codec::segment_header::{self, SEGMENT_HEADER_BYTES, Truncation, file_
 use crate::codec::superblock::{LogKind, Superblock};
 use crate::error::{Corruption, OpenError, ReadError};
 use crate::follower::visible_state;
+use crate::held_blobs::Holder;
 use crate::log::{Flusher, open_end, open_superblock, prepare_directory};
 use crate::reader::{LogReader, Published};
 use crate::segments::Segments;
@@ -40,7 +41,7 @@ pub(super) fn open(
     disk.create_directories(dir).map_err(OpenError::io(dir))?;
     let lock: Arc<dyn DiskLock> = Arc::from(crate::store::take_lock(disk, dir)?);
     disk.sync_directory(dir).map_err(OpenError::io(dir))?;
-    open_locked(dir, identity, doors, options, lock)
+    open_locked(dir, identity, doors, options, Arc::default(), lock)
 }
 
 /// Opens a replica in a directory that is locked and there, with options that are valid.
@@ -49,6 +50,7 @@ pub(crate) fn open_locked(
     identity: &ReplicaIdentity,
     doors: &Doors,
     options: &LogOptions,
+    holder: Arc<Holder>,
     lock: Arc<dyn DiskLock>,
 ) -> Result<ReplicaLog, OpenError> {
     let disk = &*doors.disk;
@@ -88,7 +90,7 @@ pub(crate) fn open_locked(
     let end = open_good(doors, &log_dir, &superblock, &options, &mut report, &mut doubt)?;
     let told = doubt.promised(superblock.log)?;
     doubt.check_promised(told, end.state.position(), end.local.vote)?;
-    let opened = assemble(doors, &options, superblock, end, report, lock, &log_dir, &mut doubt)?;
+    let opened = assemble(doors, &options, superblock, end, report, holder, lock, &log_dir, &mut doubt)?;
     doubt.note_held(identity.log)?;
     Ok(opened)
 }
@@ -205,6 +207,7 @@ fn assemble(
     superblock: Superblock,
     end: Appender,
     report: RecoveryReport,
+    holder: Arc<Holder>,
     lock: Arc<dyn DiskLock>,
     dir: &Path,
     doubt: &mut Doubt<'_>,
@@ -252,6 +255,7 @@ fn assemble(
         log_dir: dir.to_owned(),
         doubt: Mutex::new(doubt.cause.clone()),
         forks,
+        holder,
         lock: Mutex::new(Some(lock)),
     });
     let reader = LogReader::new(superblock, segments, published, None);

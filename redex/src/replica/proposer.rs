@@ -10,6 +10,7 @@ use crate::appender::Appender;
 use crate::chain::Chain;
 use crate::codec::control::{Control, IncarnationRecord};
 use crate::error::AppendError;
+use crate::held_blobs::Holder;
 use crate::log::{Admission, Contents, Stage};
 use crate::segments::Segments;
 use crate::{AppendRequest, ChannelConfig, Outcome};
@@ -31,7 +32,13 @@ pub struct Proposer {
 }
 
 impl Proposer {
-    pub(super) fn new(end: &Appender, term: Term, node: NodeId, identity: Arc<Identity>) -> Self {
+    pub(super) fn new(
+        end: &Appender,
+        term: Term,
+        node: NodeId,
+        identity: Arc<Identity>,
+        holder: Arc<Holder>,
+    ) -> Self {
         let incarnation = IncarnationId::random(&*end.doors.random);
         let record = IncarnationRecord {
             id: incarnation,
@@ -44,7 +51,7 @@ impl Proposer {
             doors: end.doors.clone(),
             segments: Arc::clone(&end.segments),
             identity,
-            stage: Stage::new(end.state.clone(), Admission::Any, Arc::clone(&end.doors.random)),
+            stage: Stage::new(end.state.clone(), Admission::Any, holder, Arc::clone(&end.doors.random)),
             chain: end.chain.clone(),
             term,
             node,

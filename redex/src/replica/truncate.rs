@@ -24,6 +24,9 @@ impl Core {
         if from >= self.end.state.next_index {
             return Ok(());
         }
+        let segments = Arc::clone(&self.end.segments);
+        let mut cuts = segments.cuts();
+        *cuts += 1;
         // What stays is testified to be synced by the segment that is made now.
         self.end.sync()?;
         let replay = self.replayed(from)?;
@@ -164,6 +167,7 @@ impl Core {
         let (segment, writer) = self.end.create_next(&state, &chain, Some(truncation))?;
         // What readers have not seen of the beginning is behind them now.
         self.unseen.clear();
+        self.end.segments.begin_at(Position(next.0));
         self.visible = state.clone();
         self.committed = self.committed.max(Position(next.0));
         (self.end.state, self.end.chain) = (state, chain);

@@ -108,7 +108,7 @@ impl FrameReader {
 
     /// Reads a damaged frame once more: a redaction that is due may have been halfway through it. Tells whether it
     /// is whole now.
-    pub(super) fn mend(&mut self, segments: &Segments, segment: &Segment) -> Result<bool, ReadError> {
+    pub(crate) fn mend(&mut self, segments: &Segments, segment: &Segment) -> Result<bool, ReadError> {
         let offset = self.place.offset;
         if self.mended.replace(offset) == Some(offset) {
             return Ok(false);

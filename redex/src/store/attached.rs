@@ -27,7 +27,8 @@ impl Store {
         let lock = self.placing().lock.clone();
         let lock = lock.ok_or_else(|| OpenError::Locked { dir: shared.dir.clone(), owner: None })?;
         let options = LogOptions { retention: Retention::default(), ..shared.options.clone() };
-        replica::open::open_locked(&shared.dir, identity, &shared.doors, &options, lock)
+        let holder = Arc::clone(&shared.holder);
+        replica::open::open_locked(&shared.dir, identity, &shared.doors, &options, holder, lock)
     }
 
     /// Has a log read with the others, and its channels written through it; in place of an earlier one of its name.

@@ -90,6 +90,7 @@ impl Store {
             options: &shared.options,
             identity: &shared.identity,
             lock,
+            holder: &shared.holder,
         };
         let opened = opening.placed(name, kind, config.clone(), None)?;
         let log = opened.log.clone();

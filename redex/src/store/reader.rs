@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use base::{Clock, Doors, LogId, OriginId, Position};
+use base::{Clock, Disk, Doors, LogId, OriginId, Position};
 
 use super::logs::{log_dir, log_names};
 use super::{MAIN, StoreTail, StoreView};
@@ -215,17 +215,27 @@ impl Place {
 
     fn open(&self, name: &str) -> Result<LogReader, OpenError> {
         let Doors { disk, clock, .. } = &self.doors;
-        let log_dir = log_dir(&self.dir, name);
-        let (superblock, _) = read_superblock(&**disk, &log_dir)?;
-        super::logs::check_name(&superblock, &log_dir, name)?;
-        let cache_bytes = self.options.cache_bytes;
-        let segments = Arc::new(Segments::new(&log_dir, superblock.log, Arc::clone(disk), cache_bytes));
-        let follower = Follower::new(Arc::clone(&segments), self.dir.join("lock"), superblock.kind);
-        let published = Arc::new(Published::new(VisibleState::empty(), Arc::clone(clock)));
-        let reader = LogReader::new(superblock, segments, published, Some(follower));
-        reader.refresh().map_err(open_error)?;
-        Ok(reader)
+        open_beside(&self.dir, name, disk, clock, self.options.cache_bytes)
     }
+}
+
+/// Opens a log for reading only, beside whoever writes it.
+pub(super) fn open_beside(
+    dir: &Path,
+    name: &str,
+    disk: &Arc<dyn Disk>,
+    clock: &Arc<dyn Clock>,
+    cache_bytes: u64,
+) -> Result<LogReader, OpenError> {
+    let log_dir = log_dir(dir, name);
+    let (superblock, _) = read_superblock(&**disk, &log_dir)?;
+    super::logs::check_name(&superblock, &log_dir, name)?;
+    let segments = Arc::new(Segments::new(&log_dir, superblock.log, Arc::clone(disk), cache_bytes));
+    let follower = Follower::new(Arc::clone(&segments), dir.join("lock"), superblock.kind);
+    let published = Arc::new(Published::new(VisibleState::empty(), Arc::clone(clock)));
+    let reader = LogReader::new(superblock, segments, published, Some(follower));
+    reader.refresh().map_err(open_error)?;
+    Ok(reader)
 }
 
 fn not_found(dir: &Path, source: std::io::Error) -> OpenError {
@@ -243,7 +253,7 @@ fn open_error(error: ReadError) -> OpenError {
     }
 }
 
-fn read_error(error: OpenError) -> ReadError {
+pub(super) fn read_error(error: OpenError) -> ReadError {
     match error {
         OpenError::Corrupt(corruption) => ReadError::Corrupt(corruption),
         OpenError::Io { path, source } => ReadError::Io { path, source },

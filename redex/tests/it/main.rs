@@ -17,6 +17,7 @@ mod lookups;
 mod model;
 mod reads;
 mod redaction;
+mod references;
 mod replica;
 mod retention;
 mod roll;

@@ -170,6 +170,9 @@ impl Problem {
             Rejection::Unplaced { .. } => problem.detail("reason", "unplaced"),
             Rejection::ClockLeap { .. } => problem.detail("reason", "clock-leap"),
             Rejection::KeysFull { .. } => problem.detail("reason", "keys-full"),
+            Rejection::BlobMissing { hash, .. } => {
+                problem.detail("reason", "blob-missing").detail("blob", hash.to_string())
+            }
             Rejection::DiskFull => {
                 problem.with_status(StatusCode::INSUFFICIENT_STORAGE).detail("reason", "disk-full")
             }
