@@ -120,17 +120,45 @@ impl BlobStore {
         chunking: Chunking,
     ) -> Result<(BlobInfo, Held), BlobError> {
         let putting = self.objects.begin_put();
+        let whole = self.put_objects(&putting, source, chunking)?;
+        self.objects.sync()?;
+        Ok((self.stat(&whole)?, self.objects.hold(&whole)?))
+    }
+
+    /// Puts all objects of a blob, and notes that it is one.
+    fn put_objects(
+        &self,
+        putting: &Putting,
+        source: impl Read + Send,
+        chunking: Chunking,
+    ) -> Result<Hash, BlobError> {
         let mut builder = Builder::new(chunking);
         let mut put_node =
-            |node: &Node| self.objects.put_within(Some(&putting), ObjectKind::Node, &node.encode());
+            |node: &Node| self.objects.put_within(Some(putting), ObjectKind::Node, &node.encode());
         let chunks = Chunks::new(source, chunking);
-        self.put_chunks(&putting, chunks, |chunk| builder.add(chunk, &mut put_node))?;
+        self.put_chunks(putting, chunks, |chunk| builder.add(chunk, &mut put_node))?;
         let whole = match builder.finish(&mut put_node)? {
             Some(whole) => whole.name,
-            None => self.objects.put_within(Some(&putting), ObjectKind::Chunk, &[])?,
+            None => self.objects.put_within(Some(putting), ObjectKind::Chunk, &[])?,
         };
         self.objects.note_blob(whole)?;
-        self.objects.sync()?;
+        Ok(whole)
+    }
+
+    /// Puts as [`put_held`](Self::put_held) does, but without waiting for the disk.
+    ///
+    /// *Durability*: survives a power failure once a later put, or [`close`](Self::close), returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub fn put_unsynced(
+        &self,
+        source: impl Read + Send,
+        chunking: Chunking,
+    ) -> Result<(BlobInfo, Held), BlobError> {
+        let putting = self.objects.begin_put();
+        let whole = self.put_objects(&putting, source, chunking)?;
         Ok((self.stat(&whole)?, self.objects.hold(&whole)?))
     }
 

@@ -12,7 +12,10 @@ mod serve;
 mod state;
 mod transfer;
 
-pub(crate) use blob::{BlobCommand, GetArguments, PutArguments};
+pub(crate) use blob::{
+    BlobCommand, CollectArguments, GetArguments, NameCommand, PinAddArguments, PinArguments, PinCommand,
+    PinTypes, PutArguments,
+};
 pub(crate) use cluster::ClusterCommand;
 pub(crate) use log::{
     AppendArguments, CutOffArguments, FsckArguments, LogCommand, ReadArguments, RedactArguments,

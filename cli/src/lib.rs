@@ -15,6 +15,7 @@ mod import;
 mod interrupt;
 mod limits;
 mod output;
+mod progress;
 mod remote;
 mod sql;
 mod state;

@@ -1,7 +1,7 @@
 //! The database handle.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base::ChannelName;
 use cortex::models::memories::Memories;
@@ -11,7 +11,8 @@ use redex::{ChannelConfig, Hold, Log, LogConfig, Placement, RecoveryReport, Stor
 
 use crate::blocking::blocking;
 use crate::models::{LateModels, missing};
-use crate::{Builder, Channel, Error, Snapshot};
+use crate::wiring::BlobDirectory;
+use crate::{Blobs, Builder, Channel, Error, Snapshot};
 
 /// A database open for writing. Cloning shares it; it is closed by [`close`](Self::close), or when the last
 /// handle is dropped.
@@ -37,6 +38,9 @@ struct Inner {
     models: Arc<LateModels>,
     /// Keeps retention from what models are folded from at the next opening.
     _hold: Option<Hold>,
+    /// Opened when they are first asked for.
+    blobs: Mutex<Option<Blobs>>,
+    blob_directory: Arc<BlobDirectory>,
     store: Store,
     #[cfg(feature = "sql")]
     engine: crate::sql::Engine,
@@ -49,10 +53,14 @@ impl NetDb {
         hold: Option<Hold>,
         #[cfg(feature = "sql")] engine: crate::sql::Engine,
     ) -> Self {
+        let blob_directory = BlobDirectory::new(&store);
+        store.set_held_blobs(Arc::clone(&blob_directory) as _);
         Self {
             inner: Arc::new(Inner {
                 models,
                 _hold: hold,
+                blobs: Mutex::default(),
+                blob_directory,
                 store,
                 #[cfg(feature = "sql")]
                 engine,
@@ -237,6 +245,20 @@ impl NetDb {
         self.inner.store.recovery()
     }
 
+    /// Returns the blobs beside the database; the first call opens them.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Unavailable` while another process has them open; `Corrupt`; `Closed` after [`close`](Self::close).
+    pub fn blobs(&self) -> Result<Blobs, Error> {
+        let mut blobs = self.inner.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(blobs) = &*blobs {
+            return Ok(blobs.clone());
+        }
+        self.log().accepts()?;
+        Ok(blobs.insert(Blobs::of(self.store(), self.inner.blob_directory.open()?)?).clone())
+    }
+
     /// Runs one SQL statement over everything that is durable when it begins, and gathers its rows.
     ///
     /// Needs a tokio runtime.
@@ -305,6 +327,9 @@ impl NetDb {
     /// Kind `Unavailable` when the disk failed; the database is closed either way.
     pub fn close(&self) -> Result<(), Error> {
         self.inner.models.close();
-        Ok(self.inner.store.close()?)
+        drop(self.inner.blobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let blobs_closed = self.inner.blob_directory.close();
+        self.inner.store.close()?;
+        Ok(blobs_closed?)
     }
 }

@@ -57,7 +57,7 @@ macro_rules! from {
 }
 
 from!(base::ChannelNameError, redex::OpenError, redex::AppendError, redex::ReadError);
-from!(redex::LogNameError, redex::PlaceError);
+from!(redex::LogNameError, redex::PlaceError, blob::BlobError);
 from!(cortex::OpenError, cortex::FoldStopped, cortex::WaitError, cortex::WriteError);
 #[cfg(feature = "cluster")]
 from!(

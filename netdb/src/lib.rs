@@ -26,7 +26,6 @@ mod snapshot;
 #[cfg(feature = "sql")]
 mod sql;
 mod stream;
-#[cfg(feature = "cluster")]
 mod wiring;
 
 pub use base;
@@ -41,7 +40,7 @@ pub use redex;
 pub use replication;
 
 pub use base::{ErrorKind, Seq, Timestamp};
-pub use blobs::open_blobs;
+pub use blobs::{BlobDurability, Blobs, INLINE_BYTES, PublishOptions, Published, open_blobs};
 pub use builder::{Builder, hold_models, is_of_models, reserve_models};
 pub use channel::Channel;
 pub use cortex::models::memories::{Memories, Memory, MemoryCommand, MemoryFilter, MemoryQuery};

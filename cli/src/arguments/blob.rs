@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use netdb::base::Hash;
 use netdb::blob::{Chunking, ContentSizes};
+
+use super::placement::duration;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BlobCommand {
@@ -35,6 +38,153 @@ pub(crate) enum BlobCommand {
     /// Reads and verifies everything that is stored; exit code 5 when something is damaged.
     #[command(after_help = "Example:\n  net-db blob verify")]
     Verify,
+    /// Has a blob stay until it is unpinned: `pin HASH` is short for `pin add HASH`.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    #[command(
+        after_help = "Examples:\n  net-db blob pin 3f1c...9a --label 'model of May'\n  net-db blob pin ls --type all"
+    )]
+    Pin(PinArguments),
+    /// Takes pins away, as `pin rm` does.
+    #[command(after_help = "Example:\n  net-db blob unpin 3f1c...9a")]
+    Unpin(Blobs),
+    /// Names blobs; what has a name stays.
+    #[command(subcommand)]
+    Name(NameCommand),
+    /// Takes the note back that a blob was put, so that it goes with the next collection unless something refers to it.
+    #[command(after_help = "Example:\n  net-db blob rm 3f1c...9a")]
+    Rm(Blobs),
+    /// Collects what no pin, name, lease, event and recent put reaches.
+    #[command(after_help = "Examples:\n  net-db blob gc --dry-run\n  net-db blob gc --retention 7d")]
+    Gc(CollectArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PinArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<PinCommand>,
+    #[command(flatten)]
+    pub(crate) add: Option<PinAddArguments>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PinCommand {
+    /// Pins blobs that are here as a whole.
+    Add(PinAddArguments),
+    /// Takes pins away; that there is none is told and no failure.
+    Rm(Blobs),
+    /// Lists pins in the order of their names, as they are read.
+    Ls(PinListArguments),
+    /// Has a recursive pin go from one blob to another, at once.
+    Update(PinUpdateArguments),
+    /// Reads and verifies everything that is pinned; exit code 5 when something is damaged or missing.
+    Verify(PinVerifyArguments),
+}
+
+/// One blob or more.
+#[derive(Debug, Args)]
+pub(crate) struct Blobs {
+    /// Their names.
+    #[arg(value_name = "HASH", required = true, value_parser = hash)]
+    pub(crate) hashes: Vec<Hash>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PinAddArguments {
+    #[command(flatten)]
+    pub(crate) blobs: Blobs,
+    /// Only the objects of these names: of a larger blob the list of its parts, and not the parts.
+    #[arg(long)]
+    pub(crate) direct: bool,
+    /// What it is pinned for.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PinListArguments {
+    /// Which pins.
+    #[arg(long = "type", value_enum, default_value = "all")]
+    pub(crate) types: PinTypes,
+}
+
+/// Kinds of pins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PinTypes {
+    /// Of one object alone.
+    Direct,
+    /// Of a blob with all its parts.
+    Recursive,
+    /// Parts of what is pinned recursively.
+    Indirect,
+    /// Direct and recursive ones.
+    All,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PinUpdateArguments {
+    /// The blob that is pinned.
+    #[arg(value_parser = hash)]
+    pub(crate) old: Hash,
+    /// The blob that is to be.
+    #[arg(value_parser = hash)]
+    pub(crate) new: Hash,
+    /// Leaves the old one pinned, too.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PinVerifyArguments {
+    /// One blob [default: all that are pinned].
+    #[arg(value_parser = hash)]
+    pub(crate) hash: Option<Hash>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NameCommand {
+    /// Gives a name to a blob, and takes it from what had it before.
+    #[command(after_help = "Example:\n  net-db blob name set models/current 3f1c...9a")]
+    Set(NameSetArguments),
+    /// Takes a name away.
+    Rm(NameArguments),
+    /// Tells what a name stands for.
+    Get(NameArguments),
+    /// Lists names.
+    Ls(NameListArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NameArguments {
+    /// The name.
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NameSetArguments {
+    /// The name: any text without control characters.
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) blob: NamedBlob,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NameListArguments {
+    /// Only those that begin so.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) prefix: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CollectArguments {
+    /// What was put less long ago stays.
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    pub(crate) retention: Duration,
+    /// Room is short: what was put less than 10 minutes ago stays, and nothing else for its age.
+    #[arg(long, conflicts_with = "retention")]
+    pub(crate) disk_pressure: bool,
+    /// Removes nothing, and tells what would go.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// A blob by its name.
@@ -53,6 +203,12 @@ pub(crate) struct PutArguments {
     /// Where chunks end: each 4 MiB, or where the content says, so that versions of a file have chunks in common.
     #[arg(long, value_enum, default_value = "fixed")]
     pub(crate) chunking: ChunkingName,
+    /// Pins it.
+    #[arg(long)]
+    pub(crate) pin: bool,
+    /// Gives it a name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

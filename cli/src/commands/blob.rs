@@ -2,17 +2,28 @@
 
 #![allow(clippy::disallowed_methods, reason = "what is put is the user's own file, not part of a database")]
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use netdb::base::Hash;
-use netdb::blob::{BlobForm, BlobInfo, BlobStore, Chunking};
+use netdb::Blobs;
+use netdb::base::{Clock as _, Hash, Signal};
+use netdb::blob::{BlobError, BlobForm, BlobInfo, BlobStore, Chunking, PinMode};
 
 use crate::arguments::{BlobCommand, GetArguments, PutArguments};
-use crate::context::Context;
+use crate::context::{Context, Writer};
 use crate::exit::{Code, Failure};
 use crate::export::Target;
 use crate::output::Cell;
+use crate::progress::Progress;
+
+mod collect;
+mod names;
+mod pins;
 
 pub(super) fn run(context: &Context, command: BlobCommand) -> Result<(), Failure> {
     match command {
@@ -24,7 +35,20 @@ pub(super) fn run(context: &Context, command: BlobCommand) -> Result<(), Failure
         BlobCommand::Tree(named) => tree(context, &named.hash),
         BlobCommand::Path(arguments) => path(context, &arguments.blob.hash, arguments.offset),
         BlobCommand::Verify => verify(context),
+        BlobCommand::Pin(arguments) => pins::pin(context, arguments),
+        BlobCommand::Unpin(blobs) => pins::remove(context, &blobs.hashes),
+        BlobCommand::Name(command) => names::run(context, command),
+        BlobCommand::Rm(blobs) => remove(context, &blobs.hashes),
+        BlobCommand::Gc(arguments) => collect::run(context, &arguments),
     }
+}
+
+/// Opens the blobs of a directory that is there, with names and pins.
+fn open_all(context: &Context) -> Result<(Writer, Blobs), Failure> {
+    context.open_reader()?;
+    let writer = context.open_writer()?;
+    let blobs = Blobs::open(&writer)?;
+    Ok((writer, blobs))
 }
 
 /// Opens the blobs of a directory that is there.
@@ -34,21 +58,109 @@ fn open(context: &Context) -> Result<BlobStore, Failure> {
 }
 
 fn put(context: &Context, arguments: &PutArguments) -> Result<(), Failure> {
-    let source: Box<dyn Read + Send> = match arguments.file.to_str() {
-        Some("-") => Box::new(io::stdin()),
+    let file = &arguments.file;
+    let (source, bytes): (Box<dyn Read + Send>, _) = match file.to_str() {
+        Some("-") => (Box::new(io::stdin()), None),
         _ => {
-            let file = &arguments.file;
-            let opened = File::open(file);
-            Box::new(
-                opened.map_err(|error| Failure::system(&error, format!("cannot read {}", file.display())))?,
-            )
+            let unreadable = |error| Failure::system(&error, format!("cannot read {}", file.display()));
+            let opened = File::open(file).map_err(unreadable)?;
+            let bytes = opened.metadata().map_err(unreadable)?.len();
+            (Box::new(opened), Some(bytes))
         }
     };
     context.create_if_missing()?;
-    let store = open(context)?;
-    let info = store.put(source, arguments.chunking.chunking())?;
+    let is_kept = arguments.pin || arguments.name.is_some();
+    let kept = is_kept.then(|| open_all(context)).transpose()?;
+    let store = match &kept {
+        Some((_, blobs)) => blobs.store().clone(),
+        None => open(context)?,
+    };
+    let chunking = arguments.chunking.chunking();
+    let (info, _held) =
+        watched(context, bytes, |counter| store.put_held(Counted(source, counter), chunking))?;
+    if let Some((_, blobs)) = &kept {
+        if arguments.pin {
+            blobs.pin(&info.hash, PinMode::Recursive, None)?;
+        }
+        if let Some(name) = &arguments.name {
+            blobs.pins().set_name(name, &info.hash)?;
+        }
+    }
     store.close()?;
     describe(context, &info)
+}
+
+/// Reads or writes something, and counts its bytes.
+struct Counted<T>(T, Arc<AtomicU64>);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        self.1.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+impl<W: io::Write> io::Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.0.write(bytes)?;
+        self.1.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Runs something that counts bytes, and shows meanwhile how many there were, how quickly they come, and how long the rest takes.
+fn watched<T: Send>(
+    context: &Context,
+    bytes: Option<u64>,
+    work: impl FnOnce(Arc<AtomicU64>) -> Result<T, BlobError> + Send,
+) -> Result<T, Failure> {
+    let (counter, ended) = (Arc::<AtomicU64>::default(), Arc::new(Signal::new()));
+    let (counted, end) = (Arc::clone(&counter), Arc::clone(&ended));
+    let done = thread::scope(|scope| {
+        let working = scope.spawn(move || {
+            let done = work(counted);
+            end.raise();
+            done
+        });
+        let (clock, mut progress) = (&context.doors.clock, Progress::new(context));
+        while !clock.wait(&ended, Some(clock.monotonic() + LOOK_AGAIN)) {
+            let done = counter.load(Ordering::Relaxed);
+            progress.show(|took| far(done, bytes, took));
+        }
+        progress.clear();
+        working.join()
+    });
+    Ok(done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
+}
+
+/// How long a figure on the terminal stands.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Says how far something is.
+fn far(done: u64, bytes: Option<u64>, took: Duration) -> String {
+    let mib = |bytes: f64| bytes / f64::from(1 << 20);
+    let rate = done as f64 / took.as_secs_f64().max(0.001);
+    let mut line = format!("{:.1} MiB, {:.1} MiB/s", mib(done as f64), mib(rate));
+    if let Some(bytes) = bytes.filter(|bytes| *bytes > 0 && done > 0) {
+        let left = bytes.saturating_sub(done) as f64 / rate;
+        let _ = write!(line, ", {:.0} %, {left:.0} s left", 100.0 * done as f64 / bytes as f64);
+    }
+    line
+}
+
+fn remove(context: &Context, hashes: &[Hash]) -> Result<(), Failure> {
+    let store = open(context)?;
+    for hash in hashes {
+        if !store.remove(hash)? {
+            context.note(format_args!("{hash} was not put here"));
+        }
+    }
+    Ok(store.close()?)
 }
 
 fn describe(context: &Context, info: &BlobInfo) -> Result<(), Failure> {
@@ -91,7 +203,11 @@ fn get(context: &Context, arguments: &GetArguments) -> Result<(), Failure> {
         return Ok(out.flush()?);
     };
     let mut target = Target::create(out)?;
-    store.get_range(hash, range.clone(), target.writer())?;
+    let writer = target.writer();
+    let wanted = range.clone();
+    watched(context, Some(range.end - range.start), |counter| {
+        store.get_range(hash, wanted, &mut Counted(writer, counter))
+    })?;
     target.finish()?;
     context.note(format_args!("{} bytes in {}", range.end - range.start, out.display()));
     Ok(())

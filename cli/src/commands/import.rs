@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use netdb::base::{ChannelName, Clock};
+use netdb::base::ChannelName;
 use netdb::redex::Store;
 
 use crate::arguments::ImportArguments;
@@ -15,7 +15,6 @@ use crate::import::{Ended, Producer, Rest, Sink, Source, Together, Writer};
 
 /// The log of channels that nobody placed elsewhere.
 const MAIN: &str = "main";
-const PROGRESS_PERIOD: Duration = Duration::from_millis(100);
 
 pub(super) fn run(context: &Context, arguments: ImportArguments) -> Result<(), Failure> {
     let channel = arguments.channel;
@@ -38,7 +37,9 @@ pub(super) fn run(context: &Context, arguments: ImportArguments) -> Result<(), F
     };
     let mut writer = Writer::new(sink, &producer.id, rest.records_before);
     let mut progress = Progress::new(context);
-    let ended = rest.import(context, &mut writer, |records| progress.show(records));
+    let ended = rest.import(context, &mut writer, |records| {
+        progress.show(|_| format!("{records} records are durable"));
+    });
     progress.clear();
     let durable = writer.durable_records();
     // The reading thread may still have the store when it was interrupted.
@@ -92,35 +93,4 @@ fn verdict(ended: Ended, name: &str, durable: u64) -> Result<(), Failure> {
 
 fn how_to_go_on(durable: u64) -> impl fmt::Display {
     format!("{durable} records are durable, run the same command again to go on behind them")
-}
-
-/// A line on the terminal that is written again and again.
-struct Progress<'a> {
-    clock: Option<&'a dyn Clock>,
-    next: Duration,
-    shown: bool,
-}
-
-impl<'a> Progress<'a> {
-    fn new(context: &'a Context) -> Self {
-        let clock = context.shows_progress().then_some(&*context.doors.clock);
-        Self { clock, next: Duration::ZERO, shown: false }
-    }
-
-    fn show(&mut self, records: u64) {
-        let Some(clock) = self.clock else { return };
-        let now = clock.monotonic();
-        if now >= self.next {
-            self.next = now + PROGRESS_PERIOD;
-            self.shown = true;
-            // Nobody misses progress that cannot be shown.
-            let _ = write!(io::stderr(), "\r{records} records are durable");
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            say(format_args!(""));
-        }
-    }
 }

@@ -116,3 +116,43 @@ fn net_blob_is_the_same_under_another_name_and_looks_at_its_own_variable_first()
     let (code, help) = net_blob(&place, &["--help"], None);
     assert!(code == 0 && help.contains("NET_BLOB_DIR"), "{help}");
 }
+
+#[test]
+fn pins_and_names_keep_blobs_from_being_collected_in_later_runs() {
+    let place = Place::new();
+    let contents: Vec<_> = (0..4u8).map(|nth| noise(100_000 + usize::from(nth))).collect();
+    let files: Vec<_> =
+        (0..).zip(&contents).map(|(nth, content)| place.write(&format!("file-{nth}"), content)).collect();
+    let first = put(&place, &files[0], &["--pin"]);
+    let second = put(&place, &files[1], &["--name", "models/current"]);
+    let third = put(&place, &files[2], &[]);
+    let fourth = put(&place, &files[3], &[]);
+    place.ok(&["blob", "pin", &third, "--label", "for now"]);
+    place.ok(&["blob", "unpin", &third]);
+    place.ok(&["blob", "pin", "add", &fourth, &third]);
+    place.ok(&["blob", "pin", "update", &fourth, &first]);
+    place.ok(&["blob", "pin", "rm", &third]);
+
+    let dry = &values(&place.ok(&["blob", "gc", "--retention", "0s", "--dry-run"]))[0];
+    assert_eq!((&dry["removed"], &dry["dry_run"]), (&2.into(), &true.into()));
+    let young = &values(&place.ok(&["blob", "gc"]))[0];
+    assert_eq!((&young["removed"], &young["reached"]), (&0.into(), &4.into()));
+    let gone = &values(&place.ok(&["blob", "gc", "--retention", "0s"]))[0];
+    assert_eq!((&gone["removed"], &gone["missing"]), (&2.into(), &0.into()));
+    place.run(&["blob", "exists", &third]).failed(3, "");
+    place.ok(&["blob", "exists", &first]);
+    place.ok(&["blob", "exists", &second]);
+
+    let pins = values(&place.ok(&["blob", "pin", "ls"]));
+    assert_eq!(
+        (pins.len(), &pins[0]["hash"], &pins[0]["type"]),
+        (1, &first.as_str().into(), &"recursive".into())
+    );
+    assert_eq!(&values(&place.ok(&["blob", "pin", "verify"]))[0]["verdict"], &"passed");
+    assert_eq!(&values(&place.ok(&["blob", "name", "get", "models/current"]))[0]["hash"], &second.as_str());
+    assert_eq!(values(&place.ok(&["blob", "name", "ls", "--prefix", "models/"])).len(), 1);
+    place.ok(&["blob", "name", "rm", "models/current"]);
+    place.run(&["blob", "name", "get", "models/current"]).failed(3, "no blob is named");
+    place.run(&["blob", "pin", &third]).failed(3, &third);
+    place.run(&["blob", "pin"]).failed(2, "");
+}

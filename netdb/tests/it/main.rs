@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod arrows;
+mod blobs;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod lock;
