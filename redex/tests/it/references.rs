@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base::{CrashImage, Hash};
@@ -250,4 +251,37 @@ fn references_are_visited_in_all_logs_of_a_node() {
     other.sync().unwrap();
     let beside = StoreReader::open(Path::new(DIR), &world.doors, &small()).unwrap();
     assert_eq!(visit_all(&beside), hashes([1, 2]));
+}
+
+#[test]
+fn visiting_goes_on_while_events_are_redacted_and_segments_are_given_up() {
+    let world = World::new();
+    let mut options = small();
+    options.retention = Retention::of_bytes(60 << 10);
+    let store = world.open_with(&options);
+    let people = channel("people");
+    store.main().create_channel(&people, &ChannelConfig::of_erasable()).unwrap().wait(Ack::Durable);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut rounds = 0;
+            while !over.load(Ordering::SeqCst) || rounds == 0 {
+                visit(store.main().reader());
+                rounds += 1;
+            }
+        });
+        for number in 0..60 {
+            refer(store.main(), if number % 2 == 0 { "people" } else { "photos" }, number, 5_000);
+            store.main().sync().unwrap();
+            if number % 2 == 0 {
+                store.main().redact(&people, number / 2..number / 2 + 1, "").unwrap();
+            }
+            world.clock.advance(Duration::from_millis(200));
+            store.main().flush_step();
+        }
+        over.store(true, Ordering::SeqCst);
+        reader.join().unwrap();
+    });
+    assert!(store.main().reader().view().begins().0 > 0);
+    assert!(visit(store.main().reader()).is_disjoint(&hashes((0..60).step_by(2))));
 }

@@ -1,8 +1,13 @@
 //! What becomes of requests while nothing is wrong.
 
-use base::{Index, Seq};
+use std::sync::Arc;
+
+use base::{Hash, Index, Seq};
 use redex::exchange::Request;
-use redex::{AppendRequest, ChannelConfig, Condition, Expect, Idempotency, Outcome, Rejection};
+use redex::{
+    AppendRequest, BlobReference, ChannelConfig, ChannelEvents, Condition, EventInput, Expect, HeldBlobs,
+    Idempotency, Outcome, Rejection,
+};
 
 use crate::support::{Cluster, LONG, append, appended, channel, payloads};
 
@@ -65,6 +70,46 @@ async fn outcomes_are_typed_on_every_node() {
     }
     let request = AppendRequest { idempotency: Idempotency::Key(""), ..AppendRequest::default() };
     assert!(cluster.group(follower).append(&request, LONG).await.is_err());
+}
+
+/// Holds the bytes of one hash.
+#[derive(Debug)]
+struct Holds(Hash);
+
+impl HeldBlobs for Holds {
+    fn hold(&self, references: &mut dyn Iterator<Item = BlobReference>) -> Result<(), BlobReference> {
+        references.find(|reference| reference.hash != self.0).map_or(Ok(()), Err)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leader_refuses_a_blob_that_it_does_not_hold_whoever_is_asked() {
+    let cluster = Cluster::start(5, 3).await;
+    let (leader, follower) = (cluster.leader().await, cluster.follower().await);
+    let [held, other] =
+        [&b"held"[..], b"other"].map(|bytes| BlobReference { hash: Hash::of(bytes), bytes: 5 });
+    cluster.group(leader).replica().set_held_blobs(Arc::new(Holds(held.hash)));
+    let orders = channel("orders");
+    for id in [leader, follower] {
+        for (blob, taken) in [(held, true), (other, false)] {
+            let blobs = [blob];
+            let events = [EventInput::new("order.placed", b"{}").with_blobs(&blobs)];
+            let parts = [ChannelEvents { channel: &orders, events: &events }];
+            let request = AppendRequest { parts: &parts, ..AppendRequest::default() };
+            let outcome = cluster.group(id).append(&request, LONG).await.unwrap();
+            let is_missing = matches!(
+                &outcome,
+                Outcome::Rejected { reason: Rejection::BlobMissing { hash, bytes: 5 }, .. } if *hash == blob.hash
+            );
+            assert_eq!((outcome.at().is_some(), is_missing), (taken, !taken), "{outcome:?}");
+        }
+    }
+    assert_eq!(cluster.agreed().await.len(), 2);
+    for id in [leader, follower] {
+        let mut visited = Vec::new();
+        cluster.group(id).reader().blob_references(&mut |hash| visited.push(*hash)).unwrap();
+        assert_eq!(visited, [held.hash, held.hash]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

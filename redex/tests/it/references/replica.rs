@@ -1,6 +1,7 @@
 //! What replicas refer to, what may still be cut off included.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use base::{Identity, Index, LogId, NodeId, Position, SeededRandom, Slot, Term};
 use redex::{
@@ -148,4 +149,66 @@ fn damage_in_the_uncommitted_end_of_a_replica_is_said() {
     let beside = StoreReader::open(Path::new(DIR), &world.doors, &small()).unwrap();
     let failed = try_visit(&beside.log(&LogName::new("shared").unwrap()).unwrap());
     assert!(matches!(failed, Err(ReadError::Corrupt(_))), "{failed:?}");
+}
+
+#[test]
+fn visiting_gives_all_or_begins_anew_while_the_end_is_cut_off_and_written_anew() {
+    let world = World::new();
+    let store = world.open_with(&small());
+    let log = follower(&world, &store, 6, 6_000);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut rounds = 0;
+            while !over.load(Ordering::SeqCst) || rounds == 0 {
+                let visited = visit(log.reader());
+                assert!(visited.is_superset(&hashes(0..3)), "{visited:?}");
+                rounds += 1;
+            }
+        });
+        for round in 2..60 {
+            log.truncate_after(Some(Index(3 + round % 2))).unwrap();
+            let mut proposer = log.proposer(Term(round), NodeId(1), leader());
+            for number in 0..4 {
+                append(&log, &propose(&mut proposer, "photos", 1_000 + 10 * round + number, 6_000));
+            }
+        }
+        over.store(true, Ordering::SeqCst);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn visiting_goes_on_while_a_replica_gives_up_its_beginning() {
+    let world = World::new();
+    let store = world.open_with(&small());
+    let log = follower(&world, &store, 3, 6_000);
+    let (over, kept) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                let newest = kept.load(Ordering::SeqCst);
+                let visited = visit(log.reader());
+                assert!(
+                    newest == 0 || kept.load(Ordering::SeqCst) != newest || visited.contains(&hash(newest))
+                );
+            }
+        });
+        let mut index = 4;
+        for round in 2..60 {
+            kept.store(0, Ordering::SeqCst);
+            // Every other time beyond the end, so that it leaps.
+            index += if round % 2 == 0 { 5 } else { 0 };
+            log.purge(slot(round, index - 1)).unwrap();
+            let mut proposer = log.proposer(Term(round), NodeId(1), leader());
+            for number in 0..4 {
+                append(&log, &propose(&mut proposer, "photos", 1_000 + 10 * round + number, 6_000));
+            }
+            index = log.state().last.unwrap().index.0 + 1;
+            kept.store(1_003 + 10 * round, Ordering::SeqCst);
+            let _ = visit(log.reader());
+        }
+        over.store(true, Ordering::SeqCst);
+        reader.join().unwrap();
+    });
 }
