@@ -78,7 +78,12 @@ struct Holds(Hash);
 
 impl HeldBlobs for Holds {
     fn hold(&self, references: &mut dyn Iterator<Item = BlobReference>) -> Result<(), BlobReference> {
-        references.find(|reference| reference.hash != self.0).map_or(Ok(()), Err)
+        for reference in references {
+            if reference.hash != self.0 {
+                return Err(reference);
+            }
+        }
+        Ok(())
     }
 }
 
