@@ -1,7 +1,7 @@
 //! Events that were read, in whichever way.
 
 use netdb::base::{ChannelName, Index, Seq, Timestamp};
-use netdb::redex::{Event, EventRef};
+use netdb::redex::{BlobReference, Event, EventRef};
 
 /// A borrowed view of an event that was read.
 pub(crate) struct EventView<'a> {
@@ -13,6 +13,7 @@ pub(crate) struct EventView<'a> {
     pub(crate) kind: &'a str,
     pub(crate) key: Option<&'a str>,
     pub(crate) headers: Vec<(&'a str, &'a [u8])>,
+    pub(crate) blobs: Vec<BlobReference>,
     pub(crate) payload: &'a [u8],
     /// Whether it was taken out of the log, so that only its place is known.
     pub(crate) redacted: bool,
@@ -29,6 +30,7 @@ impl<'a> From<EventRef<'a>> for EventView<'a> {
             kind: event.kind,
             key: event.key,
             headers: event.headers.iter().collect(),
+            blobs: event.blobs.iter().collect(),
             payload: event.payload,
             redacted: event.redacted,
         }
@@ -46,6 +48,7 @@ impl<'a> From<&'a Event> for EventView<'a> {
             kind: &event.kind,
             key: event.key.as_deref(),
             headers: event.headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect(),
+            blobs: event.blobs.clone(),
             payload: &event.payload,
             redacted: event.redacted,
         }

@@ -57,6 +57,10 @@ pub(crate) fn push_line(out: &mut Vec<u8>, event: &EventView<'_>) {
         out.push(b',');
         push_text(out, attributes::HEADERS, &attributes::pack(packed.into_iter()));
     }
+    if !event.blobs.is_empty() {
+        out.push(b',');
+        push_verbatim(out, attributes::BLOBS, &attributes::blobs(event.blobs.iter().copied()));
+    }
     push_payload(out, event.payload);
     out.extend_from_slice(b"}\n");
 }

@@ -13,6 +13,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use redex::BlobReference;
 
 use crate::json;
 
@@ -33,6 +34,8 @@ pub const HEADERS: &str = "netdbheaders";
 /// The header, never an attribute, that names the headers whose values are JSON text: a compact JSON array.
 pub const VERBATIM: &str = "netdbjson";
 
+/// What the event refers to outside the log; see [`blobs`].
+pub const BLOBS: &str = "netdbblobs";
 /// Marks an event that was redacted; `import` takes it for a header like any other.
 pub const REDACTED: &str = "netdbredacted";
 /// The kind that a redacted event is exported with.
@@ -40,7 +43,7 @@ pub const REDACTED_KIND: &str = "redacted";
 
 /// Tells whether a header of this name would be taken for something else.
 pub fn is_reserved(name: &str) -> bool {
-    matches!(name, KIND | KEY | TIME | PAYLOAD | PAYLOAD_BASE64 | CHANNEL | HEADERS | VERBATIM)
+    matches!(name, KIND | KEY | TIME | PAYLOAD | PAYLOAD_BASE64 | CHANNEL | HEADERS | VERBATIM | BLOBS)
 }
 
 /// The text of a JSON string that is written as `export` would write it; `None` for other values, which
@@ -79,6 +82,24 @@ pub fn unpack(packed: &str) -> Option<Vec<(String, Vec<u8>)>> {
     pairs.into_iter().map(|(name, value)| Some((name, BASE64.decode(value).ok()?))).collect()
 }
 
+/// Writes blob references: a compact JSON array of `"HASH:BYTES"`, the hash in 64 hexadecimal digits.
+pub fn blobs(references: impl Iterator<Item = BlobReference>) -> String {
+    let texts: Vec<_> =
+        references.map(|BlobReference { hash, bytes }| json::quote(&format!("{hash}:{bytes}"))).collect();
+    format!("[{}]", texts.join(","))
+}
+
+/// Reads what [`blobs`] wrote; `None` for anything else.
+pub fn parse_blobs(raw: &str) -> Option<Vec<BlobReference>> {
+    let texts: Vec<Cow<'_, str>> = serde_json::from_str(raw).ok()?;
+    let reference = |text: &Cow<'_, str>| {
+        let (hash, bytes) = text.split_once(':')?;
+        let hash = blake3::Hash::from_hex(hash).ok()?.into();
+        Some(BlobReference { hash, bytes: bytes.parse().ok()? })
+    };
+    texts.iter().map(reference).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +125,27 @@ mod tests {
         }
         for value in ["abc", "\"abc\"", " 5", "{\n}", ""] {
             assert!(!can_be_verbatim(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn blob_references_come_back() {
+        let references = [(&b"a"[..], 0), (b"b", u64::MAX)]
+            .map(|(content, bytes)| BlobReference { hash: base::Hash::of(content), bytes });
+        let raw = blobs(references.into_iter());
+        assert!(raw.starts_with(&format!("[\"{}:0\",", base::Hash::of(b"a"))), "{raw}");
+        assert_eq!(parse_blobs(&raw), Some(references.to_vec()));
+        let hash = base::Hash::of(b"a");
+        for wrong in [
+            "{}",
+            "\"a:1\"",
+            "[1]",
+            "[\"a:1\"]",
+            "[\"\"]",
+            &format!("[\"{hash}\"]"),
+            &format!("[\"{hash}:-1\"]"),
+        ] {
+            assert_eq!(parse_blobs(wrong), None, "{wrong}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use base::{ChannelName, Hash, Timestamp};
-use redex::{ChannelEvents, EventInput};
+use redex::{BlobReference, ChannelEvents, EventInput};
 
 use super::record::Record;
 
@@ -24,6 +24,7 @@ pub struct Events {
     text: String,
     bytes: Vec<u8>,
     headers: Vec<(Range<usize>, Range<usize>)>,
+    blobs: Vec<BlobReference>,
     events: Vec<Packed>,
     /// Consecutive events of one channel, by the number of events up to its end.
     runs: Vec<(ChannelName, usize)>,
@@ -35,6 +36,7 @@ struct Packed {
     key: Option<Range<usize>>,
     time: Option<Timestamp>,
     headers: Range<usize>,
+    blobs: Range<usize>,
     payload: Range<usize>,
 }
 
@@ -61,11 +63,14 @@ impl Events {
             let header = (push_text(&mut self.text, name), push_bytes(&mut self.bytes, value));
             self.headers.push(header);
         }
+        let first_blob = self.blobs.len();
+        self.blobs.extend_from_slice(&record.blobs);
         self.events.push(Packed {
             kind: push_text(&mut self.text, &record.kind),
             key: record.key.as_ref().map(|key| push_text(&mut self.text, key)),
             time: record.time,
             headers: first_header..self.headers.len(),
+            blobs: first_blob..self.blobs.len(),
             payload: push_bytes(&mut self.bytes, &record.payload),
         });
         match self.runs.last_mut() {
@@ -100,6 +105,7 @@ impl Events {
         input.key = packed.key.clone().map(|key| &self.text[key]);
         input.time = packed.time;
         input.headers = &headers[packed.headers.clone()];
+        input.blobs = &self.blobs[packed.blobs.clone()];
         input
     }
 }

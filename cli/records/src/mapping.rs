@@ -24,6 +24,7 @@ pub(crate) enum Role {
     PayloadBase64,
     Channel,
     PackedHeaders,
+    Blobs,
     Reserved,
     Header,
 }
@@ -84,6 +85,7 @@ impl Mapping {
             attributes::PAYLOAD_BASE64 if self.payload == attributes::PAYLOAD => Role::PayloadBase64,
             attributes::CHANNEL => Role::Channel,
             attributes::HEADERS => Role::PackedHeaders,
+            attributes::BLOBS => Role::Blobs,
             attributes::VERBATIM => Role::Reserved,
             _ => Role::Header,
         }

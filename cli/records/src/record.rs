@@ -6,7 +6,7 @@ use std::fmt;
 use base::{ChannelNameError, Timestamp, TimestampError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use redex::{AppendError, EventInput};
+use redex::{AppendError, BlobReference, EventInput};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -22,6 +22,7 @@ pub(crate) struct Record<'a> {
     pub time: Option<Timestamp>,
     pub channel: Option<Cow<'a, str>>,
     pub headers: Vec<(Cow<'a, str>, Cow<'a, [u8]>)>,
+    pub blobs: Vec<BlobReference>,
     pub payload: Cow<'a, [u8]>,
 }
 
@@ -114,6 +115,7 @@ impl<'a> Record<'a> {
             key: self.key.as_deref(),
             time: self.time,
             headers: &headers,
+            blobs: &self.blobs,
             ..EventInput::new(&self.kind, &self.payload)
         };
         event.check().map(|_| ())
@@ -151,6 +153,7 @@ impl<'a> Parts<'a> {
             }
             Role::Channel => record.channel = Some(text(&field, raw)?),
             Role::PackedHeaders => self.packed = unpack(&field, raw)?,
+            Role::Blobs => record.blobs = blobs(&field, raw)?,
             Role::Header => self.take_header(field, raw),
             Role::Reserved => return Err(RecordError::Reserved(field.into_owned())),
         }
@@ -231,6 +234,10 @@ fn base64(field: &str, raw: &str) -> Result<Vec<u8>, RecordError> {
 
 fn unpack(field: &str, raw: &str) -> Result<Vec<(String, Vec<u8>)>, RecordError> {
     attributes::unpack(&text(field, raw)?).ok_or_else(|| wrong(field, "what `export` writes there"))
+}
+
+fn blobs(field: &str, raw: &str) -> Result<Vec<BlobReference>, RecordError> {
+    attributes::parse_blobs(raw).ok_or_else(|| wrong(field, "a list of \"HASH:BYTES\""))
 }
 
 fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {

@@ -1,4 +1,5 @@
-use netdb::base::{ChannelName, Index, SeededRandom, Seq, Timestamp};
+use netdb::base::{ChannelName, Hash, Index, SeededRandom, Seq, Timestamp};
+use netdb::redex::BlobReference;
 
 use super::*;
 use crate::import::parse_for_tests;
@@ -19,6 +20,7 @@ fn event<'a>(channel: &'a ChannelName, headers: &[(&'a str, &'a [u8])], payload:
         kind: "order.placed",
         key: None,
         headers: headers.to_vec(),
+        blobs: Vec::new(),
         payload,
         redacted: false,
     }
@@ -69,6 +71,7 @@ fn what_is_exported_imports_to_the_same_event() {
         ("", b"nameless"),
         ("type", b"reserved"),
         ("netdbheaders", b"reserved"),
+        ("netdbblobs", b"reserved"),
         ("binary", b"\xff\x00"),
     ];
     let twins: &[(&str, &[u8])] = &[("x", b"1"), ("y", b"2"), ("x", b"3")];
@@ -82,6 +85,17 @@ fn what_is_exported_imports_to_the_same_event() {
             round_trip(&event);
         }
     }
+}
+
+#[test]
+fn blob_references_come_back() {
+    let channel = channel();
+    let mut event = event(&channel, &[("id", b"7")], b"{}");
+    let reference = |text: &str| BlobReference { hash: Hash::of(text.as_bytes()), bytes: text.len() as u64 };
+    event.blobs = ["photo", "", "photo"].map(reference).to_vec();
+    let listed = format!("\"netdbblobs\":[\"{}:5\",\"{}:0\",", Hash::of(b"photo"), Hash::of(b""));
+    assert!(exported(&event).contains(&listed), "{}", exported(&event));
+    round_trip(&event);
 }
 
 #[test]
@@ -151,13 +165,14 @@ fn round_trip(event: &EventView<'_>) {
     parse_for_tests(&line, |again| {
         assert_eq!((again.kind, again.key, again.time), (event.kind, event.key, event.time));
         assert_eq!(again.payload, event.payload);
+        assert_eq!(again.blobs, event.blobs);
         let mut expected = event.headers.clone();
         let mut found = again.headers.to_vec();
         expected.sort_unstable();
         found.sort_unstable();
         assert_eq!(found, expected);
 
-        let again = EventView { headers: again.headers.to_vec(), ..*event };
+        let again = EventView { headers: again.headers.to_vec(), blobs: again.blobs.to_vec(), ..*event };
         assert_eq!(exported(&again), line);
     });
 }
