@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use base::{Classify, ErrorKind, Hash};
 
+use crate::reference::BlobEncoding;
+
 /// Why something with a blob failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -143,6 +145,73 @@ pub enum BlobError {
         /// The directory.
         dir: PathBuf,
     },
+    /// A blob that is stored in a way that whoever was asked cannot read or write.
+    #[error("a blob that is stored as {encoding}, which is not done here: use a program that does")]
+    UnsupportedEncoding {
+        /// How it is stored.
+        encoding: BlobEncoding,
+    },
+    /// An adapter was given a reference to what lies with others.
+    #[error(
+        "adapter {adapter} takes no reference with the scheme `{scheme}`: ask the adapter that is registered for it"
+    )]
+    UnsupportedScheme {
+        /// The adapter.
+        adapter: String,
+        /// The scheme of the reference's URI.
+        scheme: String,
+    },
+    /// What an adapter keeps its objects in failed.
+    #[error(
+        "adapter {adapter} could not {operation}: {source}; {next}",
+        next = if *can_repeat { "try again later" } else { "look at its settings and at what the other side says" }
+    )]
+    Backend {
+        /// The adapter.
+        adapter: String,
+        /// What it was to do.
+        operation: &'static str,
+        /// Whether the same call may succeed later.
+        can_repeat: bool,
+        /// What the other side said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What an adapter keeps its objects in does not let us.
+    #[error("adapter {adapter} may not {operation}: give it credentials with that right")]
+    Unauthorized {
+        /// The adapter.
+        adapter: String,
+        /// What it was to do.
+        operation: &'static str,
+    },
+    /// What no name of an object begins with.
+    #[error("no name begins with `{prefix}`: use at most 64 of 0-9 and a-f")]
+    Prefix {
+        /// The prefix.
+        prefix: String,
+    },
+    /// Whoever asked for it gave up on it.
+    #[error("cancelled before it was done: what was stored by then stays, ask again for the rest")]
+    Cancelled,
+    /// No adapter is there at all.
+    #[error("no adapter for blobs is configured: register one")]
+    AdapterNotConfigured,
+    /// No adapter has that id or takes that scheme.
+    #[error("no adapter `{name}` is registered: register it, or ask one of {}", known.join(", "))]
+    AdapterNotRegistered {
+        /// The id or scheme.
+        name: String,
+        /// The ids that are registered.
+        known: Vec<String>,
+    },
+    /// An adapter has that id or takes that scheme already.
+    #[error("`{name}` belongs to adapter {owner} already: give this one another id, or other schemes")]
+    AdapterExists {
+        /// The id or scheme.
+        name: String,
+        /// The id of who has it.
+        owner: String,
+    },
     /// An earlier failure made it unknown what the disk holds.
     #[error("the store takes nothing since {cause}: open it again, which looks at its files")]
     Poisoned {
@@ -166,18 +235,28 @@ impl From<crate::WiringError> for BlobError {
 impl Classify for BlobError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::NotFound { .. } | Self::AdapterNotRegistered { .. } => ErrorKind::NotFound,
             Self::HashMismatch { .. } | Self::ShortChunk { .. } | Self::Decode { .. } => ErrorKind::Corrupt,
             Self::UnsupportedVersion { .. }
             | Self::TooLarge { .. }
             | Self::Range { .. }
             | Self::TooLong { .. }
             | Self::Name { .. }
-            | Self::Chunking { .. } => ErrorKind::Invalid,
-            Self::Pinned { .. } | Self::NotPinned { .. } => ErrorKind::Conflict,
+            | Self::Chunking { .. }
+            | Self::UnsupportedEncoding { .. }
+            | Self::UnsupportedScheme { .. }
+            | Self::Prefix { .. }
+            | Self::AdapterNotConfigured
+            | Self::Backend { can_repeat: false, .. } => ErrorKind::Invalid,
+            Self::AdapterExists { .. } | Self::Pinned { .. } | Self::NotPinned { .. } => ErrorKind::Conflict,
+            Self::Unauthorized { .. } => ErrorKind::Denied,
             Self::Wiring { kind, .. } => *kind,
             Self::Io { source, .. } | Self::Stream(source) => Classify::kind(source),
-            Self::Poisoned { .. } | Self::Locked { .. } | Self::Collecting => ErrorKind::Unavailable,
+            Self::Poisoned { .. }
+            | Self::Locked { .. }
+            | Self::Collecting
+            | Self::Cancelled
+            | Self::Backend { can_repeat: true, .. } => ErrorKind::Unavailable,
         }
     }
 }

@@ -15,6 +15,7 @@
 //! # Ok::<(), blob::BlobError>(())
 //! ```
 
+pub mod adapter;
 mod blobs;
 mod builder;
 mod chunking;
@@ -25,6 +26,7 @@ pub mod limits;
 mod node;
 mod object;
 mod pins;
+mod reference;
 mod store;
 
 pub use blobs::{BlobForm, BlobInfo, BlobStore, PlacedChunk};
@@ -34,4 +36,5 @@ pub use error::BlobError;
 pub use journal::{Change, Journal, MemoryJournal, NoRoots, Roots, Table, WiringError};
 pub use object::ObjectKind;
 pub use pins::{Named, Pin, PinMode, Pins};
+pub use reference::{BlobEncoding, BlobRef, OWN_SCHEME, ReferenceForm};
 pub use store::{DamagedObject, DamagedStretch, Held, ObjectInfo, ObjectReport, ObjectStore};

@@ -24,6 +24,12 @@ pub const TREE_DEPTH_MAX: u8 = 4;
 /// Bytes of a node at most: the largest manifest.
 pub const NODE_BYTES_MAX: usize = 64 + 40 * MANIFEST_CHUNKS_MAX;
 
+/// Bytes of an encoded reference, at most.
+pub const REFERENCE_BYTES_MAX: usize = 1 << 10;
+
+/// Shards of data and parity together in a Reed-Solomon stripe, at most.
+pub const SHARDS_MAX: u16 = 255;
+
 /// Objects below this are packed, many in a file; others are files of their own.
 pub(crate) const PACKED_BYTES_MAX: usize = 256 << 10;
 

@@ -1,6 +1,7 @@
 //! Tests of the crate from outside, over a simulated disk.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod adapters;
 mod blobs;
 mod collect;
 mod crash;

@@ -4,10 +4,11 @@
 use super::workspace;
 
 /// The level of each crate, by folder. A new member needs its place here.
-const LEVELS: [(&str, u8); 12] = [
+const LEVELS: [(&str, u8); 13] = [
     ("base", 0),
     ("redex", 1),
     ("blob", 1),
+    ("blob/remote", 1),
     ("net", 1),
     ("cortex", 2),
     ("replication", 2),
@@ -19,16 +20,17 @@ const LEVELS: [(&str, u8); 12] = [
     ("benches", 5),
 ];
 
-/// The one arrow between siblings: SQL reads folded state.
-const SIDEWAYS: [(&str, &str); 1] = [("meshdb", "cortex")];
+/// The arrows between siblings: SQL reads folded state, and adapters to object stores are blob's, in a package of their own.
+const SIDEWAYS: [(&str, &str); 2] = [("meshdb", "cortex"), ("blob/remote", "blob")];
 
 /// Dependencies (by the beginning of their names) and the folders that may speak of them.
-const CONFINED: [(&str, &[&str]); 10] = [
+const CONFINED: [(&str, &[&str]); 11] = [
     ("arrow", &["meshdb/", "server/"]),
     ("axum", &["server/"]),
     ("datafusion", &["meshdb/", "server/"]),
     ("foca", &["net/src/gossip/swim.rs"]),
     ("hyper", &["server/"]),
+    ("object_store", &["blob/remote/", "meshdb/"]),
     ("openraft", &["replication/src/raft/"]),
     ("quinn", &["net/"]),
     ("rocksdb", &["cortex/rocks/"]),
