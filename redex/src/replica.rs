@@ -429,6 +429,23 @@ impl ReplicaLog {
         self.shared.core().replica_state()
     }
 
+    /// Returns the last entry that others can be given, now or later: the last one, and of a replica that takes nothing more
+    /// until it is opened again the last durable one. What is not durable then never will be, may not read, and was told to
+    /// nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError::Read`] where it cannot be read.
+    pub fn last_to_give(&self) -> Result<Option<Slot>, ReplicaError> {
+        let core = self.shared.core();
+        if core.poison.is_none() {
+            return Ok(core.replica_state().last);
+        }
+        let durable = core.end.synced.0.checked_sub(1).map(Index);
+        let found = durable.map(|index| core.slot_at(index)).transpose()?.flatten();
+        Ok(found.or(core.local.purged))
+    }
+
     /// Reads the entries of a range that are there, in order and without gaps, durable or not; stops behind the first
     /// that brings them to `bytes_max`.
     ///

@@ -354,7 +354,9 @@ pub(crate) fn answer_inquiry(log: &ReplicaLog) -> Bytes {
         written.remove(0);
     }
     let memberships = written.into_iter().map(|(_, bytes)| bytes).collect();
-    Account { vote: log.vote(), last: log.state().last, memberships }.encode().into()
+    // Of one that does not read nobody knows what it stands for: who asks is to wait for it.
+    let last = log.last_to_give().unwrap_or_else(|_| log.state().last);
+    Account { vote: log.vote(), last, memberships }.encode().into()
 }
 
 /// Answers what a replica in doubt asks for entries.

@@ -125,7 +125,7 @@ fn decode(slot: Slot, bytes: &[u8]) -> Result<Beginning, ReplicaError> {
 
 impl Core {
     /// Returns what stands at an index; `None` where that is beyond the end, or was given up.
-    fn slot_at(&self, index: Index) -> Result<Option<Slot>, ReplicaError> {
+    pub(super) fn slot_at(&self, index: Index) -> Result<Option<Slot>, ReplicaError> {
         if index >= self.end.state.next_index || index < self.first() {
             return Ok(None);
         }

@@ -216,3 +216,32 @@ fn what_was_set_aside_is_kept() {
     let differing = copy.iter().zip(&before).filter(|(a, b)| a != b).count();
     assert_eq!((copy.len(), differing), (before.len(), 1));
 }
+
+#[test]
+fn a_replica_whose_disk_failed_promises_nobody_what_is_not_durable() {
+    let mut poisoned = 0;
+    for failing in 0..4 {
+        let world = World::new();
+        let log = open(&world.doors);
+        append(&log, &blanks(1, 0..10));
+        log.flush_step();
+        assert_eq!(log.last_to_give().unwrap(), Some(slot(1, 9)));
+        append(&log, &blanks(1, 10..12));
+        assert_eq!(log.last_to_give().unwrap(), Some(slot(1, 11)), "it may be durable soon");
+        world.disk.inject(world.disk.operation_count() + failing, Fault::Error(5));
+        for index in 12..20 {
+            let _ = log.append(&blanks(1, index..index + 1), Completion::ignored());
+            log.flush_step();
+        }
+        let durable = log.state().durable;
+        let given = log.last_to_give().unwrap().unwrap();
+        if let Err(ReplicaError::Poisoned { .. }) = log.append(&blanks(1, 20..21), Completion::ignored()) {
+            poisoned += 1;
+            assert_eq!(given.index.position_after(), durable, "operation {failing}");
+            assert!(log.state().last.unwrap().index > given.index, "operation {failing}");
+            let entries = log.entries(Index::ZERO..given.index.next(), u64::MAX).unwrap();
+            assert_eq!(entries.last().map(|entry| entry.slot), Some(given));
+        }
+    }
+    assert!(poisoned > 0, "a sync failed");
+}
