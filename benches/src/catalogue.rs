@@ -8,7 +8,7 @@ use crate::prepared::{Entries, Left};
 use crate::read::Compared;
 use crate::report::{Table, Unit, cells};
 use crate::session::{Session, Setting};
-use crate::{Failure, Result, append, asynchronous, fold, read, reopen, reopened, tail, verify};
+use crate::{Failure, Result, append, asynchronous, blob, fold, read, reopen, reopened, tail, verify};
 
 /// A workload with a name.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ const fn micros(name: &'static str, what: &'static str, run: fn(&Setting) -> Res
 }
 
 /// Every benchmark, in the order in which they run.
-pub const ALL: [Benchmark; 48] = [
+pub const ALL: [Benchmark; 57] = [
     events("append-memory", "1 thread, in memory, written each 1,024 events", |s| append::memory(s, 1)),
     events("append-memory-batch64", "the same, 64 events a call", |s| append::memory(s, 64)),
     events("append-memory-erasable", "as append-memory, of events that can be redacted", |s| {
@@ -171,6 +171,27 @@ pub const ALL: [Benchmark; 48] = [
         unit: Unit::Megabytes,
         run: |s| Ok(reopened::tasks(s)?.memory()),
     },
+    Benchmark {
+        name: "blob-put",
+        what: "a blob of 256 MiB, durable",
+        unit: Unit::MegabytesPerSecond,
+        run: blob::put_large,
+    },
+    Benchmark {
+        name: "blob-get",
+        what: "a blob of 256 MiB, verified, warm",
+        unit: Unit::MegabytesPerSecond,
+        run: blob::get_large,
+    },
+    events("blob-put-small", "100,000 blobs of 4 KiB, durable at the end", blob::put_small),
+    events("blob-put-small-durable-64", "64 threads, 25,000 blobs of 4 KiB, each durable", |s| {
+        blob::put_small_durable(s, 64)
+    }),
+    events("blob-get-small", "100,000 blobs of 4 KiB, verified, warm", blob::get_small),
+    megabytes("blob-small-on-disk", "100,000 blobs of 4 KiB, which are 409.6 MB", blob::small_on_disk),
+    micros("blob-pin", "a pin beside a million, durable", |s| blob::pin(s, true)),
+    micros("blob-unpin", "the same, taken away", |s| blob::pin(s, false)),
+    milliseconds("blob-mark", "a million chunks of pinned blobs, and nothing to remove", blob::mark),
 ];
 
 /// Returns the benchmarks that are asked for by name; all of them without any.

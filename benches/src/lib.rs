@@ -11,6 +11,7 @@ pub mod append;
 pub mod asynchronous;
 pub mod beside;
 pub mod big;
+pub mod blob;
 pub mod catalogue;
 pub mod fold;
 pub mod harness;

@@ -77,6 +77,14 @@ pub enum BlobError {
         /// The blob's length.
         bytes: u64,
     },
+    /// What somebody sent of a blob does not fit its name.
+    #[error("what was sent of {hash} has a wrong {what}, and was not taken: ask somebody else, or again")]
+    Slice {
+        /// The blob.
+        hash: Hash,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// Sizes of chunks that content-defined chunking does not take.
     #[error("chunks of {min}, {average} and {max} bytes: {why}")]
     Chunking {
@@ -236,7 +244,10 @@ impl Classify for BlobError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } | Self::AdapterNotRegistered { .. } => ErrorKind::NotFound,
-            Self::HashMismatch { .. } | Self::ShortChunk { .. } | Self::Decode { .. } => ErrorKind::Corrupt,
+            Self::HashMismatch { .. }
+            | Self::ShortChunk { .. }
+            | Self::Slice { .. }
+            | Self::Decode { .. } => ErrorKind::Corrupt,
             Self::UnsupportedVersion { .. }
             | Self::TooLarge { .. }
             | Self::Range { .. }

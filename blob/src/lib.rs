@@ -27,6 +27,7 @@ mod node;
 mod object;
 mod pins;
 mod reference;
+mod slice;
 mod store;
 
 pub use blobs::{BlobForm, BlobInfo, BlobStore, PlacedChunk};
@@ -37,4 +38,5 @@ pub use journal::{Change, Journal, MemoryJournal, NoRoots, Roots, Table, WiringE
 pub use object::ObjectKind;
 pub use pins::{Named, Pin, PinMode, Pins};
 pub use reference::{BlobEncoding, BlobRef, OWN_SCHEME, ReferenceForm};
+pub use slice::read_slice;
 pub use store::{DamagedObject, DamagedStretch, Held, ObjectInfo, ObjectReport, ObjectStore};

@@ -14,7 +14,7 @@ mod transfer;
 
 pub(crate) use blob::{
     BlobCommand, CollectArguments, GetArguments, NameCommand, PinAddArguments, PinArguments, PinCommand,
-    PinTypes, PutArguments,
+    PinTypes, PutArguments, ReadSliceArguments, SliceArguments,
 };
 pub(crate) use cluster::ClusterCommand;
 pub(crate) use log::{

@@ -7,4 +7,5 @@ mod collect;
 mod crash;
 mod damage;
 mod golden;
+mod slices;
 mod support;

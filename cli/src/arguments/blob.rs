@@ -35,6 +35,14 @@ pub(crate) enum BlobCommand {
     /// Tells which chunk of a blob holds a byte.
     #[command(after_help = "Example:\n  net-db blob path 3f1c...9a --offset 5000000")]
     Path(PathArguments),
+    /// Writes a range of a blob with all that is needed to verify it from the blob's name alone.
+    #[command(after_help = "Example:\n  net-db blob slice 3f1c...9a --range 0..65536 --out part.slice")]
+    Slice(SliceArguments),
+    /// Reads a slice that somebody made, without a database: what does not fit the name is refused, exit code 5.
+    #[command(
+        after_help = "Example:\n  net-db blob read-slice 3f1c...9a --range 0..65536 part.slice --out part"
+    )]
+    ReadSlice(ReadSliceArguments),
     /// Reads and verifies everything that is stored; exit code 5 when something is damaged.
     #[command(after_help = "Example:\n  net-db blob verify")]
     Verify,
@@ -239,6 +247,27 @@ pub(crate) struct GetArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct SliceArguments {
+    #[command(flatten)]
+    pub(crate) blob: NamedBlob,
+    /// Which bytes of it, such as 4096..8192.
+    #[arg(long, value_name = "FROM..TO", value_parser = closed_range)]
+    pub(crate) range: Range<u64>,
+    /// The file that is written [default: standard output].
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReadSliceArguments {
+    #[command(flatten)]
+    pub(crate) slice: SliceArguments,
+    /// The slice, or - for standard input.
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct PathArguments {
     #[command(flatten)]
     pub(crate) blob: NamedBlob,
@@ -250,6 +279,14 @@ pub(crate) struct PathArguments {
 fn hash(text: &str) -> Result<Hash, String> {
     let parsed = blake3::Hash::from_hex(text).map(Hash::from);
     parsed.map_err(|_| "a blob is named by 64 hexadecimal digits: `net-db blob ls` lists them".to_owned())
+}
+
+/// Reads a range that has an end.
+fn closed_range(text: &str) -> Result<Range<u64>, String> {
+    match range(text)? {
+        range if range.end == u64::MAX => Err(format!("`{text}` has no end: write FROM..TO")),
+        range => Ok(range),
+    }
 }
 
 /// Reads a range; one without an end ends at the largest number.

@@ -5,13 +5,14 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use netdb::Blobs;
-use netdb::base::{Clock as _, Hash, Signal};
+use netdb::base::{Hash, Signal};
 use netdb::blob::{BlobError, BlobForm, BlobInfo, BlobStore, Chunking, PinMode};
 
 use crate::arguments::{BlobCommand, GetArguments, PutArguments};
@@ -24,6 +25,7 @@ use crate::progress::Progress;
 mod collect;
 mod names;
 mod pins;
+mod slices;
 
 pub(super) fn run(context: &Context, command: BlobCommand) -> Result<(), Failure> {
     match command {
@@ -34,6 +36,8 @@ pub(super) fn run(context: &Context, command: BlobCommand) -> Result<(), Failure
         BlobCommand::Ls => list(context),
         BlobCommand::Tree(named) => tree(context, &named.hash),
         BlobCommand::Path(arguments) => path(context, &arguments.blob.hash, arguments.offset),
+        BlobCommand::Slice(arguments) => slices::write(context, &arguments),
+        BlobCommand::ReadSlice(arguments) => slices::read(context, &arguments),
         BlobCommand::Verify => verify(context),
         BlobCommand::Pin(arguments) => pins::pin(context, arguments),
         BlobCommand::Unpin(blobs) => pins::remove(context, &blobs.hashes),
@@ -58,16 +62,7 @@ fn open(context: &Context) -> Result<BlobStore, Failure> {
 }
 
 fn put(context: &Context, arguments: &PutArguments) -> Result<(), Failure> {
-    let file = &arguments.file;
-    let (source, bytes): (Box<dyn Read + Send>, _) = match file.to_str() {
-        Some("-") => (Box::new(io::stdin()), None),
-        _ => {
-            let unreadable = |error| Failure::system(&error, format!("cannot read {}", file.display()));
-            let opened = File::open(file).map_err(unreadable)?;
-            let bytes = opened.metadata().map_err(unreadable)?.len();
-            (Box::new(opened), Some(bytes))
-        }
-    };
+    let (source, bytes) = open_source(&arguments.file)?;
     context.create_if_missing()?;
     let is_kept = arguments.pin || arguments.name.is_some();
     let kept = is_kept.then(|| open_all(context)).transpose()?;
@@ -88,6 +83,17 @@ fn put(context: &Context, arguments: &PutArguments) -> Result<(), Failure> {
     }
     store.close()?;
     describe(context, &info)
+}
+
+/// Opens a file, or standard input for `-`, and tells how long it is, where that is known.
+fn open_source(file: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
+    if file.to_str() == Some("-") {
+        return Ok((Box::new(io::stdin()), None));
+    }
+    let unreadable = |error| Failure::system(&error, format!("cannot read {}", file.display()));
+    let opened = File::open(file).map_err(unreadable)?;
+    let bytes = opened.metadata().map_err(unreadable)?.len();
+    Ok((Box::new(opened), Some(bytes)))
 }
 
 /// Reads or writes something, and counts its bytes.

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write as _};
-use std::time::Duration;
 
 use netdb::base::ChannelName;
 use netdb::redex::Store;
 
 use crate::arguments::ImportArguments;
-use crate::context::{Context, Target, say};
+use crate::context::{Context, Target};
 use crate::exit::{Code, Failure};
 use crate::import::{Ended, Producer, Rest, Sink, Source, Together, Writer};
+use crate::progress::Progress;
 
 /// The log of channels that nobody placed elsewhere.
 const MAIN: &str = "main";

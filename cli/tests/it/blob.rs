@@ -156,3 +156,24 @@ fn pins_and_names_keep_blobs_from_being_collected_in_later_runs() {
     place.run(&["blob", "pin", &third]).failed(3, &third);
     place.run(&["blob", "pin"]).failed(2, "");
 }
+
+#[test]
+fn a_slice_is_read_where_there_is_no_database_and_refused_where_it_was_changed() {
+    let place = Place::new();
+    let content = noise(9_000_000);
+    let hash = put(&place, &place.write("large", &content), &[]);
+    let (slice, part) = (place.file("slice"), place.file("part"));
+    let (slice, part) = (slice.to_str().unwrap(), part.to_str().unwrap());
+    place.ok(&["blob", "slice", &hash, "--range", "4190000..4200000", "--out", slice]);
+    let elsewhere = Place::new();
+    elsewhere.ok(&["blob", "read-slice", &hash, "--range", "4190000..4200000", slice, "--out", part]);
+    assert!(std::fs::read(part).unwrap() == content[4_190_000..4_200_000]);
+    let mut changed = std::fs::read(slice).unwrap();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(slice, changed).unwrap();
+    elsewhere
+        .run(&["blob", "read-slice", &hash, "--range", "4190000..4200000", slice])
+        .failed(5, "wrong hash");
+    place.run(&["blob", "slice", &hash, "--range", "0..9000001"]).failed(2, "");
+    place.run(&["blob", "slice", &hash, "--range", "0.."]).failed(2, "no end");
+}
