@@ -238,8 +238,10 @@ impl Appender {
         self.index = Arc::new(RwLock::new(SegmentIndex::default()));
         self.references = References::default();
         segment.set_index(Arc::clone(&self.index));
-        self.segments.note_written(Position(segment.first_index.0));
+        let first = segment.first_index;
         self.segments.insert(segment);
+        // Behind that: where the log leaps, nobody is to look for entries up to here in the segment before.
+        self.segments.note_written(Position(first.0));
         self.sealed = false;
     }
 

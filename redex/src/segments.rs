@@ -188,7 +188,8 @@ impl Segments {
         while let Some(next) = map.keys().nth(1).copied().filter(|next| *next <= position.0) {
             let Some((_, segment)) = map.pop_first() else { break };
             self.cache.forget(segment.number);
-            self.forgotten.store(next, Ordering::SeqCst);
+            // Readers may have been told of more: this goes segment by segment.
+            self.forgotten.fetch_max(next, Ordering::SeqCst);
             tracing::debug!(segment = segment.number, next, "segment forgotten");
             forgotten.push(segment);
         }

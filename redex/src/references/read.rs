@@ -120,12 +120,23 @@ impl<'a> Cut<'a> {
                 None => self.newest(segment, visit),
             };
             match visited {
-                // It was given up meanwhile.
-                Err(ReadError::Trimmed { .. }) => {}
+                Err(error) if self.is_given_up_by_now(segment, &error) => {}
                 visited => visited?,
             }
         }
         Ok(())
+    }
+
+    /// Tells whether reading a segment failed since the log has given it up meanwhile.
+    fn is_given_up_by_now(&self, segment: &Segment, error: &ReadError) -> bool {
+        let is_known = self.segments.all().iter().any(|known| known.number == segment.number);
+        let is_cut_off = *self.segments.cuts() != self.cuts;
+        if !is_known && !is_cut_off && segment.first_index.0 < self.segments.forgotten().0 {
+            return true;
+        }
+        // Another process removes files before this one hears of it.
+        let is_gone = || matches!(self.segments.disk.exists(&segment.path), Ok(false));
+        self.beside && matches!(error, ReadError::Trimmed { .. }) && is_gone()
     }
 
     /// Returns the position below which the log has given up its entries, by now.
