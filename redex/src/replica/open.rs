@@ -158,8 +158,7 @@ fn finish_truncation(disk: &dyn Disk, dir: &Path, log: base::LogId) -> std::io::
     while let Some((number, first)) = found.pop() {
         let path = dir.join(file_name(number, first));
         // Where the header does not read, names tell as much.
-        let is_gone =
-            first >= next_first || truncation.is_some_and(|truncation| number > truncation.segment);
+        let is_gone = first >= next_first || truncation.is_some_and(|truncation| number > truncation.segment);
         if !is_gone {
             if let Some(truncation) = truncation.filter(|truncation| truncation.segment == number) {
                 changed |= shorten(disk, &path, truncation.offset)?;
