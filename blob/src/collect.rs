@@ -311,7 +311,7 @@ impl Collection {
             self.collected.removed_bytes += batch.iter().map(|object| object.bytes).sum::<u64>();
             return Ok(candidates);
         }
-        match self.sweep.remove(&batch)? {
+        match self.sweep.remove(&batch, |name| self.marked.contains(name))? {
             Some(removed) => {
                 self.collected.removed += removed.objects;
                 self.collected.removed_bytes += removed.bytes;

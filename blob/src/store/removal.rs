@@ -99,12 +99,18 @@ impl Sweep {
 
     /// Removes objects that are not marked, but what somebody puts or began to put meanwhile. `None`, and nothing was removed,
     /// where something came to be held: that is to be marked first. That lists are gone is durable once this returns.
-    pub(crate) fn remove(&self, batch: &[Candidate]) -> Result<Option<Removed>, BlobError> {
+    pub(crate) fn remove(
+        &self,
+        batch: &[Candidate],
+        is_marked: impl Fn(&Hash) -> bool,
+    ) -> Result<Option<Removed>, BlobError> {
         let super::Shared { packs, loose, guards, clock, .. } = &*self.store.shared;
         let (now, mut removed, mut is_written) = (clock.now(), Removed::default(), false);
         {
             let mut guards = guards.lock();
             let Some(barrier) = guards.collection.as_mut() else { return Ok(Some(removed)) };
+            // What is read all the time is mostly marked already, and must not hold this up.
+            barrier.roots.retain(|root| !is_marked(root));
             if !barrier.roots.is_empty() {
                 return Ok(None);
             }

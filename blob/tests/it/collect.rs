@@ -384,6 +384,33 @@ fn find(file: &[u8], bytes: &[u8]) -> usize {
 }
 
 #[test]
+fn a_collection_ends_beside_readers_that_never_stop() {
+    let world = World::new();
+    let kept = world.store().put(&noise(1, 5_000)[..], Chunking::Fixed).unwrap().hash;
+    world.pins.pin(&kept, PinMode::Recursive, None).unwrap();
+    for nth in 0..400 {
+        world.store().put(&noise(10 + nth, 50)[..], Chunking::Fixed).unwrap();
+    }
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let collected = std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert_eq!(read(world.store(), &kept).len(), 5_000);
+                }
+            });
+        }
+        let mut collection = world.begin(CollectOptions { step: 2, ..floor(Duration::ZERO) });
+        // Many more than it takes, and far fewer than it would where every reader was waited for.
+        let steps = (0..2_000).take_while(|_| collection.step().unwrap()).count();
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(steps < 2_000);
+        collection.collected().clone()
+    });
+    assert_eq!((collected.removed, collected.missing.len()), (400, 0));
+}
+
+#[test]
 fn nothing_is_collected_where_references_cannot_be_read_or_somebody_else_collects() {
     #[derive(Debug)]
     struct Unreadable;
