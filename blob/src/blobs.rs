@@ -263,6 +263,26 @@ impl BlobStore {
         })
     }
 
+    /// Returns how much of what is read is a blob's beginning: whole chunks of it, each compared with its name, so that somebody
+    /// who was interrupted goes on behind them.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Stream`] where it cannot be read; as [`stat`](Self::stat).
+    pub fn verified_prefix(&self, hash: &Hash, source: &mut impl Read) -> Result<u64, BlobError> {
+        let (mut good, mut content) = (0, Vec::new());
+        for chunk in self.chunks(hash)? {
+            let chunk = chunk?;
+            content.clear();
+            source.by_ref().take(chunk.bytes).read_to_end(&mut content).map_err(BlobError::Stream)?;
+            if Hash::of(&content) != chunk.hash {
+                break;
+            }
+            good += chunk.bytes;
+        }
+        Ok(good)
+    }
+
     /// Returns the chunks of a blob in their order; lists are read as they are needed.
     ///
     /// # Errors

@@ -164,3 +164,24 @@ fn puts_at_the_same_time_are_all_there() {
         assert!(read(&store, &hash) == *blob);
     }
 }
+
+#[test]
+fn who_was_interrupted_goes_on_behind_whole_chunks_that_are_good() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk);
+    let content = noise(9, 60_000);
+    let hash = store.put(&content[..], small_chunks()).unwrap().hash;
+    let ends: Vec<_> =
+        store.chunks(&hash).unwrap().map(Result::unwrap).map(|at| at.offset + at.bytes).collect();
+    let prefix = |bytes: &[u8]| store.verified_prefix(&hash, &mut &bytes[..]).unwrap();
+    for length in (0..content.len()).step_by(700) {
+        let whole = ends.iter().copied().filter(|end| *end <= length as u64).max().unwrap_or(0);
+        assert_eq!(prefix(&content[..length]), whole, "{length}");
+    }
+    assert_eq!(prefix(&content), 60_000);
+    let mut damaged = content.clone();
+    damaged[ends[1] as usize + 3] ^= 1;
+    assert_eq!(prefix(&damaged), ends[1]);
+    assert_eq!(prefix(&[&content[..], b"more"].concat()), 60_000);
+    assert_eq!(prefix(b"something else"), 0);
+}

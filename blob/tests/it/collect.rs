@@ -431,31 +431,97 @@ fn nothing_is_collected_where_references_cannot_be_read_or_somebody_else_collect
     assert_eq!(world.begin(options).run().unwrap().removed, 1);
 }
 
+/// Gives most of a content, does something, and gives the rest.
+struct Interrupted<'a>(&'a [u8], Option<Box<dyn FnOnce() + Send + 'a>>);
+
+impl std::io::Read for Interrupted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.0.len() < 1_500_000
+            && let Some(interrupt) = self.1.take()
+        {
+            interrupt();
+        }
+        let count = buffer.len().min(self.0.len()).min(50_000);
+        buffer[..count].copy_from_slice(&self.0[..count]);
+        self.0 = &self.0[count..];
+        Ok(count)
+    }
+}
+
 #[test]
 fn what_is_being_put_stays_although_its_parts_were_old_garbage() {
-    let world = World::new();
-    let content = noise(3, 900_000);
+    // More chunks than are worked on at the same time, so that the first are put by then.
+    let content = noise(3, 6_000_000);
     let chunking = Chunking::Content(blob::ContentSizes::new(1 << 18, 300_000, 400_000).unwrap());
-    world.store().put(&content[..], chunking).unwrap();
-    world.clock.advance(100 * HOUR);
-    /// Gives half of it, has a collection run, and gives the rest.
-    struct Halfway<'a>(&'a [u8], Option<&'a World>);
-    impl std::io::Read for Halfway<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            if self.0.len() < 450_000
-                && let Some(world) = self.1.take()
-            {
-                world.begin(floor(HOUR)).run().unwrap();
-            }
-            let count = buffer.len().min(self.0.len()).min(50_000);
-            buffer[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
-        }
+    for begins_before in [false, true] {
+        let world = World::new();
+        world.store().put(&content[..], chunking).unwrap();
+        world.clock.advance(100 * HOUR);
+        let begun = begins_before.then(|| world.begin(floor(HOUR)));
+        let collect = || drop(begun.unwrap_or_else(|| world.begin(floor(HOUR))).run().unwrap());
+        let source = Interrupted(&content, Some(Box::new(collect)));
+        let hash = world.store().put(source, chunking).unwrap().hash;
+        assert!(read(world.store(), &hash) == content, "begun before: {begins_before}");
+        assert_eq!(world.begin(floor(HOUR)).run().unwrap().removed, 0);
     }
-    let hash = world.store().put(Halfway(&content, Some(&world)), chunking).unwrap().hash;
-    assert!(read(world.store(), &hash) == content);
-    assert_eq!(world.begin(floor(HOUR)).run().unwrap().removed, 0);
+}
+
+#[test]
+fn what_is_put_again_at_any_step_of_a_collection_is_there() {
+    let large = Chunking::Content(blob::ContentSizes::new(1 << 18, 300_000, 400_000).unwrap());
+    let contents =
+        [(noise(1, 30_000), small_chunks()), (noise(2, 700_000), large), (noise(3, 90), Chunking::Fixed)];
+    let mut steps = 0;
+    loop {
+        let world = World::new();
+        let put = |(content, chunking): &(Vec<u8>, Chunking)| {
+            world.store().put(&content[..], *chunking).unwrap().hash
+        };
+        contents.iter().for_each(|content| {
+            put(content);
+        });
+        world.clock.advance(100 * HOUR);
+        let mut collection = world.begin(CollectOptions { step: 1, ..floor(HOUR) });
+        let goes_on = (0..steps).all(|_| collection.step().unwrap());
+        let hashes: Vec<_> = contents.iter().map(put).collect();
+        while collection.step().unwrap() {}
+        for (hash, (content, _)) in hashes.iter().zip(&contents) {
+            assert!(read(world.store(), hash) == *content, "put behind step {steps}");
+        }
+        if !goes_on {
+            break;
+        }
+        // Most steps look at a part of the index that holds nothing.
+        steps += if steps < 60 { 1 } else { 17 };
+    }
+    assert!(steps > 200, "{steps}");
+}
+
+#[test]
+fn what_was_removed_stays_away_when_the_pack_that_says_so_goes_and_that_with_it_stays() {
+    let world = World::new();
+    let put =
+        |seed: u64, bytes: usize| world.store().put(&noise(seed, bytes)[..], Chunking::Fixed).unwrap().hash;
+    let (kept, removed) = (put(1, 100_000), put(2, 1_000));
+    for hash in [kept, removed] {
+        world.pins.pin(&hash, PinMode::Recursive, None).unwrap();
+    }
+    put(3, 60_000);
+    let has = |pack: u32| world.disk.read(format!("node/blobs/packs/{pack:010}.pack")).is_some();
+    let mut collection = world.begin(CollectOptions { garbage_share: 0.3, ..floor(Duration::ZERO) });
+    while !has(1) {
+        assert!(collection.step().unwrap(), "another pack is begun before the first one goes");
+    }
+    drop(collection);
+    world.pins.unpin(&removed).unwrap();
+    put(4, 10_000);
+    let collected =
+        world.begin(CollectOptions { garbage_share: 0.5, ..floor(Duration::ZERO) }).run().unwrap();
+    assert_eq!((collected.removed, collected.compacted), (2, 1), "{collected:?}");
+    assert_eq!((has(0), has(1), has(2)), (true, false, true));
+    let world = world.reopen();
+    assert!(!world.store().exists(&removed).unwrap() && world.store().exists(&kept).unwrap());
+    assert_eq!(world.store().list(), [kept]);
 }
 
 #[test]
