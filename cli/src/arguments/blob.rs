@@ -241,9 +241,6 @@ pub(crate) struct GetArguments {
     /// The file that it is written to, which appears once it is whole [default: standard output].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Goes on where a try before ended, in FILE.partial, once that was verified.
-    #[arg(long, requires = "out", conflicts_with = "range")]
-    pub(crate) resume: bool,
     /// These bytes of it only, such as 4096..8192; the end may be left out.
     #[arg(long, value_name = "FROM..TO", value_parser = range)]
     pub(crate) range: Option<Range<u64>>,

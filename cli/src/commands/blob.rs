@@ -208,16 +208,10 @@ fn get(context: &Context, arguments: &GetArguments) -> Result<(), Failure> {
         store.get_range(hash, range, &mut out)?;
         return Ok(out.flush()?);
     };
-    let (mut target, begun) = match arguments.resume {
-        false => (Target::create(out)?, 0),
-        true => Target::resume(out, |partial| Ok(store.verified_prefix(hash, partial)?))?,
-    };
-    if begun > 0 {
-        context.note(format_args!("{begun} bytes are there already"));
-    }
+    let mut target = Target::create(out)?;
     let writer = target.writer();
-    let wanted = range.start + begun..range.end;
-    watched(context, Some(wanted.end - wanted.start), |counter| {
+    let wanted = range.clone();
+    watched(context, Some(range.end - range.start), |counter| {
         store.get_range(hash, wanted, &mut Counted(writer, counter))
     })?;
     target.finish()?;

@@ -177,22 +177,3 @@ fn a_slice_is_read_where_there_is_no_database_and_refused_where_it_was_changed()
     place.run(&["blob", "slice", &hash, "--range", "0..9000001"]).failed(2, "");
     place.run(&["blob", "slice", &hash, "--range", "0.."]).failed(2, "no end");
 }
-
-#[test]
-fn a_blob_that_was_got_in_part_is_gone_on_with() {
-    let place = Place::new();
-    let content = noise(13_000_000);
-    let hash = put(&place, &place.write("large", &content), &[]);
-    let (out, partial) = (place.file("out"), place.file("out.partial"));
-    let get = ["blob", "get", &hash, "--out", out.to_str().unwrap(), "--resume"];
-    // Two chunks and a half are there; in another try, one bit of the second is wrong.
-    for wrong in [None, Some(5_000_000)] {
-        let mut begun = content[..10_000_000].to_vec();
-        wrong.iter().for_each(|at| begun[*at] ^= 1);
-        std::fs::write(&partial, begun).unwrap();
-        place.ok(&get);
-        assert!(std::fs::read(&out).unwrap() == content && !partial.exists());
-    }
-    place.ok(&get);
-    place.run(&["blob", "get", &hash, "--resume"]).failed(2, "--out");
-}
