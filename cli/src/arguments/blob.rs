@@ -70,8 +70,15 @@ pub(crate) enum BlobCommand {
 pub(crate) struct PinArguments {
     #[command(subcommand)]
     pub(crate) command: Option<PinCommand>,
-    #[command(flatten)]
-    pub(crate) add: Option<PinAddArguments>,
+    /// The names of blobs to pin.
+    #[arg(value_name = "HASH", required = true, value_parser = hash)]
+    pub(crate) hashes: Vec<Hash>,
+    /// Only the objects of these names: of a larger blob the list of its parts, and not the parts.
+    #[arg(long)]
+    pub(crate) direct: bool,
+    /// What they are pinned for.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

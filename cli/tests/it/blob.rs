@@ -172,7 +172,7 @@ fn a_slice_is_read_where_there_is_no_database_and_refused_where_it_was_changed()
     *changed.last_mut().unwrap() ^= 1;
     std::fs::write(slice, changed).unwrap();
     elsewhere
-        .run(&["blob", "read-slice", &hash, "--range", "4190000..4200000", slice])
+        .run(&["blob", "read-slice", &hash, "--range", "4190000..4200000", slice, "--out", part])
         .failed(5, "wrong hash");
     place.run(&["blob", "slice", &hash, "--range", "0..9000001"]).failed(2, "");
     place.run(&["blob", "slice", &hash, "--range", "0.."]).failed(2, "no end");

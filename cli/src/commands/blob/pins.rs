@@ -14,26 +14,27 @@ use crate::output::Cell;
 const PAGE: usize = 1_000;
 
 pub(super) fn pin(context: &Context, arguments: PinArguments) -> Result<(), Failure> {
-    match (arguments.command, arguments.add) {
-        (None | Some(PinCommand::Add(_)), Some(add)) | (Some(PinCommand::Add(add)), None) => {
-            self::add(context, &add)
+    let PinArguments { command, hashes, direct, label } = arguments;
+    match command {
+        None => add(context, &hashes, direct, label.as_deref()),
+        Some(PinCommand::Add(PinAddArguments { blobs, direct, label })) => {
+            add(context, &blobs.hashes, direct, label.as_deref())
         }
-        (Some(PinCommand::Rm(blobs)), _) => remove(context, &blobs.hashes),
-        (Some(PinCommand::Ls(arguments)), _) => list(context, arguments.types),
-        (Some(PinCommand::Update(arguments)), _) => {
+        Some(PinCommand::Rm(blobs)) => remove(context, &blobs.hashes),
+        Some(PinCommand::Ls(arguments)) => list(context, arguments.types),
+        Some(PinCommand::Update(arguments)) => {
             let (_writer, blobs) = open_all(context)?;
             Ok(blobs.pins().update(&arguments.old, &arguments.new, arguments.keep)?)
         }
-        (Some(PinCommand::Verify(arguments)), _) => verify(context, arguments.hash),
-        (None, None) => Err(Failure::new(Code::Usage, "no blob to pin").hint("name it: `pin HASH`")),
+        Some(PinCommand::Verify(arguments)) => verify(context, arguments.hash),
     }
 }
 
-fn add(context: &Context, arguments: &PinAddArguments) -> Result<(), Failure> {
+fn add(context: &Context, hashes: &[Hash], direct: bool, label: Option<&str>) -> Result<(), Failure> {
     let (_writer, blobs) = open_all(context)?;
-    let mode = if arguments.direct { PinMode::Direct } else { PinMode::Recursive };
-    for hash in &arguments.blobs.hashes {
-        blobs.pin(hash, mode, arguments.label.as_deref())?;
+    let mode = if direct { PinMode::Direct } else { PinMode::Recursive };
+    for hash in hashes {
+        blobs.pin(hash, mode, label)?;
     }
     Ok(())
 }
