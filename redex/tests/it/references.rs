@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::{CrashImage, Hash};
@@ -284,4 +285,31 @@ fn visiting_goes_on_while_events_are_redacted_and_segments_are_given_up() {
     });
     assert!(store.main().reader().view().begins().0 > 0);
     assert!(visit(store.main().reader()).is_disjoint(&hashes((0..60).step_by(2))));
+}
+
+#[test]
+fn a_redaction_that_a_crash_interrupted_is_read_through() {
+    let world = World::new();
+    let store = world.open_with(&small());
+    let people = channel("people");
+    store.main().create_channel(&people, &ChannelConfig::of_erasable()).unwrap().wait(Ack::Durable);
+    // In one entry, whose checksum stands apart from what is written over the one in the middle.
+    let references = [0, 1, 2].map(|number| [reference(number)]);
+    let events = references.each_ref().map(|of| EventInput::new("blob.used", &[b'x'; 600]).with_blobs(of));
+    store.main().append(&people, &events).unwrap().wait(Ack::Durable).into_result().unwrap();
+    let left = Arc::new(Mutex::new(Vec::new()));
+    let leaves = Arc::clone(&left);
+    let hook = move |_: &_, snapshot| leaves.lock().unwrap().push(snapshot);
+    world.disk.on_operation(Some(Box::new(hook)));
+    store.main().redact(&people, 1..2, "").unwrap();
+    world.disk.on_operation(None);
+    let left: Vec<base::Snapshot> = std::mem::take(&mut left.lock().unwrap());
+    let visited = left.iter().map(|snapshot| {
+        let world = World::on(snapshot.image(&CrashImage::All), 2);
+        visit_all(&StoreReader::open(Path::new(DIR), &world.doors, &small()).unwrap())
+    });
+    let visited: Vec<_> = visited.collect();
+    let gone = visited.iter().position(|visited| *visited == hashes([0, 2])).unwrap();
+    assert!(gone > 0 && visited[..gone].iter().all(|visited| *visited == hashes(0..3)));
+    assert!(visited[gone..].iter().all(|visited| *visited == hashes([0, 2])), "it does not come back");
 }
