@@ -323,7 +323,7 @@ impl BlobStore {
         }
         for chunk in self.chunks(hash)? {
             match chunk {
-                Ok(chunk) if !self.objects.is_here(&chunk.hash)? => return Ok(Some(chunk.hash)),
+                Ok(chunk) if !self.objects.exists(&chunk.hash)? => return Ok(Some(chunk.hash)),
                 Err(BlobError::NotFound { hash }) => return Ok(Some(hash)),
                 chunk => drop(chunk?),
             }

@@ -277,9 +277,15 @@ impl Collection {
                 Err(error) => return Err(error),
             }
         }
+        for candidate in self.sweep.away(|name| self.is_needed(name))? {
+            match candidate.put_at > self.young_from {
+                true => young.push(candidate),
+                false => found.push(candidate),
+            }
+        }
         self.count_young(&young);
         for (name, _) in self.store.objects().blobs_put() {
-            if !self.is_needed(&name) && !self.store.objects().is_here(&name)? {
+            if !self.is_needed(&name) && !self.store.objects().exists(&name)? {
                 // Nothing is left of it but the note.
                 found.push(Candidate::damaged(name));
             }

@@ -17,6 +17,26 @@ pub enum BlobError {
         /// The name.
         hash: Hash,
     },
+    /// A chunk lies where the store overflowed to, and nobody said where that is.
+    #[error("chunk {hash} lies where this store overflowed to, and that place is not set: set it as it was")]
+    NoAway {
+        /// The chunk.
+        hash: Hash,
+    },
+    /// A chunk that lies where the store overflowed to could not be had from there.
+    #[error("chunk {hash} lies where this store overflowed to: {source}")]
+    Away {
+        /// The chunk.
+        hash: Hash,
+        /// What went wrong.
+        source: Box<BlobError>,
+    },
+    /// Chunks cannot go elsewhere like that.
+    #[error("overflow of blobs: {why}")]
+    Overflow {
+        /// What is wrong.
+        why: &'static str,
+    },
     /// What is stored is not what its name says.
     #[error(
         "{file} at {offset}: {hash} was expected and {found} found; nothing of it was given out: put the blob again from where \
@@ -229,6 +249,15 @@ pub enum BlobError {
 }
 
 impl BlobError {
+    /// Tells whether what is stored of one object is wrong, or gone from where it was put, and not more than that.
+    pub(crate) fn is_of_object(&self) -> bool {
+        match self {
+            Self::HashMismatch { .. } | Self::ShortChunk { .. } | Self::Decode { .. } => true,
+            Self::Away { source, .. } => matches!(**source, Self::NotFound { .. }) || source.is_of_object(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
     }
@@ -243,6 +272,9 @@ impl From<crate::WiringError> for BlobError {
 impl Classify for BlobError {
     fn kind(&self) -> ErrorKind {
         match self {
+            // It is gone from where it was read back.
+            Self::Away { source, .. } if matches!(**source, Self::NotFound { .. }) => ErrorKind::Corrupt,
+            Self::Away { source, .. } => source.kind(),
             Self::NotFound { .. } | Self::AdapterNotRegistered { .. } => ErrorKind::NotFound,
             Self::HashMismatch { .. }
             | Self::ShortChunk { .. }
@@ -258,6 +290,8 @@ impl Classify for BlobError {
             | Self::UnsupportedScheme { .. }
             | Self::Prefix { .. }
             | Self::AdapterNotConfigured
+            | Self::NoAway { .. }
+            | Self::Overflow { .. }
             | Self::Backend { can_repeat: false, .. } => ErrorKind::Invalid,
             Self::AdapterExists { .. } | Self::Pinned { .. } | Self::NotPinned { .. } => ErrorKind::Conflict,
             Self::Unauthorized { .. } => ErrorKind::Denied,

@@ -25,6 +25,7 @@ mod journal;
 pub mod limits;
 mod node;
 mod object;
+mod overflow;
 mod pins;
 mod reference;
 mod slice;
@@ -36,7 +37,10 @@ pub use collect::{CollectOptions, Collected, Collection};
 pub use error::BlobError;
 pub use journal::{Change, Journal, MemoryJournal, NoRoots, Roots, Table, WiringError};
 pub use object::ObjectKind;
+pub use overflow::{DiskUse, Overflow, OverflowConfig, OverflowMetrics, Ticked};
 pub use pins::{Named, Pin, PinMode, Pins};
 pub use reference::{BlobEncoding, BlobRef, OWN_SCHEME, ReferenceForm};
 pub use slice::read_slice;
-pub use store::{DamagedObject, DamagedStretch, Held, ObjectInfo, ObjectReport, ObjectStore};
+pub use store::{
+    AwayUse, DamagedObject, DamagedStretch, Held, ObjectInfo, ObjectPlace, ObjectReport, ObjectStore,
+};

@@ -35,6 +35,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Maps {
+    /// Changes to pins since they were read.
+    pin_changes: u64,
     pins: BTreeMap<Hash, Pin>,
     names: BTreeMap<Box<str>, Named>,
     leases: BTreeMap<Hash, Timestamp>,
@@ -141,7 +143,9 @@ impl Pins {
             pin.label = pin.label.or(before.label);
         }
         self.write(&[(Table::Pins, &hash.to_string(), Some(pin.encode()))])?;
-        self.maps().pins.insert(*hash, pin.clone());
+        let mut maps = self.maps();
+        maps.pins.insert(*hash, pin.clone());
+        maps.pin_changes += 1;
         Ok(pin)
     }
 
@@ -158,7 +162,9 @@ impl Pins {
             return Ok(false);
         }
         self.write(&[(Table::Pins, &hash.to_string(), None)])?;
-        Ok(self.maps().pins.remove(hash).is_some())
+        let mut maps = self.maps();
+        maps.pin_changes += 1;
+        Ok(maps.pins.remove(hash).is_some())
     }
 
     /// Has a recursive pin go from one blob to another, with its label; what both have in common was never unpinned.
@@ -187,6 +193,7 @@ impl Pins {
         }
         self.write(&changes)?;
         let mut maps = self.maps();
+        maps.pin_changes += 1;
         maps.pins.insert(*new, pin);
         if !keep {
             maps.pins.remove(old);
@@ -339,6 +346,16 @@ impl Pins {
         let leased = maps.leases.iter().filter(|(_, until)| **until > now);
         kept.recursive.extend(leased.map(|(hash, _)| *hash));
         kept
+    }
+
+    /// Counts changes to pins.
+    pub(crate) fn changes(&self) -> u64 {
+        self.maps().pin_changes
+    }
+
+    /// Returns all pins.
+    pub(crate) fn pinned(&self) -> Vec<(Hash, PinMode)> {
+        self.maps().pins.iter().map(|(hash, pin)| (*hash, pin.mode)).collect()
     }
 
     /// Holds a blob, of which everything is here that is to be kept.

@@ -19,6 +19,7 @@ use crate::BlobError;
 use crate::limits::{CHUNK_BYTES_MAX, PACKED_BYTES_MAX};
 use crate::object::ObjectKind;
 
+mod away;
 mod compaction;
 mod guards;
 mod index;
@@ -29,10 +30,14 @@ mod record;
 mod removal;
 mod scan;
 
+use self::away::Away;
+pub use self::away::AwayUse;
+pub(crate) use self::away::{LocalChunk, chunk};
 use self::guards::Guards;
 pub use self::guards::Held;
 pub(crate) use self::guards::Putting;
-use self::loose::Loose;
+use self::index::Place;
+use self::loose::{Loose, LooseObject};
 use self::packs::Packs;
 use self::record::{Record, What};
 pub(crate) use self::removal::{Candidate, Sweep};
@@ -48,6 +53,7 @@ struct Shared {
     packs: Packs,
     loose: Loose,
     guards: Arc<Guards>,
+    away: Away,
     clock: Arc<dyn Clock>,
     _lock: Box<dyn DiskLock>,
 }
@@ -61,8 +67,30 @@ pub struct ObjectInfo {
     pub bytes: u64,
     /// When it was put, the first time unless it was damaged since.
     pub put_at: Timestamp,
-    /// Whether it stands in a pack.
-    pub packed: bool,
+    /// Where it lies.
+    pub place: ObjectPlace,
+}
+
+/// Where an object lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectPlace {
+    /// In a pack, with others.
+    Packed,
+    /// In a file of its own.
+    Loose,
+    /// Not here, but where the store overflows to.
+    Away,
+}
+
+impl ObjectPlace {
+    /// Returns the name used in output: `packed`, `loose` or `away`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Packed => "packed",
+            Self::Loose => "loose",
+            Self::Away => "away",
+        }
+    }
 }
 
 /// An object that is not what its name says.
@@ -96,6 +124,18 @@ pub struct DamagedStretch {
     pub bytes: Range<u64>,
 }
 
+impl ObjectInfo {
+    fn packed(place: &Place) -> Self {
+        let (kind, bytes, put_at) = (place.kind, u64::from(place.bytes), place.put_at);
+        Self { kind, bytes, put_at, place: ObjectPlace::Packed }
+    }
+
+    fn loose(object: &LooseObject) -> Self {
+        let (kind, bytes, put_at) = (object.kind, u64::from(object.bytes), object.put_at);
+        Self { kind, bytes, put_at, place: ObjectPlace::Loose }
+    }
+}
+
 impl ObjectStore {
     /// Opens the objects in a directory, which is made where there is none.
     ///
@@ -115,8 +155,8 @@ impl ObjectStore {
         })?;
         let packs = Packs::open(disk, packs)?;
         let loose = Loose::open(disk, chunks, staging)?;
-        let (guards, clock) = (Arc::default(), Arc::clone(&doors.clock));
-        Ok(Self { shared: Arc::new(Shared { packs, loose, guards, clock, _lock: lock }) })
+        let (guards, away, clock) = (Arc::default(), Away::default(), Arc::clone(&doors.clock));
+        Ok(Self { shared: Arc::new(Shared { packs, loose, guards, away, clock, _lock: lock }) })
     }
 
     /// Puts an object, and returns its name. One that is there already is compared, and written anew where it is damaged.
@@ -141,20 +181,30 @@ impl ObjectStore {
             return Err(BlobError::TooLarge { max: CHUNK_BYTES_MAX as u64 });
         }
         let name = kind.name_of(content);
-        let Shared { packs, loose, guards, clock, .. } = &*self.shared;
+        let Shared { guards, clock, .. } = &*self.shared;
         guards.touch(putting, name);
-        match self.read(&name) {
+        match self.read_local(&name) {
             Ok((found, stored)) if found.kind == kind && stored == content => return Ok(name),
             Ok(_) => tracing::warn!(%name, "a damaged object is written anew"),
             Err(BlobError::NotFound { .. }) => {}
             Err(BlobError::Decode { .. }) => tracing::warn!(%name, "a damaged object is written anew"),
             Err(error) => return Err(error),
         }
-        match content.len() < PACKED_BYTES_MAX {
-            true => packs.add(kind, name, content, clock.now())?,
-            false => loose.add(kind, name, content, clock.now())?,
-        }
+        self.write(kind, name, content, clock.now())?;
         Ok(name)
+    }
+
+    fn write(
+        &self,
+        kind: ObjectKind,
+        name: Hash,
+        content: &[u8],
+        put_at: Timestamp,
+    ) -> Result<(), BlobError> {
+        match content.len() < PACKED_BYTES_MAX {
+            true => self.shared.packs.add(kind, name, content, put_at),
+            false => self.shared.loose.add(kind, name, content, put_at),
+        }
     }
 
     /// Begins to put objects together.
@@ -216,17 +266,42 @@ impl ObjectStore {
     ///
     /// [`BlobError::NotFound`]; [`BlobError::HashMismatch`] and [`BlobError::Decode`] for one that is damaged; [`BlobError::Io`].
     pub fn get(&self, name: &Hash) -> Result<(ObjectKind, Vec<u8>), BlobError> {
-        let (info, content) = self.read(name)?;
-        let found = info.kind.name_of(&content);
+        let read = self.read(name).and_then(|(info, content)| {
+            self.check(name, info.kind, &content)?;
+            Ok((info.kind, content))
+        });
+        let (kind, content) = match read {
+            Err(error) if error.is_of_object() && self.away_info(name).is_some() => {
+                tracing::error!(%name, %error, "a damaged chunk is fetched from where it lies as well");
+                let (info, content) = self.read_away(name)?;
+                (info.kind, content)
+            }
+            read => read?,
+        };
+        self.note_read(name, kind);
+        Ok((kind, content))
+    }
+
+    fn check(&self, name: &Hash, kind: ObjectKind, content: &[u8]) -> Result<(), BlobError> {
+        let found = kind.name_of(content);
         if found != *name {
             let (file, offset) = self.whereabouts(name);
             return Err(BlobError::HashMismatch { file, offset, hash: *name, found });
         }
-        Ok((info.kind, content))
+        Ok(())
     }
 
-    /// Reads an object, unverified.
+    /// Reads an object from wherever it lies, unverified.
     fn read(&self, name: &Hash) -> Result<(ObjectInfo, Vec<u8>), BlobError> {
+        match self.read_local(name) {
+            // It goes from here once it is there.
+            Err(BlobError::NotFound { .. }) => self.read_away(name),
+            read => read,
+        }
+    }
+
+    /// Reads an object that is here, unverified.
+    fn read_local(&self, name: &Hash) -> Result<(ObjectInfo, Vec<u8>), BlobError> {
         let Shared { packs, loose, .. } = &*self.shared;
         let mut place = packs.find(name);
         while let Some(at) = place {
@@ -234,15 +309,13 @@ impl ObjectStore {
             place = packs.find(name);
             // Its pack may have gone meanwhile, and it to another one.
             if read.is_ok() || place == Some(at) {
-                let (kind, bytes, put_at) = (at.kind, u64::from(at.bytes), at.put_at);
-                return Ok((ObjectInfo { kind, bytes, put_at, packed: true }, read?));
+                return Ok((ObjectInfo::packed(&at), read?));
             }
         }
         let Some((object, content)) = loose.read(name)? else {
             return Err(BlobError::NotFound { hash: *name });
         };
-        let (kind, bytes, put_at) = (object.kind, u64::from(object.bytes), object.put_at);
-        Ok((ObjectInfo { kind, bytes, put_at, packed: false }, content))
+        Ok((ObjectInfo::loose(&object), content))
     }
 
     /// Tells what is known of an object without reading it; `None` where there is none.
@@ -251,15 +324,18 @@ impl ObjectStore {
     ///
     /// [`BlobError::Decode`] for one that is damaged, [`BlobError::Io`].
     pub fn info(&self, name: &Hash) -> Result<Option<ObjectInfo>, BlobError> {
-        let Shared { packs, loose, .. } = &*self.shared;
-        if let Some(place) = packs.find(name) {
-            let (kind, bytes, put_at) = (place.kind, u64::from(place.bytes), place.put_at);
-            return Ok(Some(ObjectInfo { kind, bytes, put_at, packed: true }));
+        match self.local_info(name)? {
+            None => Ok(self.away_info(name)),
+            here => Ok(here),
         }
-        Ok(loose.find(name)?.map(|object| {
-            let (kind, bytes, put_at) = (object.kind, u64::from(object.bytes), object.put_at);
-            ObjectInfo { kind, bytes, put_at, packed: false }
-        }))
+    }
+
+    fn local_info(&self, name: &Hash) -> Result<Option<ObjectInfo>, BlobError> {
+        let Shared { packs, loose, .. } = &*self.shared;
+        match packs.find(name) {
+            Some(place) => Ok(Some(ObjectInfo::packed(&place))),
+            None => Ok(loose.find(name)?.as_ref().map(ObjectInfo::loose)),
+        }
     }
 
     /// Returns what an object is, without looking at more of it than that takes; `None` where there is none.
@@ -267,8 +343,12 @@ impl ObjectStore {
         Ok(self.info(name)?.map(|info| info.kind))
     }
 
-    /// Tells whether an object is here, without looking at it.
-    pub(crate) fn is_here(&self, name: &Hash) -> Result<bool, BlobError> {
+    /// Tells whether an object is here or away, without looking at it.
+    pub(crate) fn exists(&self, name: &Hash) -> Result<bool, BlobError> {
+        Ok(self.is_here(name)? || self.away_info(name).is_some())
+    }
+
+    fn is_here(&self, name: &Hash) -> Result<bool, BlobError> {
         Ok(self.shared.packs.find(name).is_some() || self.shared.loose.exists(name)?)
     }
 
@@ -315,15 +395,16 @@ impl ObjectStore {
         report.stretches = stretches;
         for hash in loose.all()? {
             report.objects += 1;
-            match self.get(&hash) {
-                Ok((_, content)) => report.bytes += content.len() as u64,
+            match self.get_local(&hash) {
+                Ok(content) => report.bytes += content.len() as u64,
                 Err(error) => report.damaged.push(DamagedObject { hash, error }),
             }
         }
-        // One that is damaged may have been put once more since.
+        // One that is damaged may have been put once more since, or be needed by nobody.
         for hash in superseded {
-            if let Err(error) = self.get(&hash) {
-                report.damaged.push(DamagedObject { hash, error });
+            match self.get_local(&hash) {
+                Ok(_) | Err(BlobError::NotFound { .. }) => {}
+                Err(error) => report.damaged.push(DamagedObject { hash, error }),
             }
         }
         Ok(report)

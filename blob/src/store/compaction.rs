@@ -83,19 +83,31 @@ impl Packs {
                 }
                 content
             }
-            What::PutWhole | What::Removed | What::NoBlob => Vec::new(),
+            What::PutWhole
+            | What::Removed
+            | What::NoBlob
+            | What::Sent
+            | What::Away
+            | What::NotSent
+            | What::Freed => Vec::new(),
             What::Closed => return Ok(Some(0)),
         };
         let mut record = *record;
         let mut state = self.state();
         // It may have been removed, put again or moved meanwhile.
         let (place, whole) = (state.index.find(&record.name), state.index.whole(&record.name));
+        let lies = state.index.elsewhere(&record.name);
         let is_needed = match record.what {
             What::Object(_) => place.is_some_and(|place| place.pack == number && place.offset == offset),
             What::PutWhole => {
                 whole.is_some_and(|whole| whole.pack == number && whole.put_at == record.put_at)
             }
             What::Removed | What::NoBlob => whole.is_none() && dead_before.contains(&record.name),
+            What::Sent | What::Away => lies.is_some_and(|lies| {
+                lies.pack == number && lies.bytes.is_some() == (record.what == What::Away)
+            }),
+            What::NotSent => lies.is_none() && dead_before.contains(&record.name),
+            What::Freed => place.is_none() && dead_before.contains(&record.name),
             What::Closed => false,
         };
         if !is_needed {
@@ -111,7 +123,9 @@ impl Packs {
 
     /// Returns which of those that `records` take back stand in an older pack.
     fn dead_before(&self, number: u32, records: &[(Record, u64)]) -> Result<FxHashSet<Hash>, BlobError> {
-        let takes_back = |record: &Record| matches!(record.what, What::Removed | What::NoBlob);
+        let takes_back = |record: &Record| {
+            matches!(record.what, What::Removed | What::NoBlob | What::NotSent | What::Freed)
+        };
         let removed = records.iter().filter(|(record, _)| takes_back(record));
         let removed: FxHashSet<Hash> = removed.map(|(record, _)| record.name).collect();
         let mut dead = FxHashSet::default();

@@ -29,6 +29,17 @@ pub(super) struct Whole {
     pub pack: u32,
 }
 
+/// What lies of a chunk in the place that the store overflows to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Elsewhere {
+    /// Its length, if all of it was read back from there; otherwise nobody knows what lies there, if anything.
+    pub bytes: Option<u32>,
+    /// When the chunk was put.
+    pub put_at: Timestamp,
+    /// The pack that says so.
+    pub pack: u32,
+}
+
 /// How much of a pack is needed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct PackUse {
@@ -50,13 +61,15 @@ impl PackUse {
 pub(super) struct Index {
     shards: Vec<FxHashMap<Hash, Place>>,
     whole: FxHashMap<Hash, Whole>,
+    elsewhere: FxHashMap<Hash, Elsewhere>,
     uses: BTreeMap<u32, PackUse>,
 }
 
 impl Index {
     pub(super) fn new() -> Self {
         let shards = (0..SHARDS).map(|_| FxHashMap::default()).collect();
-        Self { shards, whole: FxHashMap::default(), uses: BTreeMap::new() }
+        let (whole, elsewhere) = (FxHashMap::default(), FxHashMap::default());
+        Self { shards, whole, elsewhere, uses: BTreeMap::new() }
     }
 
     pub(super) fn find(&self, name: &Hash) -> Option<Place> {
@@ -72,6 +85,15 @@ impl Index {
         self.whole.iter()
     }
 
+    pub(super) fn elsewhere(&self, name: &Hash) -> Option<Elsewhere> {
+        self.elsewhere.get(name).copied()
+    }
+
+    /// Returns what lies elsewhere, in no order.
+    pub(super) fn all_elsewhere(&self) -> impl Iterator<Item = (&Hash, &Elsewhere)> {
+        self.elsewhere.iter()
+    }
+
     /// Returns the objects of one part.
     pub(super) fn shard(&self, shard: usize) -> impl Iterator<Item = (&Hash, &Place)> {
         self.shards[shard].iter()
@@ -84,6 +106,11 @@ impl Index {
     /// Returns how much of each pack is needed, the oldest first.
     pub(super) fn uses(&self) -> &BTreeMap<u32, PackUse> {
         &self.uses
+    }
+
+    /// Returns the bytes of all records.
+    pub(super) fn bytes(&self) -> u64 {
+        self.uses.values().map(|in_pack| in_pack.bytes).sum()
     }
 
     pub(super) fn forget_pack(&mut self, number: u32) {
@@ -115,6 +142,23 @@ impl Index {
                 }
                 let whole = self.whole.remove(&record.name);
                 self.give_up(whole.map(|whole| (whole.pack, length)));
+            }
+            What::Sent | What::Away => {
+                in_pack.live += length;
+                let bytes = (record.what == What::Away).then_some(record.content_crc);
+                let lies = Elsewhere { bytes, put_at: record.put_at, pack };
+                let before = self.elsewhere.insert(record.name, lies);
+                self.give_up(before.map(|lies| (lies.pack, length)));
+            }
+            What::NotSent => {
+                in_pack.removals += length;
+                let before = self.elsewhere.remove(&record.name);
+                self.give_up(before.map(|lies| (lies.pack, length)));
+            }
+            What::Freed => {
+                in_pack.removals += length;
+                let place = self.shards[shard_of(&record.name)].remove(&record.name);
+                self.give_up(place.map(|place| (place.pack, object_bytes(&place))));
             }
             What::Closed => {}
         }

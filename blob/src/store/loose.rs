@@ -1,8 +1,9 @@
 //! Large objects, each in a file of its own: the content, then 64 bytes as a record of a pack begins.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Disk, DiskFile, Hash, OpenMode, Timestamp};
 
@@ -22,6 +23,8 @@ pub(super) struct Loose {
     unsynced: AtomicBool,
     /// Held during a sync of the directory.
     syncing: Mutex<()>,
+    /// Bytes of all files, once somebody asked for them.
+    bytes: Mutex<Option<u64>>,
 }
 
 /// A large object, without its content.
@@ -40,7 +43,8 @@ impl Loose {
             disk.remove(&path).map_err(BlobError::io(&path))?;
         }
         let (next, unsynced) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Self { disk: Arc::clone(disk), dir, staging, next, unsynced, syncing: Mutex::default() })
+        let (syncing, bytes) = (Mutex::default(), Mutex::default());
+        Ok(Self { disk: Arc::clone(disk), dir, staging, next, unsynced, syncing, bytes })
     }
 
     pub(super) fn path(&self, name: &Hash) -> PathBuf {
@@ -51,7 +55,7 @@ impl Loose {
     fn open_file(&self, path: &Path) -> Result<Option<Arc<dyn DiskFile>>, BlobError> {
         match self.disk.open(path, OpenMode::Read) {
             Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(BlobError::io(path)(source)),
         }
     }
@@ -101,7 +105,17 @@ impl Loose {
             base::write_all_at(&*file, content, 0)?;
             base::write_all_at(&*file, &footer, content.len() as u64)?;
             file.sync_data()?;
-            self.disk.rename(&staged, &self.path(&name))
+            let path = self.path(&name);
+            let mut bytes = self.bytes();
+            let before = match &*bytes {
+                Some(_) => self.length(&path)?,
+                None => 0,
+            };
+            self.disk.rename(&staged, &path)?;
+            if let Some(bytes) = &mut *bytes {
+                *bytes = (*bytes + (content.len() + footer.len()) as u64).saturating_sub(before);
+            }
+            Ok(())
         })();
         match written {
             Ok(()) => {
@@ -121,9 +135,39 @@ impl Loose {
         let path = self.path(name);
         let Some(file) = self.open_file(&path)? else { return Ok(0) };
         let length = file.length().map_err(BlobError::io(&path))?;
+        let mut bytes = self.bytes();
         self.disk.remove(&path).map_err(BlobError::io(&path))?;
+        *bytes = bytes.map(|bytes| bytes.saturating_sub(length));
         self.unsynced.store(true, Ordering::Release);
         Ok(length)
+    }
+
+    fn bytes(&self) -> MutexGuard<'_, Option<u64>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the length of a file; 0 where there is none.
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        match self.disk.open(path, OpenMode::Read) {
+            Ok(file) => file.length(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the bytes of all files. The first time each is looked at.
+    pub(super) fn all_bytes(&self) -> Result<u64, BlobError> {
+        let mut bytes = self.bytes();
+        if let Some(bytes) = *bytes {
+            return Ok(bytes);
+        }
+        let mut sum = 0;
+        for name in self.all()? {
+            let path = self.path(&name);
+            sum += self.length(&path).map_err(BlobError::io(&path))?;
+        }
+        *bytes = Some(sum);
+        Ok(sum)
     }
 
     /// Makes the names durable that were added before.

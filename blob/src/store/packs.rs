@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Disk, DiskFile, Hash, OpenMode, Timestamp};
 
-use super::index::{Index, Place};
+use super::index::{Elsewhere, Index, Place};
 use super::pack_index;
 use super::record::{
     PACK_HEADER_BYTES, RECORD_BYTES, Record, VERSION, What, encode_pack_header, pack_version,
@@ -137,7 +137,52 @@ impl Packs {
         if is_here {
             self.append_to(&mut state, Record::of(What::Removed, name, &[], now), &[])?;
         }
-        Ok(is_here)
+        let lies = state.index.elsewhere(&name).filter(|lies| lies.bytes.is_some());
+        if let Some(lies) = lies {
+            // A crash between the two leaves a chunk that nobody needs.
+            self.append_to(&mut state, Record::of(What::Sent, name, &[], lies.put_at), &[])?;
+        }
+        Ok(is_here || lies.is_some())
+    }
+
+    /// Returns what lies of a chunk elsewhere.
+    pub(super) fn elsewhere(&self, name: &Hash) -> Option<Elsewhere> {
+        self.state().index.elsewhere(name)
+    }
+
+    /// Returns what lies elsewhere, in no order.
+    pub(super) fn all_elsewhere(&self) -> Vec<(Hash, Elsewhere)> {
+        self.state().index.all_elsewhere().map(|(name, lies)| (*name, *lies)).collect()
+    }
+
+    /// Notes that something of a chunk may lie elsewhere, which nobody relies on.
+    pub(super) fn note_sent(&self, name: Hash, put_at: Timestamp) -> Result<(), BlobError> {
+        self.append(Record::of(What::Sent, name, &[], put_at), &[])
+    }
+
+    /// Notes that a chunk was read back from elsewhere.
+    pub(super) fn note_away(&self, name: Hash, bytes: u32, put_at: Timestamp) -> Result<(), BlobError> {
+        self.append(Record::away(name, bytes, put_at), &[])
+    }
+
+    /// Notes that nothing of a chunk lies elsewhere any more.
+    pub(super) fn note_not_sent(&self, name: Hash, now: Timestamp) -> Result<(), BlobError> {
+        self.append(Record::of(What::NotSent, name, &[], now), &[])
+    }
+
+    /// Gives up the copy of an object in a pack; tells whether there was one.
+    pub(super) fn free(&self, name: Hash, now: Timestamp) -> Result<bool, BlobError> {
+        let mut state = self.state();
+        let is_packed = state.index.find(&name).is_some();
+        if is_packed {
+            self.append_to(&mut state, Record::of(What::Freed, name, &[], now), &[])?;
+        }
+        Ok(is_packed)
+    }
+
+    /// Returns the bytes of all packs.
+    pub(super) fn bytes(&self) -> u64 {
+        self.state().index.bytes()
     }
 
     /// Notes that an object is no blob any more; tells whether it was one.

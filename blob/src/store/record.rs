@@ -4,8 +4,8 @@
 //! header of a pack, 32 bytes:
 //!   0  [8] "NetDbPak"   8 u16 format version   10 u16 reserved, 0   12 u32 its number   16 zeros   28 u32 CRC of 0..28
 //! record, at a multiple of 8:
-//!   0  u32 "ObjR"       4 u8 what: 1 chunk, 2 node, 3 put whole, 4 closed, 5 removed,
-//!                       6 no blob   5 zeros
+//!   0  u32 "ObjR"       4 u8 what: 1 chunk, 2 node, 3 put whole, 4 closed, 5 removed, 6 no blob, 7 sent, 8 away, 9 not sent, 10 freed
+//!   5  zeros
 //!   8  [32] name of the object, zeros for what is none
 //!  40  u32 bytes of content   44 u32 bytes of the pack that were synced before   48 i64 when it was put, nanoseconds   56 u32 CRC of the content
 //!  60  u32 CRC of 0..60, then the content, then zeros up to a multiple of 8
@@ -13,8 +13,12 @@
 //!
 //! Since a record tells how much was synced before it, bytes that do not read are known to be damaged where a later record says that
 //! they were synced, and else are what a crash left. *Put whole* says that somebody put the object as a blob, not as a part of one,
-//! and when; *no blob* takes that back. *Removed* says that it is neither here nor a blob any more. *Closed* says that everything before it was synced when
-//! the store was closed.
+//! and when; *no blob* takes that back. *Removed* says that it is neither here nor a blob any more. *Closed* says that everything
+//! before it was synced when the store was closed.
+//!
+//! *Sent* says that something of a chunk may lie in the place that the store overflows to, which nobody relies on; *away* that all of
+//! it was read back from there: the checksum of its content, of which there is none, is its length then. *Not sent* takes both back.
+//! *Freed* says that it is not in a pack any more.
 
 use base::{Hash, Timestamp};
 
@@ -37,6 +41,10 @@ pub(super) enum What {
     Closed,
     Removed,
     NoBlob,
+    Sent,
+    Away,
+    NotSent,
+    Freed,
 }
 
 /// A record, without its content.
@@ -57,6 +65,16 @@ impl Record {
         Self { what, name, bytes, put_at, content_crc: crc32fast::hash(content), synced: 0 }
     }
 
+    /// Says that a chunk of so many bytes was read back from elsewhere.
+    pub(super) fn away(name: Hash, bytes: u32, put_at: Timestamp) -> Self {
+        Self { what: What::Away, name, bytes: 0, put_at, content_crc: bytes, synced: 0 }
+    }
+
+    /// Tells whether these bytes are its content.
+    pub(super) fn has_content(&self, content: &[u8]) -> bool {
+        self.what == What::Away || crc32fast::hash(content) == self.content_crc
+    }
+
     pub(super) fn encode(&self, content: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.length());
         out.extend_from_slice(&self.encode_header());
@@ -75,6 +93,10 @@ impl Record {
             What::Closed => 4,
             What::Removed => 5,
             What::NoBlob => 6,
+            What::Sent => 7,
+            What::Away => 8,
+            What::NotSent => 9,
+            What::Freed => 10,
         });
         out.extend_from_slice(&[0; 3]);
         out.extend_from_slice(self.name.as_bytes());
@@ -104,6 +126,10 @@ impl Record {
             4 => What::Closed,
             5 => What::Removed,
             6 => What::NoBlob,
+            7 => What::Sent,
+            8 => What::Away,
+            9 => What::NotSent,
+            10 => What::Freed,
             kind => What::Object(ObjectKind::from_u8(kind)?),
         };
         let zeros = header[5..8] == [0; 3];

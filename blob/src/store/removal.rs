@@ -56,6 +56,10 @@ impl ObjectStore {
 }
 
 impl Sweep {
+    pub(super) fn store(&self) -> &ObjectStore {
+        &self.store
+    }
+
     /// Returns what came to be held since this was last asked.
     pub(crate) fn take_held(&self) -> Vec<Hash> {
         let mut guards = self.store.shared.guards.lock();

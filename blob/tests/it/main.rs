@@ -7,5 +7,6 @@ mod collect;
 mod crash;
 mod damage;
 mod golden;
+mod overflow;
 mod slices;
 mod support;
