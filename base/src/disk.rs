@@ -59,6 +59,15 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
 /// An exclusive lock on a path, given back when dropped or when the process ends.
 pub trait DiskLock: Send + Sync + fmt::Debug {}
 
+/// How much room there is on a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that there are.
+    pub total: u64,
+    /// Bytes that this process can still write.
+    pub available: u64,
+}
+
 /// A file system.
 ///
 /// # Contract
@@ -93,6 +102,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     ///
     /// Kind [`io::ErrorKind::WouldBlock`] when somebody else holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
+
+    /// Returns how much room there is where a directory is; `None` where nothing limits it.
+    fn space(&self, _path: &Path) -> io::Result<Option<Space>> {
+        Ok(None)
+    }
 
     /// Tells whether everything here is gone when the process ends, so that syncing makes nothing safer.
     fn is_volatile(&self) -> bool {

@@ -25,8 +25,8 @@ pub use channel::{ChannelName, ChannelNameError};
 pub use clock::{Clock, ManualClock, Signal, SystemClock};
 pub use disk::{
     CrashImage, Disk, DiskFile, DiskLock, Fault, MemoryDisk, OpenMode, Operation, OperationKind,
-    SimulatedDisk, Snapshot, SystemDisk, create_atomically, read_exact_at, read_to_end, read_to_end_into,
-    write_all_at,
+    SimulatedDisk, Snapshot, Space, SystemDisk, create_atomically, read_exact_at, read_to_end,
+    read_to_end_into, write_all_at,
 };
 pub use doors::Doors;
 pub use error::{Classify, ErrorKind};

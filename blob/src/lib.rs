@@ -37,7 +37,7 @@ pub use collect::{CollectOptions, Collected, Collection};
 pub use error::BlobError;
 pub use journal::{Change, Journal, MemoryJournal, NoRoots, Roots, Table, WiringError};
 pub use object::ObjectKind;
-pub use overflow::{DiskUse, Overflow, OverflowConfig, OverflowMetrics, Ticked};
+pub use overflow::{DiskUse, Overflow, OverflowConfig, OverflowMetrics, OverflowSettings, Ticked};
 pub use pins::{Named, Pin, PinMode, Pins};
 pub use reference::{BlobEncoding, BlobRef, OWN_SCHEME, ReferenceForm};
 pub use slice::read_slice;

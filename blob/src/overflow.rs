@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use std::{path::Path, sync::Arc};
-//! use blob::adapter::MemoryAdapter;
+//! use blob::adapter::{MemoryAdapter, VerifiedAdapter};
 //! use blob::{BlobStore, Chunking, DiskUse, MemoryJournal, Overflow, OverflowConfig, Pins};
 //!
 //! let doors = base::Doors::memory();
@@ -18,7 +18,8 @@
 //! let blob = store.put(&[1; 300_000][..], Chunking::Fixed)?;
 //!
 //! let config = OverflowConfig { enabled: true, ..OverflowConfig::default() };
-//! let overflow = Overflow::new(pins, Arc::new(MemoryAdapter::new()), config)?;
+//! store.objects().set_away(Some(VerifiedAdapter::new(Arc::new(MemoryAdapter::new()))));
+//! let overflow = Overflow::new(pins, config)?;
 //! let ticked = overflow.tick(DiskUse { used: 90, capacity: 100 })?;
 //! assert_eq!((ticked.pushed, store.objects().away_use().bytes), (1, 300_000));
 //! assert_eq!(store.get(&blob.hash, &mut std::io::sink())?, 300_000);
@@ -33,16 +34,18 @@ use std::time::Duration;
 use base::{Hash, Timestamp};
 use rustc_hash::FxHashSet;
 
-use crate::adapter::{BlobAdapter, VerifiedAdapter};
+use crate::adapter::VerifiedAdapter;
 use crate::pins::PinMode;
 use crate::store::{LocalChunk, ObjectStore, chunk};
 use crate::{BlobError, BlobStore, ObjectKind, Pins};
 
 pub(crate) mod heat;
 mod metrics;
+mod settings;
 
 use self::metrics::Counters;
 pub use self::metrics::OverflowMetrics;
+pub use self::settings::OverflowSettings;
 
 /// Chunks that are looked out at once, to be moved tick by tick.
 const QUEUE_MAX: usize = 4_096;
@@ -196,18 +199,18 @@ impl PartialEq for Ranked {
 impl Eq for Ranked {}
 
 impl Overflow {
-    /// Has a store's chunks go to a place that no other store uses, and be fetched from there.
+    /// Has a store's chunks go to the place that was [set](ObjectStore::set_away), which no other store uses.
     ///
     /// # Errors
     ///
-    /// [`BlobError::Overflow`] for a config that does not do, or a place from which nothing can be removed.
-    pub fn new(pins: Pins, target: Arc<dyn BlobAdapter>, config: OverflowConfig) -> Result<Self, BlobError> {
+    /// [`BlobError::Overflow`] for a config that does not do, where no place is set, and for one from which nothing can be removed.
+    pub fn new(pins: Pins, config: OverflowConfig) -> Result<Self, BlobError> {
         config.check()?;
+        let store = pins.store().clone();
+        let target = store.objects().away_target().ok_or(BlobError::Overflow { why: "no place is set" })?;
         if !target.supports_delete() {
             return Err(BlobError::Overflow { why: "nothing can be removed from that place" });
         }
-        let (store, target) = (pins.store().clone(), VerifiedAdapter::new(target));
-        store.objects().set_away(Some(target.clone()));
         let (config, moving, counters) = (Mutex::new(config), Mutex::default(), Counters::default());
         Ok(Self { shared: Arc::new(Shared { store, pins, target, config, moving, counters }) })
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Clock, DiskLock, Doors, Hash, Timestamp};
+use base::{DiskLock, Doors, Hash, Timestamp};
 
 use crate::BlobError;
 use crate::limits::{CHUNK_BYTES_MAX, PACKED_BYTES_MAX};
@@ -54,7 +54,8 @@ struct Shared {
     loose: Loose,
     guards: Arc<Guards>,
     away: Away,
-    clock: Arc<dyn Clock>,
+    dir: PathBuf,
+    doors: Doors,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -155,8 +156,9 @@ impl ObjectStore {
         })?;
         let packs = Packs::open(disk, packs)?;
         let loose = Loose::open(disk, chunks, staging)?;
-        let (guards, away, clock) = (Arc::default(), Away::default(), Arc::clone(&doors.clock));
-        Ok(Self { shared: Arc::new(Shared { packs, loose, guards, away, clock, _lock: lock }) })
+        let (guards, away) = (Arc::default(), Away::default());
+        let (dir, doors) = (dir.to_owned(), doors.clone());
+        Ok(Self { shared: Arc::new(Shared { packs, loose, guards, away, dir, doors, _lock: lock }) })
     }
 
     /// Puts an object, and returns its name. One that is there already is compared, and written anew where it is damaged.
@@ -181,7 +183,7 @@ impl ObjectStore {
             return Err(BlobError::TooLarge { max: CHUNK_BYTES_MAX as u64 });
         }
         let name = kind.name_of(content);
-        let Shared { guards, clock, .. } = &*self.shared;
+        let Shared { guards, doors, .. } = &*self.shared;
         guards.touch(putting, name);
         match self.read_local(&name) {
             Ok((found, stored)) if found.kind == kind && stored == content => return Ok(name),
@@ -190,7 +192,7 @@ impl ObjectStore {
             Err(BlobError::Decode { .. }) => tracing::warn!(%name, "a damaged object is written anew"),
             Err(error) => return Err(error),
         }
-        self.write(kind, name, content, clock.now())?;
+        self.write(kind, name, content, doors.clock.now())?;
         Ok(name)
     }
 
@@ -232,7 +234,7 @@ impl ObjectStore {
     /// As [`hold`](Self::hold).
     pub fn hold_for(&self, name: &Hash, time: Duration) -> Result<(), BlobError> {
         let missing = || BlobError::NotFound { hash: *name };
-        let now = self.shared.clock.monotonic();
+        let now = self.shared.doors.clock.monotonic();
         match self.shared.guards.hold_until(*name, (now, now.saturating_add(time))) {
             true => self.info(name)?.map(|_| ()).ok_or_else(missing),
             false => Err(missing()),
@@ -247,7 +249,7 @@ impl ObjectStore {
     pub fn note_blob(&self, name: Hash) -> Result<(), BlobError> {
         // Small parts stand before the note, and a crash that leaves it leaves them; large ones must be there before it is written.
         self.shared.loose.sync()?;
-        self.shared.packs.add_whole(name, self.shared.clock.now())
+        self.shared.packs.add_whole(name, self.shared.doors.clock.now())
     }
 
     /// Makes everything durable that was put before.
@@ -354,7 +356,7 @@ impl ObjectStore {
 
     /// Notes that an object is no blob any more; durable as [`put`](Self::put).
     pub(crate) fn note_no_blob(&self, name: Hash) -> Result<bool, BlobError> {
-        self.shared.packs.remove_whole(name, self.shared.clock.now())
+        self.shared.packs.remove_whole(name, self.shared.doors.clock.now())
     }
 
     /// Tells whether an object was put as a blob.
@@ -408,6 +410,15 @@ impl ObjectStore {
             }
         }
         Ok(report)
+    }
+
+    /// Returns the directory that it is in.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.shared.dir
+    }
+
+    pub(crate) fn doors(&self) -> &Doors {
+        &self.shared.doors
     }
 
     fn whereabouts(&self, name: &Hash) -> (PathBuf, u64) {

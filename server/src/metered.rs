@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use netdb::base::{Clock, Disk, DiskFile, DiskLock, Doors, OpenMode};
+use netdb::base::{Clock, Disk, DiskFile, DiskLock, Doors, OpenMode, Space};
 
 use crate::metrics::Metrics;
 
@@ -65,6 +65,10 @@ impl Disk for MeteredDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
         self.disk.lock(path)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Option<Space>> {
+        self.disk.space(path)
     }
 
     fn is_volatile(&self) -> bool {

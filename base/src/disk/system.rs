@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Disk, DiskFile, DiskLock, OpenMode};
+use super::{Disk, DiskFile, DiskLock, OpenMode, Space};
 use crate::{Clock, Signal, SystemClock};
 
 /// How often a lock is tried before it counts as held; a probe holds it for an instant only.
@@ -68,6 +68,11 @@ impl Disk for SystemDisk {
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         or_current(path).try_exists()
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Option<Space>> {
+        let stats = fs4::statvfs(or_current(path))?;
+        Ok(Some(Space { total: stats.total_space(), available: stats.available_space() }))
     }
 
     #[allow(clippy::disallowed_methods, reason = "this is the door")]

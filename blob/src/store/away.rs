@@ -95,13 +95,13 @@ impl ObjectStore {
     /// Notes that somebody read an object, which therefore stays here longer.
     pub(super) fn note_read(&self, name: &Hash, kind: ObjectKind) {
         if kind == ObjectKind::Chunk && self.away_target().is_some() {
-            self.shared.away.heat().touch(*name, self.shared.clock.monotonic());
+            self.shared.away.heat().touch(*name, self.shared.doors.clock.monotonic());
         }
     }
 
     /// Returns how often a chunk was read lately.
     pub(crate) fn heat_of(&self, name: &Hash) -> f32 {
-        self.shared.away.heat().of(name, self.shared.clock.monotonic())
+        self.shared.away.heat().of(name, self.shared.doors.clock.monotonic())
     }
 
     /// Tells of every chunk that is here.
@@ -170,7 +170,7 @@ impl ObjectStore {
 
     /// Notes that nothing of a chunk lies elsewhere any more.
     pub(crate) fn note_not_sent(&self, name: Hash) -> Result<(), BlobError> {
-        self.shared.packs.note_not_sent(name, self.shared.clock.now())
+        self.shared.packs.note_not_sent(name, self.shared.doors.clock.now())
     }
 
     /// Removes the copy here of a chunk that lies elsewhere durably. Returns the bytes of its file, and whether it was packed:
@@ -179,7 +179,7 @@ impl ObjectStore {
         if self.away_info(&name).is_none() {
             return Ok((0, false));
         }
-        let was_packed = self.shared.packs.free(name, self.shared.clock.now())?;
+        let was_packed = self.shared.packs.free(name, self.shared.doors.clock.now())?;
         Ok((self.shared.loose.remove(&name)?, was_packed))
     }
 

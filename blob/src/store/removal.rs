@@ -45,7 +45,7 @@ pub(crate) struct Removed {
 impl ObjectStore {
     /// Begins to remove what nobody needs, and returns what is held meanwhile; `None` where somebody else is at it.
     pub(crate) fn begin_sweep(&self) -> Option<(Sweep, Vec<Hash>)> {
-        let held = self.shared.guards.begin_collection(self.shared.clock.monotonic())?;
+        let held = self.shared.guards.begin_collection(self.shared.doors.clock.monotonic())?;
         Some((Sweep { store: self.clone() }, held))
     }
 
@@ -108,8 +108,8 @@ impl Sweep {
         batch: &[Candidate],
         is_marked: impl Fn(&Hash) -> bool,
     ) -> Result<Option<Removed>, BlobError> {
-        let super::Shared { packs, loose, guards, clock, .. } = &*self.store.shared;
-        let (now, mut removed, mut is_written) = (clock.now(), Removed::default(), false);
+        let super::Shared { packs, loose, guards, doors, .. } = &*self.store.shared;
+        let (now, mut removed, mut is_written) = (doors.clock.now(), Removed::default(), false);
         {
             let mut guards = guards.lock();
             let Some(barrier) = guards.collection.as_mut() else { return Ok(Some(removed)) };

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::{Classify, ErrorKind, Hash, ManualClock, SeededRandom, SimulatedDisk, Snapshot};
-use blob::adapter::{AdapterName, BlobAdapter, ObjectName, ObjectStat};
+use blob::adapter::{AdapterName, BlobAdapter, ObjectName, ObjectStat, VerifiedAdapter};
 use blob::{
     BlobError, BlobStore, Chunking, CollectOptions, Collection, DiskUse, MemoryJournal, NoRoots, ObjectPlace,
-    Overflow, OverflowConfig, PinMode, Pins,
+    Overflow, OverflowConfig, OverflowSettings, PinMode, Pins,
 };
 
 use crate::crash::images;
@@ -128,7 +128,9 @@ impl World {
     ) -> Self {
         let store = open_at(&disk, &clock);
         let pins = Pins::open(store, Arc::clone(&journal) as _, Arc::clone(&clock) as _).unwrap();
-        let overflow = Overflow::new(pins.clone(), Arc::new(elsewhere.clone()), few(4)).unwrap();
+        let place = VerifiedAdapter::new(Arc::new(elsewhere.clone()));
+        pins.store().objects().set_away(Some(place));
+        let overflow = Overflow::new(pins.clone(), few(4)).unwrap();
         Self { disk, clock, journal, elsewhere, pins, overflow }
     }
 
@@ -437,4 +439,32 @@ fn without_a_place_reading_says_what_to_do() {
     ] {
         assert!(matches!(world.overflow.set_config(config), Err(BlobError::Overflow { .. })), "{config:?}");
     }
+}
+
+#[test]
+fn settings_are_kept_with_the_store_and_the_place_does_not_change_while_chunks_lie_there() {
+    let world = World::new();
+    assert_eq!(world.store().overflow_settings().unwrap(), None);
+    let settings = OverflowSettings { place: "file:///a".into(), config: few(7), quota: Some(1 << 40) };
+    world.store().set_overflow_settings(&settings).unwrap();
+    let other = OverflowSettings { place: "file:///b".into(), quota: None, ..settings.clone() };
+    world.store().set_overflow_settings(&other).unwrap();
+    world.store().set_overflow_settings(&settings).unwrap();
+    world.store().put(&noise(1, 300_000)[..], Chunking::Fixed).unwrap();
+    world.overflow.tick(FULL).unwrap();
+    let error = world.store().set_overflow_settings(&other).unwrap_err();
+    assert!(error.to_string().contains("take them back"), "{error}");
+    let disk = world.store().disk_use(settings.quota).unwrap();
+    assert_eq!(disk.capacity, 1 << 40);
+    assert!(disk.used > 0 && disk.used < 1_000, "{disk:?}");
+    let world = world.reopen();
+    assert_eq!(world.store().overflow_settings().unwrap(), Some(settings.clone()));
+    let path = format!("{}/overflow", crate::support::DIR);
+    for bit in [3, 8 * 10, 8 * 50] {
+        world.disk.flip_bit(&path, bit);
+        assert_eq!(world.store().overflow_settings().unwrap_err().kind(), ErrorKind::Corrupt);
+        world.disk.flip_bit(&path, bit);
+    }
+    world.overflow.take_all_back().unwrap();
+    world.store().set_overflow_settings(&other).unwrap();
 }
