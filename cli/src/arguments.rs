@@ -13,8 +13,8 @@ mod state;
 mod transfer;
 
 pub(crate) use blob::{
-    BlobCommand, CollectArguments, GetArguments, NameCommand, PinAddArguments, PinArguments, PinCommand,
-    PinTypes, PutArguments, ReadSliceArguments, SliceArguments,
+    BlobCommand, CollectArguments, GetArguments, NameCommand, OverflowCommand, OverflowEnableArguments,
+    PinAddArguments, PinArguments, PinCommand, PinTypes, PutArguments, ReadSliceArguments, SliceArguments,
 };
 pub(crate) use cluster::ClusterCommand;
 pub(crate) use log::{

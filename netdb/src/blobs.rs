@@ -2,13 +2,16 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use base::{Clock, Doors, ErrorKind, Hash};
 use blob::{
-    BlobError, BlobInfo, BlobStore, Chunking, CollectOptions, Collected, Collection, Held, PinMode, Pins,
+    BlobError, BlobInfo, BlobStore, Chunking, CollectOptions, Collected, Collection, Held, Overflow, PinMode,
+    Pins,
 };
 use redex::{Appended, BlobReference, Event, EventInput, Store};
+
+mod overflow;
 
 use crate::wiring::{References, SystemJournal};
 use crate::{Channel, Error};
@@ -22,7 +25,9 @@ pub const INLINE_BYTES: usize = 4 << 10;
 ///
 /// As [`BlobStore::open`].
 pub fn open_blobs(dir: &Path, doors: &Doors) -> Result<BlobStore, BlobError> {
-    BlobStore::open(&dir.join("blobs"), doors)
+    let store = BlobStore::open(&dir.join("blobs"), doors)?;
+    overflow::connect(&store);
+    Ok(store)
 }
 
 /// The blobs of a database, with their names and pins. Cloning shares them.
@@ -46,6 +51,8 @@ pub struct Blobs {
     store: Store,
     clock: Arc<dyn Clock>,
     pins: Pins,
+    /// Opened when it is first asked for.
+    overflow: Arc<Mutex<Option<Overflow>>>,
 }
 
 /// When something may refer to a blob.
@@ -101,7 +108,8 @@ impl Blobs {
         let doors = store.doors();
         let journal = Arc::new(SystemJournal::open(store)?);
         let pins = Pins::open(blobs, journal, Arc::clone(&doors.clock))?;
-        Ok(Self { store: store.clone(), clock: Arc::clone(&doors.clock), pins })
+        let (clock, overflow) = (Arc::clone(&doors.clock), Arc::default());
+        Ok(Self { store: store.clone(), clock, pins, overflow })
     }
 
     /// Returns the store of the blobs.
@@ -134,13 +142,15 @@ impl Blobs {
         Ok(self.store().get(hash, target)?)
     }
 
-    /// Pins a blob; see [`Pins::pin`].
+    /// Pins a blob; see [`Pins::pin`]. What lies of it where the blobs overflow to comes back.
     ///
     /// # Errors
     ///
     /// Kind `NotFound`, `Conflict`, `Invalid`, `Unavailable`.
     pub fn pin(&self, hash: &Hash, mode: PinMode, label: Option<&str>) -> Result<(), Error> {
-        Ok(self.pins.pin(hash, mode, label).map(|_| ())?)
+        self.pins.pin(hash, mode, label)?;
+        self.take_back_pinned(hash);
+        Ok(())
     }
 
     /// Takes a pin away; tells whether there was one.

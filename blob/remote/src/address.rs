@@ -9,8 +9,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use blob::BlobError;
 use object_store::path::Path;
 use url::Url;
+
+use crate::failure::backend;
 
 /// Where an object store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,25 @@ pub(crate) struct Bucket {
 /// Why a text is no address. No part of the text is repeated that could be a secret.
 fn wrong(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what.into())
+}
+
+/// Returns the URL of a place below another one, under a name of letters, digits and `-`.
+///
+/// # Errors
+///
+/// [`BlobError::Backend`] for a URL that is none of an object store, and for memory, which has nothing below it.
+pub fn place_within(place: &str, name: &str) -> Result<String, BlobError> {
+    let within = || {
+        if Address::parse(place)? == Address::Memory {
+            return Err(wrong("what is in memory is gone with the process: use file or s3"));
+        }
+        let mut url = Url::parse(place).map_err(|error| wrong(error.to_string()))?;
+        let mut parts = url.path_segments_mut().map_err(|()| wrong("the URL has no path"))?;
+        parts.pop_if_empty().push(name);
+        drop(parts);
+        Ok(url.into())
+    };
+    within().map_err(|error: io::Error| backend("object-store", "open a place", false, error))
 }
 
 impl Address {
@@ -160,6 +182,17 @@ mod tests {
             ..plain
         };
         assert_eq!(Address::parse(all).unwrap(), Address::S3(expected));
+    }
+
+    #[test]
+    fn a_place_within_another_one_has_its_settings() {
+        let within = |place| place_within(place, "blobs-1").map_err(|error| error.to_string());
+        assert_eq!(within("file:///a/b").unwrap(), "file:///a/b/blobs-1");
+        assert_eq!(within("file:///a/b/").unwrap(), "file:///a/b/blobs-1");
+        assert_eq!(within("s3://b").unwrap(), "s3://b/blobs-1");
+        assert_eq!(within("s3://b/p/?region=eu-1").unwrap(), "s3://b/p/blobs-1?region=eu-1");
+        assert!(within("memory:").unwrap_err().contains("use file or s3"));
+        assert!(within("http://a/b").is_err());
     }
 
     #[test]

@@ -26,4 +26,5 @@ mod options;
 mod runtime;
 
 pub use adapter::ObjectStoreAdapter;
+pub use address::place_within;
 pub use options::RemoteOptions;

@@ -54,7 +54,8 @@ impl OverflowSettings {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, BlobError> {
-        let malformed = |malformed: Malformed| BlobError::Decode { what: format!("file `{FILE}` ({malformed})") };
+        let malformed =
+            |malformed: Malformed| BlobError::Decode { what: format!("file `{FILE}` ({malformed})") };
         let (bytes, crc) = bytes.split_last_chunk().ok_or_else(|| malformed(Malformed::new("length")))?;
         let mut cursor = Cursor::new(bytes);
         if cursor.array::<8>("beginning").map_err(malformed)? != MAGIC {
@@ -62,7 +63,11 @@ impl OverflowSettings {
         }
         let found = cursor.u16("version").map_err(malformed)?;
         if found != VERSION {
-            return Err(BlobError::UnsupportedVersion { what: "the overflow of blobs", found, known: VERSION });
+            return Err(BlobError::UnsupportedVersion {
+                what: "the overflow of blobs",
+                found,
+                known: VERSION,
+            });
         }
         if u32::from_le_bytes(*crc) != crc32fast::hash(bytes) {
             return Err(malformed(Malformed::new("checksum")));
@@ -140,9 +145,7 @@ fn disk_use(objects: &ObjectStore, quota: Option<u64>) -> Result<DiskUse, BlobEr
     }
     let space = objects.doors().disk.space(objects.dir()).map_err(BlobError::io(objects.dir()))?;
     Ok(match space {
-        Some(space) => {
-            DiskUse { used: space.total.saturating_sub(space.available), capacity: space.total }
-        }
+        Some(space) => DiskUse { used: space.total.saturating_sub(space.available), capacity: space.total },
         None => DiskUse { used: objects.stored_bytes()?, capacity: u64::MAX },
     })
 }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use netdb::base::Hash;
 use netdb::blob::{Chunking, ContentSizes};
 
-use super::placement::duration;
+use super::placement::{duration, size};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BlobCommand {
@@ -44,8 +44,8 @@ pub(crate) enum BlobCommand {
     )]
     ReadSlice(ReadSliceArguments),
     /// Reads and verifies everything that is stored; exit code 5 when something is damaged.
-    #[command(after_help = "Example:\n  net-db blob verify")]
-    Verify,
+    #[command(after_help = "Examples:\n  net-db blob verify\n  net-db blob verify --away")]
+    Verify(VerifyArguments),
     /// Has a blob stay until it is unpinned: `pin HASH` is short for `pin add HASH`.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     #[command(
@@ -64,6 +64,56 @@ pub(crate) enum BlobCommand {
     /// Collects what no pin, name, lease, event and recent put reaches.
     #[command(after_help = "Examples:\n  net-db blob gc --dry-run\n  net-db blob gc --retention 7d")]
     Gc(CollectArguments),
+    /// Has cold chunks go to another place when the disk fills; they are fetched from there whenever they are read.
+    #[command(subcommand)]
+    Overflow(OverflowCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OverflowCommand {
+    /// Tells where chunks go, and how much of what there is lies there.
+    #[command(after_help = "Example:\n  net-db blob overflow status --format table")]
+    Status,
+    /// Has chunks go elsewhere; what is not said stays as it was.
+    #[command(after_help = "Examples:\n  net-db blob overflow enable file:///mnt/large\n  \
+        net-db blob overflow enable 's3://bucket/prefix?region=eu-1' --quota 100GiB\n\n\
+        Credentials of S3 come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.")]
+    Enable(OverflowEnableArguments),
+    /// Has no more chunks go; those that went are still fetched.
+    #[command(after_help = "Example:\n  net-db blob overflow disable --take-back")]
+    Disable(OverflowDisableArguments),
+    /// Moves chunks now, until the use is below the low watermark; a server does so by itself.
+    #[command(after_help = "Example:\n  net-db blob overflow run")]
+    Run,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OverflowEnableArguments {
+    /// Where they go: file:///directory or s3://bucket/prefix; each database takes a name of its own below it.
+    #[arg(value_name = "URL")]
+    pub(crate) place: Option<String>,
+    /// The share of the disk, or of the quota, above which chunks begin to go [default: 0.85].
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) high: Option<f64>,
+    /// The share below which no more go [default: 0.70].
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) low: Option<f64>,
+    /// Chunks that go at a tick, at most [default: 16].
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) pushes_per_tick: Option<usize>,
+    /// How often a server looks [default: 30s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) tick: Option<Duration>,
+    /// What blobs may take here; otherwise it is the file system that is full or not.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) quota: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OverflowDisableArguments {
+    /// Takes everything back first, so that another place can be named.
+    #[arg(long)]
+    pub(crate) take_back: bool,
 }
 
 #[derive(Debug, Args)]
@@ -187,6 +237,13 @@ pub(crate) struct NameListArguments {
     /// Only those that begin so.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) prefix: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// Fetches and verifies what lies elsewhere, too.
+    #[arg(long)]
+    pub(crate) away: bool,
 }
 
 #[derive(Debug, Args)]

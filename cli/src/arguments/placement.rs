@@ -222,7 +222,7 @@ fn movable_channel(name: &str) -> Result<netdb::base::ChannelName, String> {
 }
 
 /// Reads bytes: a number, with a unit if it has one.
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let units = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
     with_unit(text, &units).ok_or_else(|| format!("`{text}` is no size: write it like 64MiB"))
 }

@@ -24,6 +24,7 @@ use crate::progress::Progress;
 
 mod collect;
 mod names;
+mod overflow;
 mod pins;
 mod slices;
 
@@ -38,12 +39,13 @@ pub(super) fn run(context: &Context, command: BlobCommand) -> Result<(), Failure
         BlobCommand::Path(arguments) => path(context, &arguments.blob.hash, arguments.offset),
         BlobCommand::Slice(arguments) => slices::write(context, &arguments),
         BlobCommand::ReadSlice(arguments) => slices::read(context, &arguments),
-        BlobCommand::Verify => verify(context),
+        BlobCommand::Verify(arguments) => verify(context, arguments.away),
         BlobCommand::Pin(arguments) => pins::pin(context, arguments),
         BlobCommand::Unpin(blobs) => pins::remove(context, &blobs.hashes),
         BlobCommand::Name(command) => names::run(context, command),
         BlobCommand::Rm(blobs) => remove(context, &blobs.hashes),
         BlobCommand::Gc(arguments) => collect::run(context, &arguments),
+        BlobCommand::Overflow(command) => overflow::run(context, command),
     }
 }
 
@@ -271,8 +273,15 @@ fn path(context: &Context, hash: &Hash, offset: u64) -> Result<(), Failure> {
     Err(Failure::new(Code::NotFound, format!("byte {offset} of a blob that has {bytes}")))
 }
 
-fn verify(context: &Context) -> Result<(), Failure> {
-    let report = open(context)?.verify()?;
+fn verify(context: &Context, is_with_away: bool) -> Result<(), Failure> {
+    let store = open(context)?;
+    let mut report = store.verify()?;
+    if is_with_away {
+        let away = store.objects().verify_away()?;
+        report.objects += away.objects;
+        report.bytes += away.bytes;
+        report.damaged.extend(away.damaged);
+    }
     let damaged = report.damaged.len() + report.stretches.len();
     context.record(&[
         ("verdict", Cell::Text(if damaged == 0 { "passed" } else { "failed" }.into())),

@@ -177,3 +177,52 @@ fn a_slice_is_read_where_there_is_no_database_and_refused_where_it_was_changed()
     place.run(&["blob", "slice", &hash, "--range", "0..9000001"]).failed(1, "ask for less");
     place.run(&["blob", "slice", &hash, "--range", "0.."]).failed(2, "no end");
 }
+
+#[test]
+fn a_store_beyond_its_quota_overflows_to_a_directory_and_answers_every_read() {
+    let place = Place::new();
+    let contents: Vec<_> = (0..6u8).map(|nth| noise(1_000_000 + usize::from(nth))).collect();
+    let files = (0..).zip(&contents).map(|(nth, content)| place.write(&format!("file-{nth}"), content));
+    let hashes: Vec<_> = files.map(|file| put(&place, &file, &[])).collect();
+    place.run(&["blob", "overflow", "run"]).failed(4, "net-db blob overflow enable");
+    place.run(&["blob", "overflow", "enable"]).failed(1, "name a place");
+    place.run(&["blob", "overflow", "enable", "memory:"]).failed(1, "use file or s3");
+    place.run(&["blob", "overflow", "enable", "file:///x", "--high", "0.5"]).failed(1, "low < high");
+    let elsewhere = place.file("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let url = format!("file://{}", elsewhere.display());
+    let status = place.ok(&["blob", "overflow", "enable", &url, "--quota", "6MiB"]);
+    let status = &values(&status)[0];
+    assert_eq!((&status["enabled"], &status["away_chunks"]), (&true.into(), &0.into()));
+    assert!(status["place"].as_str().unwrap().starts_with(&format!("{url}/blobs-")), "{status}");
+    let ran = &values(&place.ok(&["blob", "overflow", "run"]))[0];
+    assert_eq!((&ran["pushed"], &ran["failed"]), (&6.into(), &0.into()));
+    for (hash, content) in hashes.iter().zip(&contents) {
+        let out = place.file("out");
+        place.ok(&["blob", "get", hash, "--out", out.to_str().unwrap()]);
+        assert!(std::fs::read(out).unwrap() == *content);
+    }
+    place.ok(&["blob", "pin", &hashes[0]]);
+    let status = &values(&place.ok(&["blob", "overflow", "status"]))[0];
+    let used = status["used"].as_u64().unwrap();
+    assert!((1_000_000..1_010_000).contains(&used), "what is pinned came back: {status}");
+    let verdict = &values(&place.ok(&["blob", "verify", "--away"]))[0];
+    assert_eq!(verdict["verdict"], "passed");
+
+    // Elsewhere is not reached any more, and comes back.
+    let hidden = place.file("hidden");
+    std::fs::rename(&elsewhere, &hidden).unwrap();
+    place.run(&["blob", "get", &hashes[1]]).failed(5, "lies where this store overflowed to");
+    place.ok(&["blob", "get", &hashes[0], "--out", place.file("out").to_str().unwrap()]);
+    std::fs::remove_dir_all(&elsewhere).unwrap();
+    std::fs::rename(&hidden, &elsewhere).unwrap();
+    let other = format!("file://{}", place.file("other").display());
+    place.run(&["blob", "overflow", "enable", &other]).failed(1, "take them back");
+    place.ok(&["blob", "rm", &hashes[5]]);
+    place.ok(&["blob", "gc", "--retention", "0s"]);
+    place.run(&["blob", "exists", &hashes[5]]);
+    let status = &values(&place.ok(&["blob", "overflow", "disable", "--take-back"]))[0];
+    assert_eq!((&status["enabled"], &status["away_chunks"]), (&false.into(), &0.into()));
+    place.ok(&["blob", "overflow", "enable", &other, "--quota", "1GiB"]);
+    place.ok(&["blob", "verify"]);
+}

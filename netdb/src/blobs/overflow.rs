@@ -1,0 +1,157 @@
+//! Where the blobs of a database overflow to.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use base::{ErrorKind, Hash};
+use blob::adapter::{ListQuery, VerifiedAdapter};
+use blob::{BlobError, BlobStore, Overflow, OverflowConfig, OverflowSettings, Ticked};
+
+use super::Blobs;
+use crate::Error;
+
+/// Has chunks that are away be fetched from where the settings of a store say that they lie.
+pub(super) fn connect(store: &BlobStore) {
+    let connected = store.overflow_settings().and_then(|settings| {
+        let Some(settings) = settings else { return Ok(()) };
+        store.objects().set_away(Some(open_place(&settings.place)?));
+        Ok(())
+    });
+    if let Err(error) = connected {
+        tracing::error!(%error, "chunks that are not here cannot be fetched from where they went");
+    }
+}
+
+#[cfg(feature = "object-stores")]
+fn open_place(place: &str) -> Result<VerifiedAdapter, BlobError> {
+    let adapter = blob_remote::ObjectStoreAdapter::open(place, blob_remote::RemoteOptions::default())?;
+    Ok(VerifiedAdapter::new(std::sync::Arc::new(adapter)))
+}
+
+#[cfg(not(feature = "object-stores"))]
+fn open_place(_place: &str) -> Result<VerifiedAdapter, BlobError> {
+    Err(BlobError::AdapterNotConfigured)
+}
+
+/// Returns a place within another one, which no other store uses.
+#[cfg(feature = "object-stores")]
+fn place_within(place: &str, name: &str) -> Result<String, BlobError> {
+    blob_remote::place_within(place, name)
+}
+
+#[cfg(not(feature = "object-stores"))]
+fn place_within(_place: &str, _name: &str) -> Result<String, BlobError> {
+    Err(BlobError::AdapterNotConfigured)
+}
+
+impl Blobs {
+    /// Returns what moves chunks to where the blobs overflow to; `None` where that was never [said](Self::set_overflow).
+    ///
+    /// # Errors
+    ///
+    /// Kind `Invalid` where the place does not do, such as for want of credentials; `Corrupt` for settings that do not read.
+    pub fn overflow(&self) -> Result<Option<Overflow>, Error> {
+        let mut open = self.open_overflow();
+        if open.is_none()
+            && let Some(settings) = self.store().overflow_settings()?
+        {
+            self.store().objects().set_away(Some(open_place(&settings.place)?));
+            *open = Some(Overflow::new(self.pins.clone(), settings.config)?);
+        }
+        Ok(open.clone())
+    }
+
+    /// Returns where the blobs overflow to, and when; `None` where that was never said.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Corrupt` for settings that do not read.
+    pub fn overflow_settings(&self) -> Result<Option<OverflowSettings>, Error> {
+        Ok(self.store().overflow_settings()?)
+    }
+
+    /// Says where the blobs overflow to, and when. The place is a URL: `file:///directory` or `s3://bucket/prefix`, below which this
+    /// store takes a name of its own; without one it stays as it was. A quota counts bytes of blobs here; without one the file system
+    /// says how full it is.
+    ///
+    /// *Durability*: survives a power failure once this returns.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Invalid` for a place that does not do, for another one while chunks lie at the one before, and without the feature
+    /// `object-stores`; that of the place where chunks are to go and it cannot be reached.
+    pub fn set_overflow(
+        &self,
+        place: Option<&str>,
+        config: OverflowConfig,
+        quota: Option<u64>,
+    ) -> Result<Overflow, Error> {
+        config.check()?;
+        let mut open = self.open_overflow();
+        let before = self.store().overflow_settings()?.map(|settings| settings.place);
+        let place = match (place, before) {
+            (None, Some(before)) => before,
+            (Some(within), before) => self.place_of_its_own(within, before)?,
+            (None, None) => {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    "nobody said where blobs overflow to: name a place",
+                ));
+            }
+        };
+        let target = open_place(&place)?;
+        if config.enabled {
+            target.list(&ListQuery::new(1))?;
+        }
+        self.store().set_overflow_settings(&OverflowSettings { place, config, quota })?;
+        if let Some(overflow) = &*open
+            && self.store().objects().away_use() != blob::AwayUse::default()
+        {
+            overflow.set_config(config)?;
+            return Ok(overflow.clone());
+        }
+        self.store().objects().set_away(Some(target));
+        Ok(open.insert(Overflow::new(self.pins.clone(), config)?).clone())
+    }
+
+    /// Returns the place before if it lies within the one that is asked for, and otherwise a new one within that.
+    fn place_of_its_own(&self, within: &str, before: Option<String>) -> Result<String, Error> {
+        let mut number = [0; 8];
+        self.store.doors().random.fill(&mut number);
+        let name = format!("blobs-{}", &Hash::of(&number).to_string()[..16]);
+        if let Some(before) = before {
+            let known = before.split(['/', '?']).find(|part| part.starts_with("blobs-"));
+            if known.is_some_and(|known| place_within(within, known).is_ok_and(|place| place == before)) {
+                return Ok(before);
+            }
+        }
+        Ok(place_within(within, &name)?)
+    }
+
+    /// Moves some chunks if the disk, or the quota, is that full; `None` where the blobs overflow to nowhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`overflow`](Self::overflow) and [`Overflow::tick`].
+    pub fn tick_overflow(&self) -> Result<Option<Ticked>, Error> {
+        let Some(overflow) = self.overflow()? else { return Ok(None) };
+        let quota = self.store().overflow_settings()?.and_then(|settings| settings.quota);
+        Ok(Some(overflow.tick(self.store().disk_use(quota)?)?))
+    }
+
+    /// Has a blob's chunks come back that are away; where that fails, a later tick does it.
+    pub(super) fn take_back_pinned(&self, hash: &Hash) {
+        if self.store().objects().away_use().chunks == 0 {
+            return;
+        }
+        let taken = self.overflow().and_then(|overflow| {
+            overflow.map_or(Ok(0), |overflow| overflow.take_back(hash).map_err(Error::from))
+        });
+        if let Err(error) = taken {
+            tracing::warn!(blob = %hash, %error, "a pinned blob comes back later");
+        }
+    }
+
+    fn open_overflow(&self) -> MutexGuard<'_, Option<Overflow>> {
+        self.overflow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
