@@ -8,10 +8,12 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
 use base::{Doors, Hash, Timestamp};
+use rustc_hash::FxHashSet;
 
 use crate::BlobError;
 use crate::builder::Builder;
 use crate::chunking::{Chunking, Chunks};
+use crate::directory::Content;
 use crate::node::{Node, Part};
 use crate::object::ObjectKind;
 use crate::store::{Held, ObjectReport, ObjectStore, Putting};
@@ -57,15 +59,21 @@ pub enum BlobForm {
         /// How it was cut.
         chunking: Chunking,
     },
+    /// A directory, of which the length is that of all files below it.
+    Directory {
+        /// How many names are in it.
+        entries: u32,
+    },
 }
 
 impl BlobForm {
-    /// Returns the name used in output: `small`, `manifest` or `tree`.
+    /// Returns the name used in output: `small`, `manifest`, `tree` or `directory`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Small => "small",
             Self::Manifest { .. } => "manifest",
             Self::Tree { .. } => "tree",
+            Self::Directory { .. } => "directory",
         }
     }
 }
@@ -132,16 +140,27 @@ impl BlobStore {
         source: impl Read + Send,
         chunking: Chunking,
     ) -> Result<Hash, BlobError> {
+        let (whole, _) = self.put_parts(putting, source, chunking)?;
+        self.objects.note_blob(whole)?;
+        Ok(whole)
+    }
+
+    /// Puts all objects of a blob, and returns its name and length.
+    pub(crate) fn put_parts(
+        &self,
+        putting: &Putting,
+        source: impl Read + Send,
+        chunking: Chunking,
+    ) -> Result<(Hash, u64), BlobError> {
         let mut builder = Builder::new(chunking);
         let mut put_node =
             |node: &Node| self.objects.put_within(Some(putting), ObjectKind::Node, &node.encode());
         let chunks = Chunks::new(source, chunking);
         self.put_chunks(putting, chunks, |chunk| builder.add(chunk, &mut put_node))?;
         let whole = match builder.finish(&mut put_node)? {
-            Some(whole) => whole.name,
-            None => self.objects.put_within(Some(putting), ObjectKind::Chunk, &[])?,
+            Some(whole) => (whole.name, whole.bytes),
+            None => (self.objects.put_within(Some(putting), ObjectKind::Chunk, &[])?, 0),
         };
-        self.objects.note_blob(whole)?;
         Ok(whole)
     }
 
@@ -189,6 +208,11 @@ impl BlobStore {
         let put_at = info.put_at;
         if info.kind == ObjectKind::Chunk {
             return Ok(BlobInfo { hash: *hash, bytes: info.bytes, form: BlobForm::Small, put_at });
+        }
+        if info.kind == ObjectKind::Directory {
+            let directory = self.directory(hash)?;
+            let form = BlobForm::Directory { entries: directory.entries.len() as u32 };
+            return Ok(BlobInfo { hash: *hash, bytes: directory.bytes(), form, put_at });
         }
         let node = self.node(hash)?;
         let chunking = node.chunking;
@@ -293,6 +317,9 @@ impl BlobStore {
         hash: &Hash,
     ) -> Result<impl Iterator<Item = Result<PlacedChunk, BlobError>> + Send + use<>, BlobError> {
         let info = self.stat(hash)?;
+        if let BlobForm::Directory { .. } = info.form {
+            return Err(BlobError::IsDirectory { hash: *hash });
+        }
         let whole = Part { name: *hash, bytes: info.bytes };
         let is_node = info.form != BlobForm::Small;
         Ok(Walk { store: self.clone(), open: vec![(whole, is_node.then_some(None))], offset: 0 })
@@ -318,23 +345,48 @@ impl BlobStore {
     ///
     /// As [`stat`](Self::stat).
     pub fn missing_part(&self, hash: &Hash) -> Result<Option<Hash>, BlobError> {
-        if self.objects.info(hash)?.is_none_or(|info| info.kind == ObjectKind::Chunk) {
-            return Ok((!self.exists(hash)?).then_some(*hash));
-        }
-        for chunk in self.chunks(hash)? {
-            match chunk {
-                Ok(chunk) if !self.objects.exists(&chunk.hash)? => return Ok(Some(chunk.hash)),
-                Err(BlobError::NotFound { hash }) => return Ok(Some(hash)),
-                chunk => drop(chunk?),
+        let (mut open, mut met) = (vec![*hash], FxHashSet::default());
+        while let Some(name) = open.pop() {
+            match self.objects.kind_of(&name)? {
+                None => return Ok(Some(name)),
+                Some(ObjectKind::Chunk) => {}
+                Some(kind) => {
+                    for below in self.below(&name, kind)? {
+                        match below.is_chunk {
+                            true if !self.objects.exists(&below.hash)? => return Ok(Some(below.hash)),
+                            false if met.insert(below.hash) => open.push(below.hash),
+                            _ => {}
+                        }
+                    }
+                }
             }
         }
         Ok(None)
     }
 
+    /// Returns what a list or directory lists.
+    pub(crate) fn below(&self, name: &Hash, kind: ObjectKind) -> Result<Vec<Below>, BlobError> {
+        Ok(match kind {
+            ObjectKind::Chunk => Vec::new(),
+            ObjectKind::Node => {
+                let Node { levels, parts, .. } = self.node(name)?;
+                parts.iter().map(|part| Below { hash: part.name, is_chunk: levels == 0 }).collect()
+            }
+            ObjectKind::Directory => {
+                let entries = self.directory(name)?.entries.into_iter();
+                let hashes = entries.filter_map(|entry| match entry.what {
+                    Content::File { blob: hash, .. } | Content::Directory { object: hash, .. } => Some(hash),
+                    Content::Link { .. } => None,
+                });
+                hashes.map(|hash| Below { hash, is_chunk: false }).collect()
+            }
+        })
+    }
+
     pub(crate) fn node(&self, name: &Hash) -> Result<Node, BlobError> {
         match self.objects.get(name)? {
             (ObjectKind::Node, bytes) => Node::decode(&bytes),
-            (ObjectKind::Chunk, _) => Err(BlobError::Decode { what: format!("list of chunks {name}") }),
+            _ => Err(BlobError::Decode { what: format!("list of chunks {name}") }),
         }
     }
 
@@ -355,6 +407,14 @@ impl BlobStore {
     pub fn close(&self) -> Result<(), BlobError> {
         self.objects.close()
     }
+}
+
+/// What a list or directory lists.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Below {
+    pub hash: Hash,
+    /// Whether it is known to be a chunk.
+    pub is_chunk: bool,
 }
 
 /// The chunks of a blob, one after the other.

@@ -61,6 +61,9 @@ pub struct Collected {
 /// Names in [`Collected::missing`] at most.
 const MISSING_MAX: usize = 1_000;
 
+/// Levels of a directory that has none below it: more than any list of chunks has.
+const DIRECTORY: u32 = 1_000;
+
 /// A collection under way. Dropping it ends it; what it has not removed by then stays.
 #[derive(Debug)]
 pub struct Collection {
@@ -211,9 +214,9 @@ impl Collection {
             };
             match self.store.objects().kind_of(&hash)? {
                 Some(ObjectKind::Chunk) => {}
-                Some(ObjectKind::Node) => {
+                Some(kind) => {
                     lists += 1;
-                    self.mark_parts(&hash)?;
+                    self.mark_below(&hash, kind)?;
                 }
                 None if should_be_here && self.collected.missing.len() < MISSING_MAX => {
                     self.collected.missing.push(hash);
@@ -224,16 +227,16 @@ impl Collection {
         Ok(true)
     }
 
-    fn mark_parts(&mut self, list: &Hash) -> Result<(), BlobError> {
-        let node = match self.store.node(list) {
+    fn mark_below(&mut self, list: &Hash, kind: ObjectKind) -> Result<(), BlobError> {
+        let all = match self.store.below(list, kind) {
             // It went since it was looked for.
             Err(BlobError::NotFound { .. }) => return Ok(()),
-            node => node?,
+            all => all?,
         };
-        for part in &node.parts {
-            match node.levels {
-                0 => drop(self.marked.insert(part.name)),
-                _ => self.mark(part.name),
+        for below in all {
+            match below.is_chunk {
+                true => drop(self.marked.insert(below.hash)),
+                false => self.mark(below.hash),
             }
         }
         Ok(())
@@ -262,7 +265,7 @@ impl Collection {
     fn find(&mut self) -> Result<Vec<Candidate>, BlobError> {
         let mut found = Vec::new();
         for part in 0..Sweep::parts() {
-            found.extend(self.packed(part, |kind| kind == ObjectKind::Node));
+            found.extend(self.packed(part, |kind| kind != ObjectKind::Chunk));
         }
         let mut young = Vec::new();
         for name in self.sweep.loose()? {
@@ -290,9 +293,18 @@ impl Collection {
                 found.push(Candidate::damaged(name));
             }
         }
-        for candidate in found.iter_mut().filter(|candidate| candidate.kind == ObjectKind::Node) {
+        for candidate in &mut found {
             // Of a damaged one nobody finds what it lists.
-            candidate.levels = self.store.node(&candidate.name).map_or(u8::MAX, |node| node.levels + 1);
+            candidate.levels = match candidate.kind {
+                ObjectKind::Chunk => candidate.levels,
+                ObjectKind::Node => {
+                    self.store.node(&candidate.name).map_or(u32::MAX, |node| u32::from(node.levels) + 1)
+                }
+                ObjectKind::Directory => {
+                    let directory = self.store.directory(&candidate.name);
+                    directory.map_or(u32::MAX, |directory| DIRECTORY + u32::from(directory.levels))
+                }
+            };
         }
         found.sort_unstable_by_key(|candidate| (candidate.levels, candidate.name));
         Ok(found)

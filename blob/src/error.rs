@@ -37,6 +37,42 @@ pub enum BlobError {
         /// What is wrong.
         why: &'static str,
     },
+    /// A tree in which something leads elsewhere.
+    #[error("{path} in the tree: {why}; nothing was taken of it", path = path.display())]
+    UnsafePath {
+        /// The path from the top of the tree.
+        path: PathBuf,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A tree with more names than whoever asked for it takes.
+    #[error("tree {hash} has more than {max} names: allow for more, if that is what it should have")]
+    TooManyEntries {
+        /// The tree.
+        hash: Hash,
+        /// The most.
+        max: u64,
+    },
+    /// What was to be a directory is something else.
+    #[error("{hash} is no directory: get it as a file")]
+    NoDirectory {
+        /// The name.
+        hash: Hash,
+    },
+    /// What was to be a file is a directory.
+    #[error("{hash} is a directory: get it as a tree")]
+    IsDirectory {
+        /// The name.
+        hash: Hash,
+    },
+    /// A file of whoever puts or gets a tree could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// What is stored is not what its name says.
     #[error(
         "{file} at {offset}: {hash} was expected and {found} found; nothing of it was given out: put the blob again from where \
@@ -258,6 +294,10 @@ impl BlobError {
         }
     }
 
+    pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self::File { path: path.to_owned(), source }
+    }
+
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
     }
@@ -291,12 +331,18 @@ impl Classify for BlobError {
             | Self::Prefix { .. }
             | Self::AdapterNotConfigured
             | Self::NoAway { .. }
+            | Self::UnsafePath { .. }
+            | Self::TooManyEntries { .. }
+            | Self::NoDirectory { .. }
+            | Self::IsDirectory { .. }
             | Self::Overflow { .. }
             | Self::Backend { can_repeat: false, .. } => ErrorKind::Invalid,
             Self::AdapterExists { .. } | Self::Pinned { .. } | Self::NotPinned { .. } => ErrorKind::Conflict,
             Self::Unauthorized { .. } => ErrorKind::Denied,
             Self::Wiring { kind, .. } => *kind,
-            Self::Io { source, .. } | Self::Stream(source) => Classify::kind(source),
+            Self::Io { source, .. } | Self::File { source, .. } | Self::Stream(source) => {
+                Classify::kind(source)
+            }
             Self::Poisoned { .. }
             | Self::Locked { .. }
             | Self::Collecting

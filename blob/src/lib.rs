@@ -20,6 +20,7 @@ mod blobs;
 mod builder;
 mod chunking;
 mod collect;
+mod directory;
 mod error;
 mod journal;
 pub mod limits;
@@ -30,6 +31,7 @@ mod pins;
 mod reference;
 mod slice;
 mod store;
+mod trees;
 
 pub use blobs::{BlobForm, BlobInfo, BlobStore, PlacedChunk};
 pub use chunking::{Chunking, ContentSizes};
@@ -44,3 +46,4 @@ pub use slice::read_slice;
 pub use store::{
     AwayUse, DamagedObject, DamagedStretch, Held, ObjectInfo, ObjectPlace, ObjectReport, ObjectStore,
 };
+pub use trees::{GetTreeOptions, PutTreeOptions, TreeContent, TreeEntry, TreeInfo};

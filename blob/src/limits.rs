@@ -24,6 +24,15 @@ pub const TREE_DEPTH_MAX: u8 = 4;
 /// Bytes of a node at most: the largest manifest.
 pub const NODE_BYTES_MAX: usize = 64 + 40 * MANIFEST_CHUNKS_MAX;
 
+/// Levels of directories below a directory, at most.
+pub const DIRECTORY_LEVELS_MAX: u16 = 1_000;
+
+/// Longest name in a directory, in bytes.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+
+/// Longest target of a symbolic link, in bytes.
+pub const LINK_BYTES_MAX: usize = 4_095;
+
 /// Bytes of an encoded reference, at most.
 pub const REFERENCE_BYTES_MAX: usize = 1 << 10;
 

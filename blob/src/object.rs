@@ -4,6 +4,8 @@ use base::Hash;
 
 /// What the hash of a node is derived with, so that no content has the name of a node.
 const NODE_CONTEXT: &str = "netdb 2026-11-22 blob node";
+/// What the hash of a directory is derived with.
+const DIRECTORY_CONTEXT: &str = "netdb 2026-11-22 blob directory";
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,6 +14,8 @@ pub enum ObjectKind {
     Chunk,
     /// A list of chunks or nodes: named by a hash of its own kind.
     Node,
+    /// Names, and what stands under them: named by a hash of its own kind.
+    Directory,
 }
 
 impl ObjectKind {
@@ -19,7 +23,8 @@ impl ObjectKind {
     pub fn name_of(self, bytes: &[u8]) -> Hash {
         match self {
             Self::Chunk => Hash::of(bytes),
-            Self::Node => blake3::Hasher::new_derive_key(NODE_CONTEXT).update(bytes).finalize().into(),
+            Self::Node => derived(NODE_CONTEXT, bytes),
+            Self::Directory => derived(DIRECTORY_CONTEXT, bytes),
         }
     }
 
@@ -27,6 +32,7 @@ impl ObjectKind {
         match self {
             Self::Chunk => 1,
             Self::Node => 2,
+            Self::Directory => 11,
         }
     }
 
@@ -34,7 +40,12 @@ impl ObjectKind {
         match byte {
             1 => Some(Self::Chunk),
             2 => Some(Self::Node),
+            11 => Some(Self::Directory),
             _ => None,
         }
     }
+}
+
+fn derived(context: &str, bytes: &[u8]) -> Hash {
+    blake3::Hasher::new_derive_key(context).update(bytes).finalize().into()
 }

@@ -477,20 +477,24 @@ impl Pinned {
             return Ok(());
         }
         let mut chunks = FxHashSet::default();
-        let mut lists: Vec<Hash> = Vec::new();
-        let mut met = FxHashSet::default();
+        let (mut open, mut met) = (Vec::new(), FxHashSet::default());
         for (hash, mode) in pins.pinned() {
             match store.objects().kind_of(&hash)? {
                 Some(ObjectKind::Chunk) => drop(chunks.insert(hash)),
-                Some(ObjectKind::Node) if mode == PinMode::Recursive => lists.push(hash),
+                Some(_) if mode == PinMode::Recursive => open.push(hash),
                 _ => {}
             }
         }
-        while let Some(list) = lists.pop() {
+        while let Some(list) = open.pop() {
             if !met.insert(list) {
                 continue;
             }
-            let node = match store.node(&list) {
+            let Some(kind) = store.objects().kind_of(&list)? else { continue };
+            if kind == ObjectKind::Chunk {
+                chunks.insert(list);
+                continue;
+            }
+            let all = match store.below(&list, kind) {
                 Err(
                     error @ (BlobError::NotFound { .. }
                     | BlobError::HashMismatch { .. }
@@ -499,12 +503,13 @@ impl Pinned {
                     tracing::error!(%list, %error, "a list of a pinned blob cannot be read");
                     continue;
                 }
-                node => node?,
+                all => all?,
             };
-            let names = node.parts.iter().map(|part| part.name);
-            match node.levels {
-                0 => chunks.extend(names),
-                _ => lists.extend(names),
+            for below in all {
+                match below.is_chunk {
+                    true => drop(chunks.insert(below.hash)),
+                    false => open.push(below.hash),
+                }
             }
         }
         *self = Self { changes: Some(changes), chunks };

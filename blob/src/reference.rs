@@ -234,12 +234,13 @@ impl TryFrom<&BlobInfo> for BlobRef {
     ///
     /// # Errors
     ///
-    /// As [`BlobRef::new`]; never for what a store tells of blobs that it made.
+    /// [`BlobError::IsDirectory`]; as [`BlobRef::new`], never for what a store tells of blobs that it made.
     fn try_from(info: &BlobInfo) -> Result<Self, BlobError> {
         let form = match info.form {
             BlobForm::Small => ReferenceForm::Small,
             BlobForm::Manifest { chunks, .. } => ReferenceForm::Manifest { chunks },
             BlobForm::Tree { depth, .. } => ReferenceForm::Tree { depth },
+            BlobForm::Directory { .. } => return Err(BlobError::IsDirectory { hash: info.hash }),
         };
         Self::new(form, info.hash, info.bytes)
     }

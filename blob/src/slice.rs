@@ -40,13 +40,17 @@ impl BlobStore {
         let _held = self.objects().hold(hash)?;
         let info = self.stat(hash)?;
         check_range(&range, info.bytes)?;
-        let kind = if info.form == BlobForm::Small { ObjectKind::Chunk } else { ObjectKind::Node };
+        let kind = match info.form {
+            BlobForm::Small => ObjectKind::Chunk,
+            BlobForm::Manifest { .. } | BlobForm::Tree { .. } => ObjectKind::Node,
+            BlobForm::Directory { .. } => return Err(BlobError::IsDirectory { hash: *hash }),
+        };
         target.write_all(&header(kind, info.bytes)).map_err(BlobError::Stream)?;
         match kind {
             ObjectKind::Chunk => {
                 self.slice_chunk(hash, info.bytes, groups_with_end(range, info.bytes), target)
             }
-            ObjectKind::Node => self.slice_list(hash, range, target),
+            _ => self.slice_list(hash, range, target),
         }
     }
 
@@ -121,6 +125,7 @@ pub fn read_slice(
             let ranges = groups_with_end(within, bytes);
             reader.chunk(hash, bytes, &ranges, &range)?;
         }
+        ObjectKind::Directory => return Err(reader.wrong("kind")),
         ObjectKind::Node => {
             let node = reader.list(hash, None)?;
             if node.bytes() != bytes {

@@ -4,7 +4,8 @@
 //! header of a pack, 32 bytes:
 //!   0  [8] "NetDbPak"   8 u16 format version   10 u16 reserved, 0   12 u32 its number   16 zeros   28 u32 CRC of 0..28
 //! record, at a multiple of 8:
-//!   0  u32 "ObjR"       4 u8 what: 1 chunk, 2 node, 3 put whole, 4 closed, 5 removed, 6 no blob, 7 sent, 8 away, 9 not sent, 10 freed
+//!   0  u32 "ObjR"       4 u8 what: 1 chunk, 2 node, 3 put whole, 4 closed, 5 removed, 6 no blob, 7 sent, 8 away, 9 not sent,
+//!                       10 freed, 11 directory
 //!   5  zeros
 //!   8  [32] name of the object, zeros for what is none
 //!  40  u32 bytes of content   44 u32 bytes of the pack that were synced before   48 i64 when it was put, nanoseconds   56 u32 CRC of the content

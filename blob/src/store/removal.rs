@@ -22,7 +22,7 @@ pub(crate) struct Candidate {
     pub bytes: u64,
     pub put_at: Timestamp,
     /// For a list, how many levels it has below it, where that was found out; otherwise 0.
-    pub levels: u8,
+    pub levels: u32,
 }
 
 impl Candidate {

@@ -10,3 +10,4 @@ mod golden;
 mod overflow;
 mod slices;
 mod support;
+mod trees;

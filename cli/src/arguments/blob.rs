@@ -20,6 +20,13 @@ pub(crate) enum BlobCommand {
     #[command(after_help = "Examples:\n  net-db blob get 3f1c...9a --out model.safetensors\n  \
         net-db blob get 3f1c...9a --range 0..4096 | xxd")]
     Get(GetArguments),
+    /// Puts a directory with everything below it, and names it; files that are there already are not stored again.
+    #[command(after_help = "Examples:\n  net-db blob put-tree photos --pin\n  \
+        net-db blob put-tree linux --chunking content --name sources/linux")]
+    PutTree(PutTreeArguments),
+    /// Writes a directory that was put: all of it, verified, or nothing.
+    #[command(after_help = "Example:\n  net-db blob get-tree 3f1c...9a --out photos")]
+    GetTree(GetTreeArguments),
     /// Describes a blob.
     #[command(after_help = "Example:\n  net-db blob stat 3f1c...9a")]
     Stat(NamedBlob),
@@ -29,7 +36,7 @@ pub(crate) enum BlobCommand {
     /// Lists what was put.
     #[command(after_help = "Example:\n  net-db blob ls --format table")]
     Ls,
-    /// Lists the chunks of a blob.
+    /// Lists the chunks of a blob, or what is in a directory.
     #[command(after_help = "Example:\n  net-db blob tree 3f1c...9a")]
     Tree(NamedBlob),
     /// Tells which chunk of a blob holds a byte.
@@ -281,6 +288,36 @@ pub(crate) struct PutArguments {
     /// Gives it a name.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PutTreeArguments {
+    /// The directory.
+    pub(crate) dir: PathBuf,
+    /// Where chunks end: each 4 MiB, or where the content says, so that versions of a file have chunks in common.
+    #[arg(long, value_enum, default_value = "fixed")]
+    pub(crate) chunking: ChunkingName,
+    /// Leaves symbolic links out that lead out of the directory; otherwise they are refused.
+    #[arg(long)]
+    pub(crate) skip_unsafe: bool,
+    /// Pins it.
+    #[arg(long)]
+    pub(crate) pin: bool,
+    /// Gives it a name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetTreeArguments {
+    #[command(flatten)]
+    pub(crate) blob: NamedBlob,
+    /// The directory that it becomes, which must not be there; it appears once it is whole.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Names that it may have, with those in its directories.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000_000)]
+    pub(crate) entries_max: u64,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -27,11 +27,14 @@ mod names;
 mod overflow;
 mod pins;
 mod slices;
+mod trees;
 
 pub(super) fn run(context: &Context, command: BlobCommand) -> Result<(), Failure> {
     match command {
         BlobCommand::Put(arguments) => put(context, &arguments),
         BlobCommand::Get(arguments) => get(context, &arguments),
+        BlobCommand::PutTree(arguments) => trees::put(context, &arguments),
+        BlobCommand::GetTree(arguments) => trees::get(context, &arguments),
         BlobCommand::Stat(named) => stat(context, &named.hash),
         BlobCommand::Exists(named) => exists(context, &named.hash),
         BlobCommand::Ls => list(context),
@@ -178,6 +181,7 @@ fn describe(context: &Context, info: &BlobInfo) -> Result<(), Failure> {
             (Cell::Number(chunks.into()), Cell::Text(name(chunking).into()))
         }
         BlobForm::Tree { chunking, .. } => (Cell::Null, Cell::Text(name(chunking).into())),
+        BlobForm::Directory { .. } => (Cell::Null, Cell::Null),
     };
     Ok(context.record(&[
         ("hash", Cell::display(info.hash)),
@@ -249,6 +253,9 @@ fn list(context: &Context) -> Result<(), Failure> {
 
 fn tree(context: &Context, hash: &Hash) -> Result<(), Failure> {
     let store = open(context)?;
+    if let BlobForm::Directory { .. } = store.stat(hash)?.form {
+        return trees::list(context, &store, hash);
+    }
     let mut rows = context.rows(&["offset", "bytes", "chunk"])?;
     for chunk in store.chunks(hash)? {
         let chunk = chunk?;

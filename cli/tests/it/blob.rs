@@ -226,3 +226,35 @@ fn a_store_beyond_its_quota_overflows_to_a_directory_and_answers_every_read() {
     place.ok(&["blob", "overflow", "enable", &other, "--quota", "1GiB"]);
     place.ok(&["blob", "verify"]);
 }
+
+#[test]
+fn a_directory_goes_in_and_comes_out_as_a_whole() {
+    let (place, out) = (Place::new(), Place::new());
+    let tree = place.file("tree");
+    std::fs::create_dir_all(tree.join("sub/deeper")).unwrap();
+    std::fs::write(tree.join("sub/deeper/file"), noise(300_000)).unwrap();
+    std::fs::write(tree.join("small"), b"small").unwrap();
+    std::os::unix::fs::symlink("sub/deeper/file", tree.join("link")).unwrap();
+    let tree = tree.to_str().unwrap().to_owned();
+    let put = &values(&place.ok(&["blob", "put-tree", &tree, "--name", "trees/one"]))[0];
+    let hash = put["hash"].as_str().unwrap().to_owned();
+    assert_eq!((&put["files"], &put["directories"], &put["links"]), (&2.into(), &2.into(), &1.into()));
+    let listed = values(&place.ok(&["blob", "tree", &hash]));
+    let paths: Vec<_> = listed.iter().map(|entry| entry["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["link", "small", "sub", "sub/deeper", "sub/deeper/file"]);
+    assert_eq!(listed[0]["target"], "sub/deeper/file");
+    assert_eq!(values(&place.ok(&["blob", "stat", &hash]))[0]["form"], "directory");
+
+    let target = out.file("copy");
+    let target = target.to_str().unwrap();
+    place.ok(&["blob", "gc", "--retention", "0s"]);
+    place.ok(&["blob", "get-tree", &hash, "--out", target]);
+    assert!(std::fs::read(out.file("copy/link")).unwrap() == noise(300_000));
+    place.run(&["blob", "get-tree", &hash, "--out", target]).failed(4, "copy");
+    place.run(&["blob", "get", &hash]).failed(1, "get it as a tree");
+    place.run(&["blob", "put-tree", "/nowhere/tree"]).failed(3, "/nowhere/tree");
+    std::os::unix::fs::symlink("/etc/passwd", format!("{tree}/out")).unwrap();
+    place.run(&["blob", "put-tree", &tree]).failed(1, "--skip-unsafe");
+    let run = place.run(&["blob", "put-tree", &tree, "--skip-unsafe"]);
+    assert!(run.code == 0 && run.stderr.contains("left out: out"), "{run:?}");
+}
