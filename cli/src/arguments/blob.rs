@@ -293,7 +293,9 @@ pub(crate) struct PutArguments {
 #[derive(Debug, Args)]
 pub(crate) struct PutTreeArguments {
     /// The directory.
-    pub(crate) dir: PathBuf,
+    // Not `dir`, which is that of the database.
+    #[arg(value_name = "DIR")]
+    pub(crate) tree: PathBuf,
     /// Where chunks end: each 4 MiB, or where the content says, so that versions of a file have chunks in common.
     #[arg(long, value_enum, default_value = "fixed")]
     pub(crate) chunking: ChunkingName,

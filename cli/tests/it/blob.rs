@@ -230,7 +230,7 @@ fn a_store_beyond_its_quota_overflows_to_a_directory_and_answers_every_read() {
 #[test]
 fn a_directory_goes_in_and_comes_out_as_a_whole() {
     let (place, out) = (Place::new(), Place::new());
-    let tree = place.file("tree");
+    let tree = out.file("source");
     std::fs::create_dir_all(tree.join("sub/deeper")).unwrap();
     std::fs::write(tree.join("sub/deeper/file"), noise(300_000)).unwrap();
     std::fs::write(tree.join("small"), b"small").unwrap();

@@ -21,7 +21,7 @@ pub(super) fn put(context: &Context, arguments: &PutTreeArguments) -> Result<(),
     };
     let options =
         PutTreeOptions { chunking: arguments.chunking.chunking(), skip_unsafe: arguments.skip_unsafe };
-    let (info, _held) = store.put_tree(&arguments.dir, options).map_err(|error| match error {
+    let (info, _held) = store.put_tree(&arguments.tree, options).map_err(|error| match error {
         BlobError::UnsafePath { .. } => {
             Failure::from(error).hint("`--skip-unsafe` leaves links out that lead out of the tree")
         }
