@@ -263,14 +263,10 @@ impl BlobStore {
     ) -> Result<(), BlobError> {
         // A collection does not take what is being read.
         let _held = self.objects.hold(hash)?;
-        let bytes = self.stat(hash)?.bytes;
+        let BlobInfo { bytes, form, .. } = self.stat(hash)?;
         if range.start > range.end || range.end > bytes {
             return Err(BlobError::Range { from: range.start, to: range.end, bytes });
         }
-        let chunks = self.chunks(hash)?.filter(|chunk| {
-            let chunk = chunk.as_ref().ok();
-            chunk.is_none_or(|chunk| chunk.offset < range.end && range.start < chunk.offset + chunk.bytes)
-        });
         let read = |chunk: Result<PlacedChunk, BlobError>| {
             let chunk = chunk?;
             let (_, content) = self.objects.get(&chunk.hash)?;
@@ -280,11 +276,20 @@ impl BlobStore {
                 false => Err(BlobError::ShortChunk { hash: chunk.hash, expected: chunk.bytes, found }),
             }
         };
-        in_order(chunks, read, |(offset, content)| {
+        let mut write = |(offset, content): (u64, Vec<u8>)| {
             let from = range.start.saturating_sub(offset) as usize;
             let to = (range.end - offset).min(content.len() as u64) as usize;
             target.write_all(&content[from..to]).map_err(BlobError::Stream)
-        })
+        };
+        if form == BlobForm::Small {
+            // Not worth several threads.
+            return write(read(Ok(PlacedChunk { hash: *hash, offset: 0, bytes }))?);
+        }
+        let chunks = self.chunks(hash)?.filter(|chunk| {
+            let chunk = chunk.as_ref().ok();
+            chunk.is_none_or(|chunk| chunk.offset < range.end && range.start < chunk.offset + chunk.bytes)
+        });
+        in_order(chunks, read, write)
     }
 
     /// Returns how much of what is read is a blob's beginning: whole chunks of it, each compared with its name, so that somebody
