@@ -210,6 +210,34 @@ impl ObjectStore {
         self.sync()
     }
 
+    /// Reads and verifies every object, as [`verify`](Self::verify), and writes those anew that are damaged and lie elsewhere as
+    /// well. Returns what is left damaged, and how many were mended.
+    ///
+    /// *Durability*: what was mended survives a power failure once this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify) and [`put`](Self::put).
+    pub fn repair(&self) -> Result<(super::ObjectReport, u64), BlobError> {
+        let (mut report, mut mended) = (self.verify()?, 0);
+        let mut left = Vec::new();
+        for damaged in report.damaged {
+            match self.read_away(&damaged.hash) {
+                Ok((info, content)) => {
+                    self.put(info.kind, &content)?;
+                    mended += 1;
+                }
+                Err(error) => {
+                    tracing::info!(object = %damaged.hash, %error, "a damaged object cannot be mended");
+                    left.push(damaged);
+                }
+            }
+        }
+        report.damaged = left;
+        self.sync()?;
+        Ok((report, mended))
+    }
+
     /// Fetches everything that lies elsewhere, and returns what is missing or damaged there.
     ///
     /// # Errors

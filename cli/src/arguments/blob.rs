@@ -53,6 +53,9 @@ pub(crate) enum BlobCommand {
     /// Reads and verifies everything that is stored; exit code 5 when something is damaged.
     #[command(after_help = "Examples:\n  net-db blob verify\n  net-db blob verify --away")]
     Verify(VerifyArguments),
+    /// Mends what is damaged and lies elsewhere as well, and names what is left; exit code 5 when something is.
+    #[command(after_help = "Example:\n  net-db blob repair")]
+    Repair,
     /// Has a blob stay until it is unpinned: `pin HASH` is short for `pin add HASH`.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     #[command(
@@ -89,7 +92,7 @@ pub(crate) enum OverflowCommand {
     /// Has no more chunks go; those that went are still fetched.
     #[command(after_help = "Example:\n  net-db blob overflow disable --take-back")]
     Disable(OverflowDisableArguments),
-    /// Moves chunks now, until the use is below the low watermark; a server does so by itself.
+    /// Moves chunks now, until the use is below the low watermark: to be run every now and then.
     #[command(after_help = "Example:\n  net-db blob overflow run")]
     Run,
 }
@@ -105,12 +108,9 @@ pub(crate) struct OverflowEnableArguments {
     /// The share below which no more go [default: 0.70].
     #[arg(long, value_name = "SHARE")]
     pub(crate) low: Option<f64>,
-    /// Chunks that go at a tick, at most [default: 16].
+    /// Chunks that are sent, read back and then freed together, at most [default: 16].
     #[arg(long, value_name = "NUMBER")]
     pub(crate) pushes_per_tick: Option<usize>,
-    /// How often a server looks [default: 30s].
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) tick: Option<Duration>,
     /// What blobs may take here; otherwise it is the file system that is full or not.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) quota: Option<u64>,
@@ -344,6 +344,9 @@ pub(crate) struct GetArguments {
     /// The file that it is written to, which appears once it is whole [default: standard output].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Goes on where a try before ended, in FILE.partial, once that was verified.
+    #[arg(long, requires = "out", conflicts_with = "range")]
+    pub(crate) resume: bool,
     /// These bytes of it only, such as 4096..8192; the end may be left out.
     #[arg(long, value_name = "FROM..TO", value_parser = range)]
     pub(crate) range: Option<Range<u64>>,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use netdb::Blobs;
 use netdb::base::{Hash, Signal};
-use netdb::blob::{BlobError, BlobForm, BlobInfo, BlobStore, Chunking, PinMode};
+use netdb::blob::{BlobError, BlobForm, BlobInfo, BlobStore, Chunking, ObjectReport, PinMode};
 
 use crate::arguments::{BlobCommand, GetArguments, PutArguments};
 use crate::context::{Context, Writer};
@@ -43,6 +43,7 @@ pub(super) fn run(context: &Context, command: BlobCommand) -> Result<(), Failure
         BlobCommand::Slice(arguments) => slices::write(context, &arguments),
         BlobCommand::ReadSlice(arguments) => slices::read(context, &arguments),
         BlobCommand::Verify(arguments) => verify(context, arguments.away),
+        BlobCommand::Repair => repair(context),
         BlobCommand::Pin(arguments) => pins::pin(context, arguments),
         BlobCommand::Unpin(blobs) => pins::remove(context, &blobs.hashes),
         BlobCommand::Name(command) => names::run(context, command),
@@ -214,10 +215,16 @@ fn get(context: &Context, arguments: &GetArguments) -> Result<(), Failure> {
         store.get_range(hash, range, &mut out)?;
         return Ok(out.flush()?);
     };
-    let mut target = Target::create(out)?;
+    let (mut target, begun) = match arguments.resume {
+        false => (Target::create(out)?, 0),
+        true => Target::resume(out, |partial| Ok(store.verified_prefix(hash, partial)?))?,
+    };
+    if begun > 0 {
+        context.note(format_args!("{begun} bytes are there already"));
+    }
     let writer = target.writer();
-    let wanted = range.clone();
-    watched(context, Some(range.end - range.start), |counter| {
+    let wanted = range.start + begun..range.end;
+    watched(context, Some(wanted.end - wanted.start), |counter| {
         store.get_range(hash, wanted, &mut Counted(writer, counter))
     })?;
     target.finish()?;
@@ -289,6 +296,19 @@ fn verify(context: &Context, is_with_away: bool) -> Result<(), Failure> {
         report.bytes += away.bytes;
         report.damaged.extend(away.damaged);
     }
+    tell(context, &report, &[])
+}
+
+/// Mends what can be, and tells of the rest.
+fn repair(context: &Context) -> Result<(), Failure> {
+    let store = open(context)?;
+    let (report, mended) = store.objects().repair()?;
+    store.close()?;
+    tell(context, &report, &[("mended", Cell::Number(mended))])
+}
+
+/// Tells what a verification found; it is a failure if something is damaged.
+fn tell(context: &Context, report: &ObjectReport, more: &[(&'static str, Cell<'_>)]) -> Result<(), Failure> {
     let damaged = report.damaged.len() + report.stretches.len();
     context.record(&[
         ("verdict", Cell::Text(if damaged == 0 { "passed" } else { "failed" }.into())),

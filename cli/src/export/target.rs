@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the output is the user's own file, not part of a database")]
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::exit::{Code, Failure};
@@ -15,6 +15,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub(crate) struct Target {
     path: PathBuf,
     temporary: Option<PathBuf>,
+    /// Whether what was written stays for another try.
+    resumes: bool,
     out: BufWriter<File>,
 }
 
@@ -33,7 +35,31 @@ impl Target {
             let temporary = temporary_path(&path);
             (File::create(&temporary)?, Some(temporary))
         };
-        Ok(Self { path, temporary, out: BufWriter::with_capacity(BUFFER_BYTES, file) })
+        Ok(Self { path, temporary, resumes: false, out: BufWriter::with_capacity(BUFFER_BYTES, file) })
+    }
+
+    /// Goes on where an earlier try ended, behind what `good` says is good of that; returns how much this is. What is written
+    /// stays for the next try, until the file is whole.
+    pub(crate) fn resume(
+        path: &Path,
+        good: impl FnOnce(&mut File) -> Result<u64, Failure>,
+    ) -> Result<(Self, u64), Failure> {
+        let failed = |error: io::Error| cannot_write(path, &error);
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".partial");
+        let temporary = path.with_file_name(name);
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(&temporary);
+        let mut file = options.map_err(failed)?;
+        file.try_lock().map_err(|_| {
+            Failure::new(
+                Code::Unavailable,
+                format!("{} is being written by somebody else", temporary.display()),
+            )
+        })?;
+        let begun = good(&mut file)?;
+        file.set_len(begun).and_then(|()| file.seek(SeekFrom::Start(begun))).map_err(failed)?;
+        let out = BufWriter::with_capacity(BUFFER_BYTES, file);
+        Ok((Self { path: path.to_owned(), temporary: Some(temporary), resumes: true, out }, begun))
     }
 
     /// Where the contents go.
@@ -61,6 +87,9 @@ impl Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
+        if self.resumes {
+            return;
+        }
         if let Some(temporary) = &self.temporary {
             // What cannot be removed is at least named so that a person recognises it.
             let _ = fs::remove_file(temporary);

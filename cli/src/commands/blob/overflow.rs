@@ -24,13 +24,13 @@ pub(super) fn run(context: &Context, command: OverflowCommand) -> Result<(), Fai
 fn enable(context: &Context, blobs: &Blobs, arguments: &OverflowEnableArguments) -> Result<(), Failure> {
     let before = blobs.overflow_settings()?;
     let (config, quota) = before.map(|before| (before.config, before.quota)).unwrap_or_default();
-    let OverflowEnableArguments { place, high, low, pushes_per_tick, tick, quota: wanted } = arguments;
+    let OverflowEnableArguments { place, high, low, pushes_per_tick, quota: wanted } = arguments;
     let config = OverflowConfig {
         enabled: true,
         high: high.unwrap_or(config.high),
         low: low.unwrap_or(config.low),
         pushes_per_tick: pushes_per_tick.unwrap_or(config.pushes_per_tick),
-        tick: tick.unwrap_or(config.tick),
+        tick: config.tick,
     };
     blobs.set_overflow(place.as_deref(), config, wanted.or(quota))?;
     status(context, blobs)
@@ -59,7 +59,6 @@ fn status(context: &Context, blobs: &Blobs) -> Result<(), Failure> {
         ("high", share(config.high)),
         ("low", share(config.low)),
         ("pushes_per_tick", number(config.pushes_per_tick as u64)),
-        ("tick_seconds", number(config.tick.as_secs())),
         ("quota", quota.map_or(Cell::Null, number)),
         ("used", number(disk.used)),
         ("disk_ratio", share(disk.ratio())),
