@@ -345,7 +345,14 @@ impl Collection {
             self.sweep.finish()?;
             return Ok(Phase::Ended);
         };
-        match self.sweep.compact(pack)? {
+        let compacted = match self.sweep.compact(pack) {
+            Err(error) if error.is_full_disk() => {
+                tracing::warn!(pack, "no room to write the rest of a pack once more: its garbage stays");
+                return Ok(Phase::Compacting(Some(packs)));
+            }
+            compacted => compacted?,
+        };
+        match compacted {
             Some(compacted) => {
                 self.collected.compacted += 1;
                 self.collected.moved_bytes += compacted.moved;

@@ -285,6 +285,12 @@ pub enum BlobError {
 }
 
 impl BlobError {
+    /// Tells whether there was no room on the disk.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        let is_full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        matches!(self, Self::Io { source, .. } if is_full(source.kind()))
+    }
+
     /// Tells whether what is stored of one object is wrong, or gone from where it was put, and not more than that.
     pub(crate) fn is_of_object(&self) -> bool {
         match self {

@@ -5,6 +5,7 @@
 //! DIR/packs/NNNNNNNNNN.idx     what stands where in one that is full; derived
 //! DIR/chunks/HASH              an object of 256 KiB or more
 //! DIR/staging/N.tmp            what is being written; removed when the store is opened
+//! DIR/reserve                  room that is given up to remove something when the disk is full
 //! ```
 
 use std::io;
@@ -28,6 +29,7 @@ mod pack_index;
 mod packs;
 mod record;
 mod removal;
+mod reserve;
 mod scan;
 
 use self::away::Away;
@@ -41,6 +43,7 @@ use self::loose::{Loose, LooseObject};
 use self::packs::Packs;
 use self::record::{Record, What};
 pub(crate) use self::removal::{Candidate, Sweep};
+use self::reserve::Reserve;
 
 /// Objects on disk. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -154,7 +157,7 @@ impl ObjectStore {
             io::ErrorKind::WouldBlock => BlobError::Locked { dir: dir.to_owned() },
             _ => BlobError::Io { path: lock_path, source },
         })?;
-        let packs = Packs::open(disk, packs)?;
+        let packs = Packs::open(disk, packs, Reserve::open(disk, dir)?)?;
         let loose = Loose::open(disk, chunks, staging)?;
         let (guards, away) = (Arc::default(), Away::default());
         let (dir, doors) = (dir.to_owned(), doors.clone());

@@ -13,6 +13,7 @@ use super::pack_index;
 use super::record::{
     PACK_HEADER_BYTES, RECORD_BYTES, Record, VERSION, What, encode_pack_header, pack_version,
 };
+use super::reserve::Reserve;
 use super::scan::{Scanned, scan};
 use crate::BlobError;
 use crate::limits::PACK_BYTES;
@@ -29,6 +30,7 @@ pub(super) struct Packs {
     state: Mutex<State>,
     /// Held during a sync. Lock order: this one, then `state`.
     syncing: Mutex<()>,
+    reserve: Reserve,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,7 @@ pub(super) struct Writer {
 
 impl Packs {
     /// Opens the packs in a directory, which is there. What a crash left of the newest one is cut off.
-    pub(super) fn open(disk: &Arc<dyn Disk>, dir: PathBuf) -> Result<Self, BlobError> {
+    pub(super) fn open(disk: &Arc<dyn Disk>, dir: PathBuf, reserve: Reserve) -> Result<Self, BlobError> {
         let numbers = numbers(&**disk, &dir)?;
         let mut index = Index::new();
         let mut newest = None;
@@ -77,7 +79,8 @@ impl Packs {
         };
         let open = VecDeque::new();
         let state = State { index, writer, written: 0, synced: 0, open, poison: None };
-        Ok(Self { disk: Arc::clone(disk), dir, state: Mutex::new(state), syncing: Mutex::default() })
+        let (state, syncing) = (Mutex::new(state), Mutex::default());
+        Ok(Self { disk: Arc::clone(disk), dir, state, syncing, reserve })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -135,12 +138,12 @@ impl Packs {
         let mut state = self.state();
         let is_here = state.index.find(&name).is_some() || state.index.whole(&name).is_some();
         if is_here {
-            self.append_to(&mut state, Record::of(What::Removed, name, &[], now), &[])?;
+            self.append_removal(&mut state, Record::of(What::Removed, name, &[], now))?;
         }
         let lies = state.index.elsewhere(&name).filter(|lies| lies.bytes.is_some());
         if let Some(lies) = lies {
             // A crash between the two leaves a chunk that nobody needs.
-            self.append_to(&mut state, Record::of(What::Sent, name, &[], lies.put_at), &[])?;
+            self.append_removal(&mut state, Record::of(What::Sent, name, &[], lies.put_at))?;
         }
         Ok(is_here || lies.is_some())
     }
@@ -175,7 +178,7 @@ impl Packs {
         let mut state = self.state();
         let is_packed = state.index.find(&name).is_some();
         if is_packed {
-            self.append_to(&mut state, Record::of(What::Freed, name, &[], now), &[])?;
+            self.append_removal(&mut state, Record::of(What::Freed, name, &[], now))?;
         }
         Ok(is_packed)
     }
@@ -190,9 +193,24 @@ impl Packs {
         let mut state = self.state();
         let is_blob = state.index.whole(&name).is_some();
         if is_blob {
-            self.append_to(&mut state, Record::of(What::NoBlob, name, &[], now), &[])?;
+            self.append_removal(&mut state, Record::of(What::NoBlob, name, &[], now))?;
         }
         Ok(is_blob)
+    }
+
+    /// Appends what takes something back, on a full disk, too.
+    fn append_removal(&self, state: &mut State, record: Record) -> Result<(), BlobError> {
+        match self.append_to(state, record, &[]) {
+            Err(error) if error.is_full_disk() && self.reserve.give_up() => {
+                self.append_to(state, record, &[])
+            }
+            appended => appended,
+        }
+    }
+
+    /// Keeps room for the next time that the disk is full.
+    pub(super) fn keep_room(&self) {
+        self.reserve.fill();
     }
 
     fn append(&self, record: Record, content: &[u8]) -> Result<(), BlobError> {

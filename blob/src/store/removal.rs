@@ -160,7 +160,9 @@ impl Sweep {
 
     /// Makes it durable that files are gone.
     pub(crate) fn finish(&self) -> Result<(), BlobError> {
-        self.store.shared.loose.sync()
+        self.store.shared.loose.sync()?;
+        self.store.shared.packs.keep_room();
+        Ok(())
     }
 }
 
