@@ -1,6 +1,7 @@
 //! Chunks that go elsewhere and come back, beside naive twins, crashes, and places that fail.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -473,4 +474,71 @@ fn settings_are_kept_with_the_store_and_the_place_does_not_change_while_chunks_l
     }
     world.overflow.take_all_back().unwrap();
     world.store().set_overflow_settings(&other).unwrap();
+}
+
+#[test]
+fn writers_readers_a_collector_and_overflow_at_once_lose_nothing() {
+    for seed in 0..2 {
+        let world = World::new();
+        let pinned = Mutex::new(BTreeMap::<Hash, Vec<u8>>::new());
+        let working = AtomicUsize::new(3);
+        let is_on = || working.load(Ordering::Acquire) > 0;
+        std::thread::scope(|scope| {
+            for writer in 0..3 {
+                let (world, pinned, working) = (&world, &pinned, &working);
+                scope.spawn(move || {
+                    let random = SeededRandom::new(10 * seed + writer);
+                    for _ in 0..25 {
+                        let bytes = [30, 3_000, 40_000, 270_000][random.below(4) as usize];
+                        // Few different ones, so that writers put the same now and then.
+                        let content = noise(random.below(8), bytes + random.below(2) as usize);
+                        let chunking = if random.below(2) == 0 { Chunking::Fixed } else { small_chunks() };
+                        let (info, held) = world.store().put_held(&content[..], chunking).unwrap();
+                        assert!(read(world.store(), &info.hash) == content);
+                        // Whoever looks at the list reads what is on it.
+                        let mut pinned = pinned.lock().unwrap();
+                        world.pins.pin(&info.hash, PinMode::Recursive, None).unwrap();
+                        pinned.insert(info.hash, content);
+                        drop(held);
+                        if random.below(2) == 0 {
+                            let nth = random.below(pinned.len() as u64) as usize;
+                            let hash = *pinned.keys().nth(nth).unwrap();
+                            pinned.remove(&hash);
+                            world.pins.unpin(&hash).unwrap();
+                        }
+                        drop(pinned);
+                        world.clock.advance(Duration::from_millis(10));
+                    }
+                    working.fetch_sub(1, Ordering::AcqRel);
+                });
+            }
+            scope.spawn(|| {
+                while is_on() {
+                    world.collect_all();
+                }
+            });
+            scope.spawn(|| {
+                while is_on() {
+                    for disk in [FULL, FULL, ROOMY] {
+                        world.overflow.tick(disk).unwrap();
+                    }
+                }
+            });
+            scope.spawn(|| {
+                while is_on() {
+                    let pinned = pinned.lock().unwrap();
+                    for (hash, content) in pinned.iter() {
+                        assert!(read(world.store(), hash) == *content);
+                    }
+                }
+            });
+        });
+        let pinned = pinned.into_inner().unwrap();
+        assert!(!pinned.is_empty());
+        let world = world.reopen();
+        for (hash, content) in &pinned {
+            assert!(read(world.store(), hash) == *content, "seed {seed}");
+        }
+        world.end_empty("at the end");
+    }
 }
