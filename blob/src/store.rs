@@ -329,9 +329,10 @@ impl ObjectStore {
     ///
     /// [`BlobError::Decode`] for one that is damaged, [`BlobError::Io`].
     pub fn info(&self, name: &Hash) -> Result<Option<ObjectInfo>, BlobError> {
-        match self.local_info(name)? {
-            None => Ok(self.away_info(name)),
-            here => Ok(here),
+        match (self.local_info(name), self.away_info(name)) {
+            (Ok(None), away) => Ok(away),
+            (Err(error), Some(away)) if error.is_of_object() => Ok(Some(away)),
+            (here, _) => here,
         }
     }
 

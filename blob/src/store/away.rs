@@ -3,7 +3,7 @@
 //! What becomes of a chunk is noted before it happens: first that something of it may lie there, then, when it was read back, that it
 //! does; only then the copy here goes. Whatever a crash leaves, a note tells what is to be removed from there.
 
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use base::{Hash, Timestamp};
 
@@ -94,7 +94,7 @@ impl ObjectStore {
 
     /// Notes that somebody read an object, which therefore stays here longer.
     pub(super) fn note_read(&self, name: &Hash, kind: ObjectKind) {
-        if kind == ObjectKind::Chunk && self.away_target().is_some() {
+        if kind == ObjectKind::Chunk && self.shared.away.is_set() {
             self.shared.away.heat().touch(*name, self.shared.doors.clock.monotonic());
         }
     }
@@ -280,7 +280,11 @@ impl Sweep {
 }
 
 impl Away {
-    fn heat(&self) -> std::sync::MutexGuard<'_, Heat> {
+    fn is_set(&self) -> bool {
+        self.target.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn heat(&self) -> MutexGuard<'_, Heat> {
         self.heat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

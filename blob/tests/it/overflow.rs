@@ -400,6 +400,9 @@ fn a_damaged_chunk_is_given_out_of_its_copy_elsewhere() {
     world.disk.flip_bit(&path, 8_000);
     assert_eq!(world.store().verify().unwrap().damaged[0].hash, hash);
     assert!(read(world.store(), &hash) == content);
+    // In what says how long it is, too.
+    world.disk.flip_bit(&path, (300_000 + 10) * 8);
+    assert!(read(world.store(), &hash) == content);
     let other = world.store().put(&noise(2, 300_000)[..], Chunking::Fixed).unwrap().hash;
     world.disk.flip_bit(format!("{}/chunks/{other}", crate::support::DIR), 8_000);
     let (report, mended) = world.store().objects().repair().unwrap();
