@@ -191,6 +191,6 @@ fn find_alike(path: &std::path::Path, directory: &Directory, found: &mut Vec<Uns
 fn fold(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
     let nfc = ComposingNormalizer::new_nfc();
-    // Upper case first, which takes `ß` for `ss`, as such file systems do.
+    // Upper case first, which takes a sharp s for `ss`, as such file systems do.
     nfc.normalize(&nfc.normalize(&text).to_uppercase().to_lowercase()).into_owned()
 }

@@ -88,3 +88,11 @@ decoders! {
     visible: Visible,
     index: Index,
 }
+
+/// What was found once: a compressed frame whose header says that its body has 16 MiB.
+#[test]
+fn a_length_of_a_compressed_body_takes_no_memory() {
+    let samples = corpus::valid(&corpus::folder_of(Structure::Frame));
+    let plan = (0, true, [(0, 33_687_077, 1), (0, 33_556_551, 0), (0, 0, 0)], 1);
+    read_altered(Structure::Frame, &samples, &plan);
+}

@@ -26,7 +26,9 @@ fn each_direct_dependency_is_explained() {
     let explained = workspace::read("docs/dependencies.md");
     let members = workspace::members();
     let is_ours = |name: &str| {
-        name.starts_with("netdb") || members.iter().any(|member| member.rsplit('/').next() == Some(name))
+        let is_member =
+            |member: &String| member.rsplit('/').next() == Some(name) || member.replace('/', "-") == name;
+        name.starts_with("netdb") || members.iter().any(is_member)
     };
     let missing: Vec<String> = members
         .iter()

@@ -71,6 +71,22 @@ impl std::fmt::Debug for Compressor {
     }
 }
 
+/// Bytes that one byte of an LZ4 block can stand for, at most, and what its beginning and end can add.
+const LZ4_MOST: (usize, usize) = (255, 64);
+
+/// Tells whether a body of so many bytes can be stored so: memory is taken for no other.
+fn can_be(compression: Compression, stored: &[u8], body_bytes: usize) -> bool {
+    match compression {
+        Compression::None => true,
+        Compression::Lz4 => body_bytes <= LZ4_MOST.0 * stored.len() + LZ4_MOST.1,
+        // A frame begins with the length of its content.
+        Compression::Zstd => {
+            let content_bytes = zstd::zstd_safe::get_frame_content_size(stored);
+            matches!(content_bytes, Ok(Some(bytes)) if bytes == body_bytes as u64)
+        }
+    }
+}
+
 /// Returns the body of exactly `body_bytes` bytes that was stored so.
 pub(crate) fn decompress(
     compression: Compression,
@@ -78,6 +94,9 @@ pub(crate) fn decompress(
     body_bytes: usize,
 ) -> Result<Vec<u8>, Malformed> {
     let malformed = Malformed::new("compressed body");
+    if !can_be(compression, stored, body_bytes) {
+        return Err(Malformed::new("body length"));
+    }
     let body = match compression {
         Compression::None => stored.to_vec(),
         Compression::Lz4 => lz4_flex::block::decompress(stored, body_bytes).map_err(|_| malformed)?,
@@ -117,6 +136,7 @@ mod tests {
         let text = "abcdefgh".repeat(100);
         for compression in WAYS {
             let stored = Compressor::new(compression).compress(text.as_bytes()).unwrap();
+            assert!(!can_be(compression, &stored, 16 << 20));
             assert!(decompress(compression, &stored, text.len() - 1).is_err());
             assert!(decompress(compression, &stored, text.len() + 1).is_err());
             for length in 0..stored.len() {
