@@ -296,7 +296,7 @@ fn verify(context: &Context, is_with_away: bool) -> Result<(), Failure> {
         report.bytes += away.bytes;
         report.damaged.extend(away.damaged);
     }
-    tell(context, &report, &[])
+    tell(context, &report, None)
 }
 
 /// Mends what can be, and tells of the rest.
@@ -304,18 +304,22 @@ fn repair(context: &Context) -> Result<(), Failure> {
     let store = open(context)?;
     let (report, mended) = store.objects().repair()?;
     store.close()?;
-    tell(context, &report, &[("mended", Cell::Number(mended))])
+    tell(context, &report, Some(mended))
 }
 
 /// Tells what a verification found; it is a failure if something is damaged.
-fn tell(context: &Context, report: &ObjectReport, more: &[(&'static str, Cell<'_>)]) -> Result<(), Failure> {
+fn tell(context: &Context, report: &ObjectReport, mended: Option<u64>) -> Result<(), Failure> {
     let damaged = report.damaged.len() + report.stretches.len();
-    context.record(&[
+    let mut fields = vec![
         ("verdict", Cell::Text(if damaged == 0 { "passed" } else { "failed" }.into())),
         ("objects", Cell::Number(report.objects)),
         ("bytes", Cell::Number(report.bytes)),
         ("damaged", Cell::Number(damaged as u64)),
-    ])?;
+    ];
+    if let Some(mended) = mended {
+        fields.push(("mended", Cell::Number(mended)));
+    }
+    context.record(&fields)?;
     for damaged in &report.damaged {
         context.note(format_args!("{}: {}", damaged.hash, damaged.error));
     }

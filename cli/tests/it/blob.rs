@@ -208,6 +208,7 @@ fn a_store_beyond_its_quota_overflows_to_a_directory_and_answers_every_read() {
     assert!((1_000_000..1_010_000).contains(&used), "what is pinned came back: {status}");
     let verdict = &values(&place.ok(&["blob", "verify", "--away"]))[0];
     assert_eq!(verdict["verdict"], "passed");
+    assert_eq!(values(&place.ok(&["blob", "repair"]))[0]["mended"], 0);
 
     // Elsewhere is not reached any more, and comes back.
     let hidden = place.file("hidden");
