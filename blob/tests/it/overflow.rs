@@ -355,6 +355,39 @@ fn a_crash_at_any_operation_of_overflow_loses_nothing_and_leaves_nothing_for_eve
 }
 
 #[test]
+fn that_a_chunk_is_away_is_durable_before_it_goes_from_here() {
+    // Files of their own, which go without anything being written to a pack.
+    let world = World::new();
+    let contents: Vec<_> = (0..3).map(|seed| noise(seed, 300_000)).collect();
+    let hashes: Vec<_> = contents
+        .iter()
+        .map(|content| world.store().put(&content[..], Chunking::Fixed).unwrap().hash)
+        .collect();
+    let moments = Arc::new(Mutex::new(Vec::<(Snapshot, Objects)>::new()));
+    let (taken, of) = (Arc::clone(&moments), world.elsewhere.clone());
+    world.disk.on_operation(Some(Box::new(move |_, snapshot| {
+        taken.lock().unwrap().push((snapshot, of.objects()));
+    })));
+    assert_eq!(world.overflow.tick(FULL).unwrap().pushed, 3);
+    world.disk.on_operation(None);
+    let mut moments = std::mem::take(&mut *moments.lock().unwrap());
+    moments.push((world.disk.snapshot(), world.elsewhere.objects()));
+    for (moment, (snapshot, objects)) in moments.iter().enumerate() {
+        for image in images(moment as u64) {
+            let elsewhere = Elsewhere::new();
+            *elsewhere.objects.lock().unwrap() = objects.clone();
+            let world = World::on(snapshot.image(&image), clock(), Arc::default(), elsewhere);
+            for (hash, content) in hashes.iter().zip(&contents) {
+                let what = format!("moment {moment} of {}, {image:?}", moments.len());
+                let mut found = Vec::new();
+                world.store().get(hash, &mut found).unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert!(found == *content, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_place_that_fails_forgets_or_damages_costs_no_chunk() {
     for trouble in [Trouble::Unreachable, Trouble::Forgets, Trouble::Damages] {
         let world = World::new();
