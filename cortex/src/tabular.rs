@@ -68,8 +68,8 @@ pub trait ModelTable: Send + Sync + 'static {
 
 /// The rows of a model as of one position. Nothing that is folded later shows in them.
 pub trait PinnedTable: Send + Sync + 'static {
-    /// Returns what the rows include.
-    fn position(&self) -> Position;
+    /// Returns what the rows include; `None` for rows that stand in no log.
+    fn position(&self) -> Option<Position>;
 
     /// Returns exactly how many rows there are.
     fn count(&self) -> usize;
@@ -99,8 +99,8 @@ struct Pinned<F: Tabular> {
 }
 
 impl<F: Tabular> PinnedTable for Pinned<F> {
-    fn position(&self) -> Position {
-        self.snapshot.position
+    fn position(&self) -> Option<Position> {
+        Some(self.snapshot.position)
     }
 
     fn count(&self) -> usize {

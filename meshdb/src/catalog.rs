@@ -55,8 +55,8 @@ impl Catalog {
         Self { cut, directory: Arc::new(directory), meter }
     }
 
-    fn model(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
-        let table = self.cut.table(name)?;
+    fn rows(&self, schema: &str, name: &str) -> Option<Arc<dyn TableProvider>> {
+        let table = self.cut.table(schema, name)?;
         Some(Arc::new(RowsTable::new(table.clone(), Arc::clone(&self.meter))))
     }
 
@@ -120,9 +120,11 @@ impl Schema {
             (Kind::System, "quarantine") => return quarantine::table(cut).map(Some),
             (Kind::System, "segments") => return segments::table(cut).map(Some),
             (Kind::System, SKIPPED) => return skipped::table(cut).map(Some),
-            (Kind::System, _) => None,
+            (Kind::System, _) => return Ok(self.catalog.rows(SYSTEM, name)),
             (Kind::Public, EVENTS) => return Ok(Some(self.catalog.events(Scope::All))),
-            (Kind::Public, _) if cut.table(name).is_some() => return Ok(self.catalog.model(name)),
+            (Kind::Public, _) if cut.table(PUBLIC, name).is_some() => {
+                return Ok(self.catalog.rows(PUBLIC, name));
+            }
             (Kind::Public, _) => directory.plain(name),
             (Kind::Channels, _) => directory.channel(name),
         };
@@ -141,12 +143,15 @@ impl SchemaProvider for Schema {
     fn table_names(&self) -> Vec<String> {
         let listed = self.catalog.directory.listed();
         match self.kind {
-            Kind::System => SYSTEM_TABLES.map(str::to_owned).to_vec(),
+            Kind::System => {
+                let tables = self.catalog.cut.tables_of(SYSTEM).map(|table| table.table.name());
+                tables.chain(SYSTEM_TABLES).map(str::to_owned).collect()
+            }
             Kind::Channels => listed.map(str::to_owned).collect(),
             Kind::Public => {
-                let tables = self.catalog.cut.tables.iter().map(|table| table.table.table());
+                let tables = self.catalog.cut.tables_of(PUBLIC).map(|table| table.table.name());
                 let plain = listed.filter(|name| directory::is_plain(name));
-                // A model's table hides the channel of its name.
+                // A table of rows hides the channel of its name.
                 let names: BTreeSet<&str> = tables.chain(plain).chain([EVENTS]).collect();
                 names.into_iter().map(str::to_owned).collect()
             }
@@ -162,12 +167,12 @@ impl SchemaProvider for Schema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
+        let (cut, directory) = (&self.catalog.cut, &self.catalog.directory);
         match self.kind {
-            Kind::System => SYSTEM_TABLES.contains(&name),
-            Kind::Channels => self.catalog.directory.channel(name).is_some(),
+            Kind::System => SYSTEM_TABLES.contains(&name) || cut.table(SYSTEM, name).is_some(),
+            Kind::Channels => directory.channel(name).is_some(),
             Kind::Public => {
-                let (cut, directory) = (&self.catalog.cut, &self.catalog.directory);
-                name == EVENTS || cut.table(name).is_some() || directory.plain(name).is_some()
+                name == EVENTS || cut.table(PUBLIC, name).is_some() || directory.plain(name).is_some()
             }
         }
     }

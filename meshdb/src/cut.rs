@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use base::{ChannelName, Position};
-use cortex::{FoldStopped, ModelStatus, ModelTable, PinnedTable, RunnerCut, SkippedEvent};
+use cortex::{Column, ModelStatus, ModelTable, PinnedTable, RunnerCut, SkippedEvent};
 use redex::{ChannelInfo, FoundProof, LogReader, LogView, ReadError, StoreReader, StoreView};
 
+use crate::catalog::PUBLIC;
 use crate::models::Models;
+use crate::{BesideTable, QueryError};
 
 /// Where a gateway finds the logs that exist when a statement begins.
 ///
@@ -63,7 +65,7 @@ pub(crate) struct PinnedLog {
 /// All logs and models as one statement sees them.
 pub(crate) struct Cut {
     pub logs: Vec<Arc<PinnedLog>>,
-    /// The models' tables, whether the statement uses them or not.
+    /// The tables of models, and of what stands beside the logs, whether the statement uses them or not.
     pub tables: Vec<TableAtCut>,
     /// How the models stand, if the statement wants to know.
     pub models: Vec<ModelAtCut>,
@@ -73,12 +75,55 @@ pub(crate) struct Cut {
     pub forks: Vec<FoundProof>,
 }
 
-/// A model's table as one statement sees it.
+/// A table of rows as one statement sees it.
 #[derive(Clone)]
 pub(crate) struct TableAtCut {
-    pub table: Arc<dyn ModelTable>,
+    pub table: Table,
     /// Its rows, if the statement names it.
-    pub pinned: Option<Result<Arc<dyn PinnedTable>, FoldStopped>>,
+    pub pinned: Option<Result<Arc<dyn PinnedTable>, QueryError>>,
+}
+
+/// Whose rows a table has.
+#[derive(Clone)]
+pub(crate) enum Table {
+    Model(Arc<dyn ModelTable>),
+    Beside(Arc<dyn BesideTable>),
+}
+
+impl Table {
+    pub(crate) fn schema(&self) -> &'static str {
+        match self {
+            Self::Model(_) => PUBLIC,
+            Self::Beside(table) => table.schema().as_str(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Model(table) => table.table(),
+            Self::Beside(table) => table.table(),
+        }
+    }
+
+    pub(crate) fn columns(&self) -> &[Column] {
+        match self {
+            Self::Model(table) => table.columns(),
+            Self::Beside(table) => table.columns(),
+        }
+    }
+
+    /// May block.
+    fn pin(&self) -> Result<Arc<dyn PinnedTable>, QueryError> {
+        let table = || self.name().to_owned();
+        match self {
+            Self::Model(model) => {
+                model.pin().map_err(|stopped| QueryError::ModelStopped { table: table(), stopped })
+            }
+            Self::Beside(beside) => {
+                beside.open().map_err(|source| QueryError::Beside { table: table(), source })
+            }
+        }
+    }
 }
 
 /// How a model stands.
@@ -92,8 +137,10 @@ pub(crate) struct ModelAtCut {
 /// What a statement wants beside the logs.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
-    /// The rows of these tables; there may be names of other things among them.
+    /// The rows of these tables of `public`; there may be names of other things among them.
     pub tables: BTreeSet<String>,
+    /// The same of `system`.
+    pub system_tables: BTreeSet<String>,
     /// How the models stand.
     pub models: bool,
     /// The events that they left out.
@@ -119,7 +166,12 @@ pub(crate) struct ChannelPart {
 impl Cut {
     /// Pins every log where it is visible now, and the models that are wanted at the same position of their log,
     /// up to which they are folded first. A channel that moves meanwhile shows as it was before, or whole. May block.
-    pub(crate) fn pin(source: &dyn LogSource, models: &[Models], wanted: &Wanted) -> Result<Self, ReadError> {
+    pub(crate) fn pin(
+        source: &dyn LogSource,
+        models: &[Models],
+        besides: &[Arc<dyn BesideTable>],
+        wanted: &Wanted,
+    ) -> Result<Self, ReadError> {
         let forks = if wanted.forks { source.fork_proofs()? } else { Vec::new() };
         let (tables, models_of_cut, skipped) = (Vec::new(), Vec::new(), Vec::new());
         let mut cut = Self { logs: Vec::new(), tables, models: models_of_cut, skipped, forks };
@@ -130,6 +182,7 @@ impl Cut {
                 false => cut.tables.extend(models.tables.iter().map(TableAtCut::unpinned)),
             }
         }
+        cut.tables.extend(besides.iter().map(|table| wanted.look(Table::Beside(Arc::clone(table)))));
         let with_models = std::mem::take(&mut cut.logs);
         for reader in source.logs()? {
             let id = reader.id().to_string();
@@ -170,10 +223,8 @@ impl Cut {
 
     /// Takes what is wanted while no fold moves.
     fn look(&mut self, models: &Models, wanted: &Wanted, at: &RunnerCut<'_>) {
-        self.tables.extend(models.tables.iter().map(|table| match wanted.tables.contains(table.table()) {
-            true => TableAtCut { table: Arc::clone(table), pinned: Some(table.pin()) },
-            false => TableAtCut::unpinned(table),
-        }));
+        let tables = models.tables.iter().map(|table| wanted.look(Table::Model(Arc::clone(table))));
+        self.tables.extend(tables);
         if wanted.models {
             let position = at.position();
             self.models.extend(at.models().into_iter().map(|status| ModelAtCut { status, position }));
@@ -183,9 +234,14 @@ impl Cut {
         }
     }
 
-    /// Returns a model's table.
-    pub(crate) fn table(&self, name: &str) -> Option<&TableAtCut> {
-        self.tables.iter().find(|table| table.table.table() == name)
+    /// Returns a table of rows.
+    pub(crate) fn table(&self, schema: &str, name: &str) -> Option<&TableAtCut> {
+        self.tables_of(schema).find(|table| table.table.name() == name)
+    }
+
+    /// Returns the tables of rows of a schema.
+    pub(crate) fn tables_of(&self, schema: &str) -> impl Iterator<Item = &TableAtCut> {
+        self.tables.iter().filter(move |table| table.table.schema() == schema)
     }
 
     /// Looks a channel up. May block.
@@ -221,7 +277,7 @@ impl Channel {
 
 impl TableAtCut {
     fn unpinned(table: &Arc<dyn ModelTable>) -> Self {
-        Self { table: Arc::clone(table), pinned: None }
+        Self { table: Table::Model(Arc::clone(table)), pinned: None }
     }
 }
 
@@ -229,6 +285,13 @@ impl Wanted {
     fn concerns(&self, models: &Models) -> bool {
         let mut names = models.tables.iter().map(|table| table.table());
         self.models || self.skipped || names.any(|name| self.tables.contains(name))
+    }
+
+    /// Pins the rows of a table if they are wanted. May block.
+    fn look(&self, table: Table) -> TableAtCut {
+        let names = if table.schema() == PUBLIC { &self.tables } else { &self.system_tables };
+        let pinned = names.contains(table.name()).then(|| table.pin());
+        TableAtCut { table, pinned }
     }
 }
 

@@ -9,6 +9,8 @@ use base::{Classify, ErrorKind};
 use cortex::{FoldStopped, ValueType};
 use redex::ReadError;
 
+use crate::BesideError;
+
 mod convert;
 mod similar;
 
@@ -150,6 +152,14 @@ pub enum QueryError {
         /// Why not, and what to wait for.
         reason: String,
     },
+    /// What stands beside the logs, and the statement reads, cannot be read. Statements that do not read it are answered.
+    #[error("table `{table}` cannot be read: {source}")]
+    Beside {
+        /// The table.
+        table: String,
+        /// Why not.
+        source: BesideError,
+    },
     /// A model gives other values than it says: a defect of the model.
     #[error(
         "column `{column}` of table `{table}` is to hold {expected}, and its model gave {found}: mend the model"
@@ -189,6 +199,7 @@ impl Classify for QueryError {
             | Self::ModelAbsent { .. } => ErrorKind::Unavailable,
             Self::Read { source } => source.kind(),
             Self::ModelStopped { stopped, .. } => stopped.kind(),
+            Self::Beside { source, .. } => source.kind(),
             Self::ModelDefect { .. } | Self::Internal { .. } => ErrorKind::Internal,
         }
     }

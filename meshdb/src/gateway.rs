@@ -13,11 +13,11 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
 
 use crate::catalog::{self, Catalog, Directory};
-use crate::cut::{Cut, LogSource};
+use crate::cut::{Cut, LogSource, Table};
 use crate::error::from_engine;
 use crate::models::{self, Absent, Models};
 use crate::result::{Deadline, Meter, panicked};
-use crate::{Limits, ModelTableError, Param, Principal, QueryError, QueryResult, statement};
+use crate::{BesideTable, Limits, ModelTableError, Param, Principal, QueryError, QueryResult, statement};
 
 mod json;
 mod plan;
@@ -46,6 +46,7 @@ pub struct Gateway {
 struct Inner {
     source: Arc<dyn LogSource>,
     models: Vec<Models>,
+    besides: Vec<Arc<dyn BesideTable>>,
     absent: Absent,
     options: GatewayOptions,
     /// Functions, rules and settings: all that statements share.
@@ -68,6 +69,7 @@ impl Gateway {
             inner: Arc::new(Inner {
                 source: Arc::new(source),
                 models: Vec::new(),
+                besides: Vec::new(),
                 absent: Absent::default(),
                 options,
                 base,
@@ -89,9 +91,21 @@ impl Gateway {
         runner: Runner,
         tables: Vec<Arc<dyn ModelTable>>,
     ) -> Result<Self, ModelTableError> {
-        models::check(&self.inner.models, &tables)?;
         let mut inner = Arc::unwrap_or_clone(self.inner);
+        inner.check(tables.iter().map(|table| Table::Model(Arc::clone(table))))?;
         inner.models.push(Models { runner, tables });
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Adds tables of what stands beside the logs.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelTableError`] for a name that cannot stand in a statement, or that is taken.
+    pub fn with_tables(self, tables: Vec<Arc<dyn BesideTable>>) -> Result<Self, ModelTableError> {
+        let mut inner = Arc::unwrap_or_clone(self.inner);
+        inner.check(tables.iter().map(|table| Table::Beside(Arc::clone(table))))?;
+        inner.besides.extend(tables);
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -119,8 +133,7 @@ impl Gateway {
     /// [`QueryError::Refused`] when the statement would do more than read; what is wrong with its text, names
     /// or types; [`QueryError::TimedOut`]; [`QueryError::Read`] when a log cannot be read;
     /// [`QueryError::ModelStopped`] when a model that it reads has stopped, [`QueryError::ModelAbsent`] when it does not run
-    /// yet. Errors of values, and the other
-    /// limits, come from the result.
+    /// yet; [`QueryError::Beside`]. Errors of values, and the other limits, come from the result.
     ///
     /// # Panics
     ///
@@ -151,6 +164,14 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Inner {
+    /// Checks the names of tables beside those that are there.
+    fn check(&self, tables: impl Iterator<Item = Table>) -> Result<(), ModelTableError> {
+        let models = self.models.iter().flat_map(|models| &models.tables);
+        let others = models.map(|table| Table::Model(Arc::clone(table)));
+        let others = others.chain(self.besides.iter().map(|table| Table::Beside(Arc::clone(table))));
+        models::check(others, tables)
+    }
+
     /// Pins the cut and plans a statement over it. May block.
     async fn plan(&self, sql: &str, params: &[Param], limits: &Limits) -> Result<Planned, QueryError> {
         let statement = statement::parse(sql)?;
@@ -158,7 +179,7 @@ impl Inner {
         let names = self.names(&statement).map_err(engine)?;
         let wanted = catalog::wanted(&names);
         self.absent.check(&wanted)?;
-        let cut = Cut::pin(&*self.source, &self.models, &wanted)
+        let cut = Cut::pin(&*self.source, &self.models, &self.besides, &wanted)
             .map_err(|source| QueryError::Read { source: Arc::new(source) })?;
         let directory = Directory::resolve(&cut, &names)?;
         let positions = cut.logs.iter().map(|log| (log.name.clone(), log.view.position())).collect();

@@ -4,7 +4,7 @@
 //! that it was given. What can be asked are events (`events`, `channels."orders/audit"`, or the bare name of
 //! a channel), the rows of models by their names ([`Gateway::with_models`]), and what describes them
 //! (`system.channels`, `system.logs`, `system.segments`, `system.incarnations`, `system.quarantine`, `system.models`,
-//! `system.skipped`). The engine is DataFusion with the PostgreSQL dialect; nothing but reading is
+//! `system.skipped`), and what stands beside the logs ([`Gateway::with_tables`]). The engine is DataFusion with the PostgreSQL dialect; nothing but reading is
 //! admitted.
 //!
 //! ```
@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod beside;
 mod catalog;
 mod cut;
 mod error;
@@ -34,6 +35,7 @@ mod result;
 mod statement;
 mod tables;
 
+pub use beside::{BesideError, BesideSchema, BesideTable};
 pub use cut::LogSource;
 pub use datafusion::arrow::datatypes::SchemaRef;
 pub use datafusion::arrow::record_batch::RecordBatch;

@@ -6,8 +6,8 @@ use base::{Classify, ErrorKind};
 use cortex::{ModelTable, Runner};
 
 use crate::QueryError;
-use crate::catalog::{EVENTS, is_name};
-use crate::cut::Wanted;
+use crate::catalog::{EVENTS, SYSTEM, SYSTEM_TABLES, is_name};
+use crate::cut::{Table, Wanted};
 
 /// Models of one log.
 #[derive(Clone)]
@@ -34,13 +34,13 @@ impl Absent {
     }
 }
 
-/// Why a model cannot be a table.
+/// Why something cannot be a table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelTableError {
     /// A table's name needs quotes, or is that of the events.
     #[error(
-        "`{table}` cannot name a model's table: use lower-case letters, digits and `_`, no digit first, and not `events`"
+        "`{table}` cannot name a table: use lower-case letters, digits and `_`, no digit first, and not `events`"
     )]
     Name {
         /// The table.
@@ -71,28 +71,34 @@ impl Classify for ModelTableError {
 }
 
 /// Checks `tables` beside `others` that are there already.
-pub(crate) fn check(others: &[Models], tables: &[Arc<dyn ModelTable>]) -> Result<(), ModelTableError> {
-    let mut names: Vec<&str> =
-        others.iter().flat_map(|models| &models.tables).map(|table| table.table()).collect();
+pub(crate) fn check(
+    others: impl Iterator<Item = Table>,
+    tables: impl Iterator<Item = Table>,
+) -> Result<(), ModelTableError> {
+    let mut known: Vec<Table> = others.collect();
     for table in tables {
-        let name = table.table();
-        if !is_name(name) || name == EVENTS {
+        let name = table.name();
+        let is_own = match table.schema() {
+            SYSTEM => SYSTEM_TABLES.contains(&name),
+            _ => name == EVENTS,
+        };
+        if !is_name(name) || is_own {
             return Err(ModelTableError::Name { table: name.to_owned() });
         }
-        if names.contains(&name) {
+        if known.iter().any(|other| (other.schema(), other.name()) == (table.schema(), name)) {
             return Err(ModelTableError::Twice { table: name.to_owned() });
         }
-        names.push(name);
-        check_columns(&**table)?;
+        check_columns(&table)?;
+        known.push(table);
     }
     Ok(())
 }
 
-fn check_columns(table: &dyn ModelTable) -> Result<(), ModelTableError> {
+fn check_columns(table: &Table) -> Result<(), ModelTableError> {
     let mut names = Vec::new();
     for column in table.columns() {
         if !is_name(column.name) || names.contains(&column.name) {
-            let (table, column) = (table.table().to_owned(), column.name.to_owned());
+            let (table, column) = (table.name().to_owned(), column.name.to_owned());
             return Err(ModelTableError::Column { table, column });
         }
         names.push(column.name);

@@ -104,7 +104,7 @@ fn a_cut_is_where_the_log_was_visible_however_fast_it_grows() {
     let table: &dyn ModelTable = &fed;
     let pinned = table.pin().unwrap();
     runner.step();
-    assert_eq!((pinned.position(), pinned.count(), shown(&*pinned)), (Position(4), 1, 4));
+    assert_eq!((pinned.position(), pinned.count(), shown(&*pinned)), (Some(Position(4)), 1, 4));
     assert_eq!(shown(&*table.pin().unwrap()), 50);
 }
 

@@ -101,7 +101,7 @@ impl Directory {
                 if plain { channel.to_owned() } else { format!("{CHANNELS}.\"{channel}\"") },
             );
         }
-        let tables = cut.tables.iter().map(|table| table.table.table());
+        let tables = cut.tables_of(PUBLIC).map(|table| table.table.name());
         shown.extend(tables.chain([EVENTS]).map(|table| (table, table.to_owned())));
         let alike = similar(name.table(), shown.keys().copied());
         let similar = alike.iter().filter_map(|name| shown.get(name.as_str()).cloned()).collect();
@@ -122,6 +122,9 @@ pub(crate) fn wanted(names: &[TableReference]) -> Wanted {
             (CATALOG, SYSTEM, FORKS) => wanted.forks = true,
             (CATALOG, SYSTEM, MODELS) => wanted.models = true,
             (CATALOG, SYSTEM, SKIPPED) => wanted.skipped = true,
+            (CATALOG, SYSTEM, table) => {
+                wanted.system_tables.insert(table.to_owned());
+            }
             (CATALOG, PUBLIC, table) => {
                 wanted.tables.insert(table.to_owned());
             }
@@ -137,7 +140,7 @@ fn meaning(cut: &Cut, name: &TableReference) -> Meaning {
         (CATALOG, INFORMATION_SCHEMA, _) => Meaning::Listing,
         (CATALOG, PUBLIC, EVENTS) => Meaning::Table,
         (CATALOG, SYSTEM, table) if SYSTEM_TABLES.contains(&table) => Meaning::Table,
-        (CATALOG, PUBLIC, table) if cut.table(table).is_some() => Meaning::Table,
+        (CATALOG, PUBLIC | SYSTEM, table) if cut.table(&schema, table).is_some() => Meaning::Table,
         (CATALOG, PUBLIC, table) if is_plain(table) => channel(table),
         (CATALOG, CHANNELS, table) => channel(table),
         _ => Meaning::Nothing,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use cortex::{Access, Literal, ModelTable, PinnedTable, RowsRequest};
+use cortex::{Access, Literal, PinnedTable, RowsRequest};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Statistics, internal_err, stats::Precision};
@@ -17,6 +17,7 @@ use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 
+use crate::cut::Table;
 use crate::limits::BATCHES_AHEAD;
 use crate::result::Meter;
 
@@ -30,7 +31,7 @@ const VALUES_SHOWN: usize = 8;
 /// What is read.
 #[derive(Clone)]
 pub(super) struct Plan {
-    pub table: Arc<dyn ModelTable>,
+    pub table: Table,
     pub rows: Arc<dyn PinnedTable>,
     /// The chosen columns, by their places.
     pub places: Vec<usize>,
@@ -66,9 +67,10 @@ impl ModelScan {
         let keys = self.plan.request.wanted().filter(|(place, _)| self.access(*place) == Access::Key);
         let most = keys.map(|(_, values)| values.len()).min().unwrap_or(usize::MAX);
         let count = self.plan.rows.count().min(limit).min(most);
-        match self.plan.request.wanted().next() {
-            None => Precision::Exact(count),
-            Some(_) => Precision::Inexact(count),
+        // Rows that stand in no log come and go while they are read.
+        match (self.plan.request.wanted().next(), self.plan.rows.position()) {
+            (None, Some(_)) => Precision::Exact(count),
+            _ => Precision::Inexact(count),
         }
     }
 
@@ -92,7 +94,7 @@ impl fmt::Debug for ModelScan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
         f.debug_struct("ModelScan")
-            .field("table", &plan.table.table())
+            .field("table", &plan.table.name())
             .field("places", &plan.places)
             .field("request", &plan.request)
             .field("limit", &plan.limit)
@@ -103,11 +105,11 @@ impl fmt::Debug for ModelScan {
 impl DisplayAs for ModelScan {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
-        let mut parts = vec![format!("table={}", plan.table.table())];
+        let mut parts = vec![format!("table={}", plan.table.name())];
         let wanted = plan.request.wanted();
         parts.extend(wanted.map(|(place, values)| format!("{}={}", self.column(place), show(values))));
         parts.extend(plan.limit.map(|limit| format!("limit={limit}")));
-        parts.push(format!("position={}", plan.rows.position()));
+        parts.extend(plan.rows.position().map(|position| format!("position={position}")));
         let columns: Vec<&str> = plan.places.iter().map(|place| self.column(*place)).collect();
         parts.push(format!("columns=[{}]", columns.join(", ")));
         match kind {

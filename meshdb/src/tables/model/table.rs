@@ -1,4 +1,4 @@
-//! What a model's table answers the planner.
+//! What a table of rows answers the planner.
 
 use std::sync::Arc;
 
@@ -15,11 +15,10 @@ use datafusion::physical_plan::empty::EmptyExec;
 use super::filters;
 use super::scan::{ModelScan, Plan};
 use super::schema::schema;
-use crate::QueryError;
 use crate::cut::TableAtCut;
 use crate::result::Meter;
 
-/// The rows of a model at one cut.
+/// The rows of a model, or of what stands beside the logs, at one cut.
 pub(crate) struct RowsTable {
     model: TableAtCut,
     schema: SchemaRef,
@@ -33,21 +32,17 @@ impl RowsTable {
     }
 
     fn pinned(&self) -> Result<Arc<dyn PinnedTable>> {
-        let table = self.model.table.table();
         match &self.model.pinned {
             Some(Ok(pinned)) => Ok(Arc::clone(pinned)),
-            Some(Err(stopped)) => {
-                let error = QueryError::ModelStopped { table: table.to_owned(), stopped: stopped.clone() };
-                Err(DataFusionError::External(Box::new(error)))
-            }
-            None => internal_err!("table {table} is read without being named"),
+            Some(Err(error)) => Err(DataFusionError::External(Box::new(error.clone()))),
+            None => internal_err!("table {} is read without being named", self.model.table.name()),
         }
     }
 }
 
 impl std::fmt::Debug for RowsTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RowsTable").field("table", &self.model.table.table()).finish_non_exhaustive()
+        f.debug_struct("RowsTable").field("table", &self.model.table.name()).finish_non_exhaustive()
     }
 }
 
@@ -81,7 +76,7 @@ impl TableProvider for RowsTable {
         if request.is_contradiction() {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let table = Arc::clone(&self.model.table);
+        let table = self.model.table.clone();
         let plan = Plan { table, rows, places, request, limit };
         Ok(Arc::new(ModelScan::new(plan, schema, Arc::clone(&self.meter))))
     }

@@ -54,7 +54,7 @@ impl Producer {
     ) -> Self {
         let count = |name: &'static str| MetricBuilder::new(metrics).counter(name, PARTITION);
         Self {
-            batch: Batch::new(plan.table.table(), plan.table.columns(), &plan.places, schema),
+            batch: Batch::new(plan.table.name(), plan.table.columns(), &plan.places, schema),
             left: plan.limit.unwrap_or(usize::MAX),
             meter,
             baseline: BaselineMetrics::new(metrics, PARTITION),
