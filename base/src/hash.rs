@@ -26,6 +26,11 @@ impl Hash {
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
+
+    /// Reads 64 hexadecimal digits, of either case; `None` for anything else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        blake3::Hash::from_hex(text).ok().map(Self::from)
+    }
 }
 
 impl From<blake3::Hash> for Hash {
@@ -64,5 +69,11 @@ mod tests {
         assert_eq!(Hash::from_bytes(*hash.as_bytes()), hash);
         assert_eq!(Hash::from(blake3::hash(b"event")), hash);
         assert_eq!(Hash::ZERO.to_string(), "0".repeat(64));
+        assert_eq!(Hash::from_hex(&hash.to_string()), Some(hash));
+        assert_eq!(Hash::from_hex(&hash.to_string().to_uppercase()), Some(hash));
+        let text = hash.to_string();
+        for other in ["", &text[1..], &format!("{text}0"), &format!("{}g", &text[1..]), &format!(" {}", &text[1..])] {
+            assert_eq!(Hash::from_hex(other), None, "{other}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::BlobError;
 use crate::builder::Builder;
 use crate::chunking::{Chunking, Chunks};
 use crate::directory::Content;
+use crate::metrics::BlobMetrics;
 use crate::node::{Node, Part};
 use crate::object::ObjectKind;
 use crate::store::{Held, ObjectReport, ObjectStore, Putting};
@@ -130,7 +131,13 @@ impl BlobStore {
         let putting = self.objects.begin_put();
         let whole = self.put_objects(&putting, source, chunking)?;
         self.objects.sync()?;
-        Ok((self.stat(&whole)?, self.objects.hold(&whole)?))
+        self.put_done(&whole)
+    }
+
+    fn put_done(&self, whole: &Hash) -> Result<(BlobInfo, Held), BlobError> {
+        let info = self.stat(whole)?;
+        self.objects.counters().count_put(info.bytes);
+        Ok((info, self.objects.hold(whole)?))
     }
 
     /// Puts all objects of a blob, and notes that it is one.
@@ -178,7 +185,7 @@ impl BlobStore {
     ) -> Result<(BlobInfo, Held), BlobError> {
         let putting = self.objects.begin_put();
         let whole = self.put_objects(&putting, source, chunking)?;
-        Ok((self.stat(&whole)?, self.objects.hold(&whole)?))
+        self.put_done(&whole)
     }
 
     /// Puts chunks, several at a time, and tells of them in their order.
@@ -283,13 +290,17 @@ impl BlobStore {
         };
         if form == BlobForm::Small {
             // Not worth several threads.
-            return write(read(Ok(PlacedChunk { hash: *hash, offset: 0, bytes }))?);
+            write(read(Ok(PlacedChunk { hash: *hash, offset: 0, bytes }))?)?;
+            self.objects.counters().count_fetch(range.end - range.start);
+            return Ok(());
         }
         let chunks = self.chunks(hash)?.filter(|chunk| {
             let chunk = chunk.as_ref().ok();
             chunk.is_none_or(|chunk| chunk.offset < range.end && range.start < chunk.offset + chunk.bytes)
         });
-        in_order(chunks, read, write)
+        in_order(chunks, read, write)?;
+        self.objects.counters().count_fetch(range.end - range.start);
+        Ok(())
     }
 
     /// Returns how much of what is read is a blob's beginning: whole chunks of it, each compared with its name, so that somebody
@@ -402,6 +413,11 @@ impl BlobStore {
     /// As [`ObjectStore::verify`].
     pub fn verify(&self) -> Result<ObjectReport, BlobError> {
         self.objects.verify()
+    }
+
+    /// Returns what was done with the store since it was opened.
+    pub fn metrics(&self) -> BlobMetrics {
+        self.objects.counters().read()
     }
 
     /// Makes everything durable, so that opening it again need not look at it.

@@ -196,7 +196,11 @@ impl Collection {
             Phase::Compacting(Some(packs)) => self.compact_step(packs)?,
             Phase::Ended => Phase::Ended,
         };
-        Ok(!matches!(self.phase, Phase::Ended))
+        let is_ended = matches!(self.phase, Phase::Ended);
+        if is_ended {
+            self.store.objects().counters().note_pending(self.collected.young);
+        }
+        Ok(!is_ended)
     }
 
     fn mark(&mut self, hash: Hash) {
@@ -331,6 +335,7 @@ impl Collection {
         }
         match self.sweep.remove(&batch, |name| self.marked.contains(name))? {
             Some(removed) => {
+                self.store.objects().counters().count_swept(removed.objects);
                 self.collected.removed += removed.objects;
                 self.collected.removed_bytes += removed.bytes;
                 self.collected.freed_bytes += removed.freed;

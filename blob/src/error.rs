@@ -286,7 +286,7 @@ pub enum BlobError {
 
 impl BlobError {
     /// Tells whether there was no room on the disk.
-    pub(crate) fn is_full_disk(&self) -> bool {
+    pub fn is_full_disk(&self) -> bool {
         let is_full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         matches!(self, Self::Io { source, .. } if is_full(source.kind()))
     }

@@ -28,6 +28,15 @@ impl ObjectKind {
         }
     }
 
+    /// Returns the name used in output: `chunk`, `list` or `directory`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chunk => "chunk",
+            Self::Node => "list",
+            Self::Directory => "directory",
+        }
+    }
+
     pub(crate) fn as_u8(self) -> u8 {
         match self {
             Self::Chunk => 1,

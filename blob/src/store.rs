@@ -18,6 +18,7 @@ use base::{DiskLock, Doors, Hash, Timestamp};
 
 use crate::BlobError;
 use crate::limits::{CHUNK_BYTES_MAX, PACKED_BYTES_MAX};
+use crate::metrics::Counters;
 use crate::object::ObjectKind;
 
 mod away;
@@ -57,6 +58,7 @@ struct Shared {
     loose: Loose,
     guards: Arc<Guards>,
     away: Away,
+    counters: Counters,
     dir: PathBuf,
     doors: Doors,
     _lock: Box<dyn DiskLock>,
@@ -159,9 +161,10 @@ impl ObjectStore {
         })?;
         let packs = Packs::open(disk, packs, Reserve::open(disk, dir)?)?;
         let loose = Loose::open(disk, chunks, staging)?;
-        let (guards, away) = (Arc::default(), Away::default());
+        let (guards, away, counters) = (Arc::default(), Away::default(), Counters::default());
         let (dir, doors) = (dir.to_owned(), doors.clone());
-        Ok(Self { shared: Arc::new(Shared { packs, loose, guards, away, dir, doors, _lock: lock }) })
+        let shared = Shared { packs, loose, guards, away, counters, dir, doors, _lock: lock };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Puts an object, and returns its name. One that is there already is compared, and written anew where it is damaged.
@@ -425,7 +428,30 @@ impl ObjectStore {
         &self.shared.doors
     }
 
-    fn whereabouts(&self, name: &Hash) -> (PathBuf, u64) {
+    /// Returns the names of all objects, those that are away among them, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Io`].
+    pub fn list(&self) -> Result<Vec<Hash>, BlobError> {
+        let Shared { packs, loose, .. } = &*self.shared;
+        let mut names = loose.all()?;
+        for part in 0..Sweep::parts() {
+            names.extend(packs.shard(part, |_, _| true).into_iter().map(|(name, _)| name));
+        }
+        let elsewhere = packs.all_elsewhere().into_iter();
+        names.extend(elsewhere.filter(|(_, lies)| lies.bytes.is_some()).map(|(name, _)| name));
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Returns the file that an object that is here stands in, and where it begins there.
+    pub fn whereabouts(&self, name: &Hash) -> (PathBuf, u64) {
         let Shared { packs, loose, .. } = &*self.shared;
         packs.find(name).map_or_else(|| (loose.path(name), 0), |place| packs.whereabouts(&place))
     }

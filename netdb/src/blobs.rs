@@ -9,11 +9,15 @@ use blob::{
     BlobError, BlobInfo, BlobStore, Chunking, CollectOptions, Collected, Collection, Held, Overflow, PinMode,
     Pins,
 };
-use redex::{Appended, BlobReference, Event, EventInput, Store};
+use redex::{Appended, BlobReference, Event, EventInput, Store, StoreReader};
 
+mod keeper;
 mod overflow;
 
-use crate::wiring::{References, SystemJournal};
+pub use keeper::{KeepOptions, Keeper};
+pub use overflow::{OverflowChange, OverflowStatus};
+
+use crate::wiring::{ReadJournal, References, SystemJournal};
 use crate::{Channel, Error};
 
 /// Content up to so many bytes stands in an event itself, unless something else is said.
@@ -28,6 +32,21 @@ pub fn open_blobs(dir: &Path, doors: &Doors) -> Result<BlobStore, BlobError> {
     let store = BlobStore::open(&dir.join("blobs"), doors)?;
     overflow::connect(&store);
     Ok(store)
+}
+
+/// Opens the blobs of a directory with their names and pins, which cannot be changed; `None` where there are none. One process at a
+/// time has them open, until what is returned is dropped.
+///
+/// # Errors
+///
+/// As [`BlobStore::open`]; kind `Corrupt` for names and pins that do not read.
+pub fn open_pins(dir: &Path, doors: &Doors, reader: &StoreReader) -> Result<Option<Pins>, Error> {
+    let blobs = dir.join("blobs");
+    if !doors.disk.exists(&blobs).map_err(|source| BlobError::Io { path: blobs, source })? {
+        return Ok(None);
+    }
+    let journal = Arc::new(ReadJournal::new(reader));
+    Ok(Some(Pins::open(open_blobs(dir, doors)?, journal, Arc::clone(&doors.clock))?))
 }
 
 /// The blobs of a database, with their names and pins. Cloning shares them.

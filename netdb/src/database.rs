@@ -259,6 +259,23 @@ impl NetDb {
         Ok(blobs.insert(Blobs::of(self.store(), self.inner.blob_directory.open()?)?).clone())
     }
 
+    /// Returns the blobs beside the database, as [`blobs`](Self::blobs) does; `None` where nothing was ever put.
+    ///
+    /// # Errors
+    ///
+    /// As [`blobs`](Self::blobs).
+    pub fn existing_blobs(&self) -> Result<Option<Blobs>, Error> {
+        match self.inner.blob_directory.exists()? {
+            true => self.blobs().map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Returns the blobs beside the database if somebody opened them.
+    pub fn opened_blobs(&self) -> Option<Blobs> {
+        self.inner.blobs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Runs one SQL statement over everything that is durable when it begins, and gathers its rows.
     ///
     /// Needs a tokio runtime.
@@ -294,7 +311,7 @@ impl NetDb {
     /// As [`sql`](Self::sql).
     #[cfg(feature = "sql")]
     pub async fn sql_with(&self, statement: &str, params: &[meshdb::Param]) -> Result<crate::Answer, Error> {
-        self.inner.engine.run(&self.inner.store, &self.inner.models, statement, params).await
+        self.inner.engine.run(self.sources(), statement, params).await
     }
 
     /// Returns the gateway that every SQL statement goes through, for doors that have limits of their own and hand rows
@@ -305,7 +322,19 @@ impl NetDb {
     /// Kind `Invalid` for models whose names cannot be those of tables.
     #[cfg(feature = "sql")]
     pub fn gateway(&self) -> Result<meshdb::Gateway, Error> {
-        self.inner.engine.ready(&self.inner.store, &self.inner.models)
+        self.inner.engine.ready(self.sources())
+    }
+
+    #[cfg(feature = "sql")]
+    fn sources(&self) -> crate::sql::Sources<'_> {
+        // A statement that is asked later must not keep the database open.
+        let inner = Arc::downgrade(&self.inner);
+        let blobs = move || match inner.upgrade() {
+            Some(inner) => Ok(Self { inner }.existing_blobs()?.map(|blobs| blobs.pins().clone())),
+            None => Err(Error::new(base::ErrorKind::Closed, "the database is closed")),
+        };
+        let (store, models) = (&self.inner.store, &*self.inner.models);
+        crate::sql::Sources { store, models, beside: crate::sql::blob_tables(blobs) }
     }
 
     /// Closes the database on a thread that may block. Needs a tokio runtime.

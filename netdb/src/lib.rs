@@ -40,7 +40,8 @@ pub use redex;
 pub use replication;
 
 pub use base::{ErrorKind, Seq, Timestamp};
-pub use blobs::{BlobDurability, Blobs, INLINE_BYTES, PublishOptions, Published, open_blobs};
+pub use blobs::{
+    BlobDurability, Blobs, INLINE_BYTES, KeepOptions, Keeper, OverflowChange, OverflowStatus, PublishOptions, Published, open_blobs, open_pins};
 pub use builder::{Builder, hold_models, is_of_models, reserve_models};
 pub use channel::Channel;
 pub use cortex::models::memories::{Memories, Memory, MemoryCommand, MemoryFilter, MemoryQuery};
@@ -56,7 +57,7 @@ pub use redex::{
 };
 pub use snapshot::Snapshot;
 #[cfg(feature = "sql")]
-pub use sql::Answer;
+pub use sql::{Answer, blob_tables};
 pub use stream::EventStream;
 
 /// The programs of the README, compiled and run with the documentation tests.

@@ -1,13 +1,17 @@
 //! SQL over an embedded database.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use meshdb::{Gateway, GatewayOptions, Limits, Param, Principal, RecordBatch, SchemaRef};
+use meshdb::{BesideTable, Gateway, GatewayOptions, Limits, Param, Principal, RecordBatch, SchemaRef};
 use redex::Store;
 
 use crate::Error;
 use crate::models::{LateModels, Models};
+
+mod blobs;
+
+pub use blobs::blob_tables;
 
 /// The query engine, made when it is first used.
 #[derive(Debug)]
@@ -17,6 +21,14 @@ pub(crate) struct Engine {
     gateway: OnceLock<Gateway>,
 }
 
+/// What a gateway asks.
+pub(crate) struct Sources<'a> {
+    pub store: &'a Store,
+    pub models: &'a LateModels,
+    /// What stands beside the logs.
+    pub beside: Vec<Arc<dyn BesideTable>>,
+}
+
 impl Engine {
     pub(crate) fn new(options: GatewayOptions, limits: Limits) -> Self {
         Self { options, limits, gateway: OnceLock::new() }
@@ -24,40 +36,37 @@ impl Engine {
 
     pub(crate) async fn run(
         &self,
-        store: &Store,
-        models: &LateModels,
+        sources: Sources<'_>,
         sql: &str,
         params: &[Param],
     ) -> Result<Answer, Error> {
-        let gateway = self.ready(store, models)?;
+        let gateway = self.ready(sources)?;
         let result = gateway.execute(&Principal::owner(), sql, params, &self.limits).await?;
         let schema = result.schema();
         Ok(Answer { batches: result.collect().await?, schema })
     }
 
     /// Returns the gateway, made when it is first asked for; while models wait, one that refuses their tables.
-    pub(crate) fn ready(&self, store: &Store, models: &LateModels) -> Result<Gateway, Error> {
+    pub(crate) fn ready(&self, sources: Sources<'_>) -> Result<Gateway, Error> {
         if let Some(gateway) = self.gateway.get() {
             return Ok(gateway.clone());
         }
+        let Sources { store, models, beside } = sources;
+        let gateway = Gateway::new(store.reader(), self.options.clone()).with_tables(beside)?;
         match models.get() {
             Ok(running) => {
-                let made = self.gateway(store, running)?;
+                let made = with_models(gateway, running)?;
                 Ok(self.gateway.get_or_init(|| made).clone())
             }
-            Err(waiting) => {
-                let gateway = Gateway::new(store.reader(), self.options.clone());
-                Ok(gateway.with_absent(models.tables().to_vec(), waiting.to_string()))
-            }
+            Err(waiting) => Ok(gateway.with_absent(models.tables().to_vec(), waiting.to_string())),
         }
     }
+}
 
-    fn gateway(&self, store: &Store, models: &Models) -> Result<Gateway, Error> {
-        let gateway = Gateway::new(store.reader(), self.options.clone());
-        match models.runner() {
-            Some(runner) => Ok(gateway.with_models(runner.clone(), models.tables())?),
-            None => Ok(gateway),
-        }
+fn with_models(gateway: Gateway, models: &Models) -> Result<Gateway, Error> {
+    match models.runner() {
+        Some(runner) => Ok(gateway.with_models(runner.clone(), models.tables())?),
+        None => Ok(gateway),
     }
 }
 

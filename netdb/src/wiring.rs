@@ -5,7 +5,7 @@ mod journal;
 mod link;
 mod references;
 
-pub(crate) use journal::SystemJournal;
+pub(crate) use journal::{ReadJournal, SystemJournal};
 #[cfg(feature = "cluster")]
 pub(crate) use link::{Book, MeshLink};
 pub(crate) use references::{BlobDirectory, References};

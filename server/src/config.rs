@@ -16,6 +16,7 @@ pub use fault::{ConfigError, Fault};
 pub(crate) use load::missing_for;
 pub use load::{Flags, Loaded, Settings, Sources, load};
 
+use netdb::KeepOptions;
 use netdb::replication::Peak;
 
 use crate::access::Token;
@@ -29,6 +30,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// What SQL statements may use.
     pub sql: SqlConfig,
+    /// When blobs are collected.
+    pub blobs: KeepOptions,
     /// How other nodes are met; of use in a directory that belongs to a cluster.
     pub mesh: MeshConfig,
     /// The address of clients that append over QUIC. Only keys that were given a session over HTTP are let in. Default:
@@ -170,6 +173,7 @@ impl Default for Config {
         Self {
             http: HttpConfig::default(),
             sql: SqlConfig::default(),
+            blobs: KeepOptions::default(),
             mesh: MeshConfig::default(),
             clients: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             shutdown_within: Duration::from_secs(10),

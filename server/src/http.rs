@@ -2,6 +2,7 @@
 
 mod answer;
 mod append;
+mod blobs;
 mod body;
 mod channels;
 mod cluster;

@@ -13,6 +13,7 @@ mod connections;
 mod engine;
 mod error;
 mod http;
+mod keeping;
 mod limits;
 mod local;
 mod metered;

@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+mod blobs;
 mod replication;
 
 use crate::limits::LOGS_MEASURED_MAX;
@@ -236,6 +237,7 @@ impl Collector for Database {
                 gauge.encode(family.encode_family(&label(log))?)?;
             }
         }
+        blobs::encode(&self.0, &mut encoder)?;
         self.models(&mut encoder)
     }
 }

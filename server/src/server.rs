@@ -16,6 +16,7 @@ use crate::clients::ClientDoor;
 use crate::config::missing_for;
 use crate::connections::{Door, serve};
 use crate::engine::Engine;
+use crate::keeping::Keeping;
 use crate::local::LocalServer;
 use crate::metrics::Metrics;
 use crate::shared::Shared;
@@ -31,8 +32,8 @@ pub struct Running {
     http: SocketAddr,
     shared: Arc<Shared>,
     doors: Vec<JoinHandle<usize>>,
-    /// Gives the database that is to be closed.
-    opening: Option<JoinHandle<Option<NetDb>>>,
+    /// Gives what is to be closed.
+    opening: Option<JoinHandle<Option<Opened>>>,
     opened: Option<oneshot::Receiver<Result<(), ServeError>>>,
 }
 
@@ -115,6 +116,13 @@ fn local_address(door: &Door, address: SocketAddr) -> Result<SocketAddr, ServeEr
     door.listener.local_addr().map_err(|source| ServeError::Bind { address, source })
 }
 
+/// A database, and who looks after its blobs.
+#[derive(Debug)]
+struct Opened {
+    db: NetDb,
+    keeping: Option<Keeping>,
+}
+
 /// What becomes of opening the database.
 struct Opening {
     shared: Arc<Shared>,
@@ -123,12 +131,12 @@ struct Opening {
 }
 
 impl Opening {
-    async fn run(self, open: impl FnOnce() -> Result<NetDb, Error> + Send + 'static) -> Option<NetDb> {
+    async fn run(self, open: impl FnOnce() -> Result<NetDb, Error> + Send + 'static) -> Option<Opened> {
         let opened = match tokio::task::spawn_blocking(open).await {
             Ok(opened) => opened,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        let (told, db) = match opened {
+        let (told, opened) = match opened {
             Err(error) => {
                 self.shared.failed(&error);
                 (Err(error.into()), None)
@@ -136,18 +144,26 @@ impl Opening {
             Ok(db) => match self.take_part(&db).await {
                 Err(error) => {
                     self.shared.failed(&error);
-                    (Err(error.into()), Some(db))
+                    (Err(error.into()), Some(Opened { db, keeping: None }))
                 }
                 Ok(()) => {
                     self.shared.metrics.watch(db.clone());
                     self.shared.opened(&db);
-                    (self.leave_word(&db), Some(db))
+                    let keeping = self.keep(&db);
+                    (self.leave_word(&db), Some(Opened { db, keeping }))
                 }
             },
         };
         // Whoever does not ask learns from the answers.
         let _ = self.tell.send(told);
-        db
+        opened
+    }
+
+    /// Begins to look after blobs.
+    fn keep(&self, db: &NetDb) -> Option<Keeping> {
+        let clock = Arc::clone(&self.shared.doors.clock);
+        let started = Keeping::start(db.clone(), clock, self.shared.config.blobs);
+        started.inspect_err(|error| warn!(%error, "no thread to look after blobs")).ok()
     }
 
     /// Takes part in the cluster that the directory belongs to, if it does to one.
@@ -226,10 +242,14 @@ impl Running {
         if connections_cut > 0 {
             warn!(connections_cut, "requests were cut off");
         }
-        let db = match self.opening.take() {
+        let opened = match self.opening.take() {
             Some(opening) => resumed(opening.await),
             None => None,
         };
+        let (db, keeping) = opened.map_or((None, None), |opened| (Some(opened.db), opened.keeping));
+        if let Some(keeping) = keeping {
+            resumed(tokio::task::spawn_blocking(move || keeping.stop()).await);
+        }
         if let Some(door) = self.shared.clients() {
             door.close().await;
         }

@@ -38,6 +38,7 @@ pub(super) fn put_tree(
             info.skipped.sort_unstable();
             store.objects().note_blob(hash)?;
             store.objects().sync()?;
+            store.objects().counters().count_put(info.bytes);
             return Ok((info, store.objects().hold(&hash)?));
         }
         let count = left_out.len();

@@ -32,7 +32,9 @@ impl<'a> Session<'a> {
             .enable_all()
             .build()
             .map_err(|error| Failure::system(&error, "cannot start threads"))?;
-        let gateway = Gateway::new(reader.clone(), GatewayOptions::default());
+        let (directory, doors, logs) = (context.directory.clone(), context.doors.clone(), reader.clone());
+        let blobs = netdb::blob_tables(move || netdb::open_pins(&directory, &doors, &logs));
+        let gateway = Gateway::new(reader.clone(), GatewayOptions::default()).with_tables(blobs)?;
         let gateway = match context.log_of_models(&reader) {
             Ok(log) => {
                 let (runner, tables) = state::tables(context, &log)?;

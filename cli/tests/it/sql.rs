@@ -120,3 +120,22 @@ fn a_reader_that_leaves_early_is_no_failure() {
     let run = crate::support::finish(child);
     assert_eq!((run.code, &*run.stderr), (0, ""));
 }
+
+#[test]
+fn blobs_are_tables_beside_the_logs() {
+    let place = Place::new();
+    let file = place.write("file", b"a few bytes");
+    place.ok(&["init"]);
+    assert_eq!(place.ok(&["sql", "--format", "csv", "-c", "select hash from blobs"]).lines().count(), 1);
+    assert!(!place.data().join("blobs").exists());
+    place.ok(&["blob", "put", &file, "--name", "today", "--pin"]);
+    let statement = "select bytes, pin, names from blobs; select count(*) as n from pins; \
+                     select place from system.chunks";
+    let rows = place.ok(&["sql", "-c", statement]);
+    let wanted = "{\"bytes\":11,\"pin\":\"recursive\",\"names\":[\"today\"]}\n{\"n\":1}\n{\"place\":\"packed\"}\n";
+    assert_eq!(rows, wanted);
+    // Nothing is held between two statements.
+    let _lock = netdb::open_blobs(&place.data(), &netdb::base::Doors::system()).unwrap();
+    place.run(&["sql", "-c", "select * from blobs"]).failed(6, "table `blobs` cannot be read");
+    place.ok(&["sql", "-c", "select * from events"]);
+}

@@ -11,7 +11,7 @@ use redex::EventInput;
 
 use crate::models::accounts::{Accounts, Bank, CHANNEL};
 
-mod accounts;
+pub mod accounts;
 
 impl Bank {
     fn text(&self, sql: &str) -> String {

@@ -4,7 +4,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use base::{ErrorKind, Hash};
 use blob::adapter::{ListQuery, VerifiedAdapter};
-use blob::{BlobError, BlobStore, Overflow, OverflowConfig, OverflowSettings, Ticked};
+use blob::{AwayUse, BlobError, BlobStore, DiskUse, Overflow, OverflowConfig, OverflowSettings, Ticked};
 
 use super::Blobs;
 use crate::Error;
@@ -43,7 +43,101 @@ fn place_within(_place: &str, _name: &str) -> Result<String, BlobError> {
     Err(BlobError::AdapterNotConfigured)
 }
 
+/// What is to be different about where the blobs overflow to; what is not said stays as it was.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OverflowChange {
+    /// Where they go: `file:///directory` or `s3://bucket/prefix`.
+    pub place: Option<String>,
+    /// The share above which chunks begin to go.
+    pub high: Option<f64>,
+    /// The share below which no more go.
+    pub low: Option<f64>,
+    /// Chunks of one tick, at most.
+    pub pushes_per_tick: Option<usize>,
+    /// Bytes that blobs may take here.
+    pub quota: Option<u64>,
+}
+
+/// How overflow stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OverflowStatus {
+    /// The settings; `None` where nobody said anything.
+    pub settings: Option<OverflowSettings>,
+    /// How full it is here.
+    pub disk: DiskUse,
+    /// What lies elsewhere.
+    pub away: AwayUse,
+}
+
 impl Blobs {
+    /// Tells how overflow stands.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Corrupt` for settings that do not read; `Unavailable` where the disk cannot be asked.
+    pub fn overflow_status(&self) -> Result<OverflowStatus, Error> {
+        let settings = self.store().overflow_settings()?;
+        let disk = self.store().disk_use(settings.as_ref().and_then(|settings| settings.quota))?;
+        Ok(OverflowStatus { settings, disk, away: self.store().objects().away_use() })
+    }
+
+    /// Has chunks go elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_overflow`](Self::set_overflow).
+    pub fn enable_overflow(&self, change: &OverflowChange) -> Result<Overflow, Error> {
+        let before = self.overflow_settings()?;
+        let (config, quota) = before.map(|before| (before.config, before.quota)).unwrap_or_default();
+        let config = OverflowConfig {
+            enabled: true,
+            high: change.high.unwrap_or(config.high),
+            low: change.low.unwrap_or(config.low),
+            pushes_per_tick: change.pushes_per_tick.unwrap_or(config.pushes_per_tick),
+            tick: config.tick,
+        };
+        self.set_overflow(change.place.as_deref(), config, change.quota.or(quota))
+    }
+
+    /// Has no more chunks go; those that went are still fetched, or come back first. Returns how many came back.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_overflow`](Self::set_overflow) and [`Overflow::take_all_back`].
+    pub fn disable_overflow(&self, take_back: bool) -> Result<u64, Error> {
+        let Some(settings) = self.overflow_settings()? else { return Ok(0) };
+        let config = OverflowConfig { enabled: false, ..settings.config };
+        let overflow = self.set_overflow(None, config, settings.quota)?;
+        if take_back { Ok(overflow.take_all_back()?) } else { Ok(0) }
+    }
+
+    /// Moves chunks until the use is below the low watermark, nothing goes any more, something failed, or `go_on` says no, which
+    /// is told what was done so far.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Conflict` where the blobs overflow to nowhere; as [`tick_overflow`](Self::tick_overflow).
+    pub fn run_overflow(&self, mut go_on: impl FnMut(&Ticked) -> bool) -> Result<Ticked, Error> {
+        if self.overflow_settings()?.is_none_or(|settings| !settings.config.enabled) {
+            let message = "blobs overflow to nowhere: name a place, such as `net-db blob overflow enable file:///directory`";
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        let mut sum = Ticked::default();
+        while let Some(ticked) = self.tick_overflow()? {
+            sum.pushed += ticked.pushed;
+            sum.pushed_bytes += ticked.pushed_bytes;
+            sum.freed_bytes += ticked.freed_bytes;
+            sum.taken_back += ticked.taken_back;
+            sum.tidied += ticked.tidied;
+            sum.failed += ticked.failed;
+            let is_idle = ticked.pushed + ticked.taken_back + ticked.tidied == 0;
+            if ticked.failed > 0 || is_idle || !go_on(&sum) {
+                break;
+            }
+        }
+        Ok(sum)
+    }
+
     /// Returns what moves chunks to where the blobs overflow to; `None` where that was never [said](Self::set_overflow).
     ///
     /// # Errors

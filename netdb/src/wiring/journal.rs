@@ -1,8 +1,10 @@
 //! Names and pins of blobs as records of the node's keyed log `sys`.
 
-use base::{ChannelName, ErrorKind};
+use base::{ChannelName, ChannelNameError, Classify as _, ErrorKind};
 use blob::{Change, Journal, Table, WiringError};
-use redex::{Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, Log, LogName, Placement, Store};
+use redex::{
+    Ack, AppendRequest, ChannelConfig, ChannelEvents, EventInput, Log, LogName, Placement, Store, StoreReader,
+};
 
 use crate::Error;
 
@@ -23,7 +25,7 @@ impl SystemJournal {
         let log = store.create_keyed_log(&name)?;
         let mut channels = Vec::new();
         for table in Table::ALL {
-            let channel = ChannelName::new(&format!("{SYSTEM_LOG}/{}", table.as_str()))?;
+            let channel = channel_of(table)?;
             store.create_channel(&channel, &ChannelConfig::default(), &Placement::Log(name.clone()))?;
             channels.push((table, channel));
         }
@@ -60,6 +62,41 @@ impl Journal for SystemJournal {
         keyed.scan(self.channel(table), "").for_each(|record| visit(record.key, record.payload));
         Ok(())
     }
+}
+
+/// What stands in the log `sys`, for who does not write there.
+#[derive(Debug)]
+pub(crate) struct ReadJournal {
+    reader: StoreReader,
+}
+
+impl ReadJournal {
+    pub(crate) fn new(reader: &StoreReader) -> Self {
+        Self { reader: reader.clone() }
+    }
+}
+
+impl Journal for ReadJournal {
+    fn write(&self, _: &[Change<'_>]) -> Result<(), WiringError> {
+        let reason = Error::new(ErrorKind::Denied, "names and pins were opened to be read");
+        Err(WiringError::new(ErrorKind::Denied, reason))
+    }
+
+    fn visit(&self, table: Table, visit: &mut dyn FnMut(&str, &[u8])) -> Result<(), WiringError> {
+        let name = LogName::new(SYSTEM_LOG).map_err(|error| WiringError::new(error.kind(), error))?;
+        let Some(log) = self.reader.log(&name) else { return Ok(()) };
+        log.refresh().map_err(|error| WiringError::new(error.kind(), error))?;
+        let channel = channel_of(table).map_err(|error| WiringError::new(error.kind(), error))?;
+        let keyed = log.view().keyed();
+        keyed.iter().for_each(|keyed| {
+            keyed.scan(&channel, "").for_each(|record| visit(record.key, record.payload));
+        });
+        Ok(())
+    }
+}
+
+fn channel_of(table: Table) -> Result<ChannelName, ChannelNameError> {
+    ChannelName::new(&format!("{SYSTEM_LOG}/{}", table.as_str()))
 }
 
 fn kind_of(error: &impl base::Classify) -> ErrorKind {

@@ -55,12 +55,13 @@ impl BlobDirectory {
 
     /// Returns the store; `None` where there is none in the directory.
     fn open_existing(&self) -> Result<Option<BlobStore>, BlobError> {
+        self.exists()?.then(|| self.open()).transpose()
+    }
+
+    /// Tells whether there is a store in the directory.
+    pub(crate) fn exists(&self) -> Result<bool, BlobError> {
         let dir = self.dir.join("blobs");
-        match self.doors.disk.exists(&dir) {
-            Ok(true) => self.open().map(Some),
-            Ok(false) => Ok(None),
-            Err(source) => Err(BlobError::Io { path: dir, source }),
-        }
+        self.doors.disk.exists(&dir).map_err(|source| BlobError::Io { path: dir, source })
     }
 
     /// Makes everything durable, and lets go of the store.

@@ -146,3 +146,94 @@ fn small_content_stands_in_the_event_and_more_copies_than_there_are_nodes_are_re
     assert!((&events[1].payload[..], events[1].blobs.len()) == (b"", 1));
     assert!(!blobs.store().exists(&Hash::of(b"for two")).unwrap());
 }
+
+#[cfg(feature = "sql")]
+mod sql {
+    use netdb::blob::PutTreeOptions;
+    use netdb::meshdb::output::{Format, Output};
+
+    use super::*;
+
+    /// Answers a statement as lines of CSV, without the names of the columns.
+    fn rows(db: &NetDb, sql: &str) -> Vec<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let answer = runtime.block_on(db.sql(sql)).unwrap();
+        let mut text = Vec::new();
+        let mut output = Output::new(Format::Csv, answer.schema(), &mut text);
+        answer.batches().iter().for_each(|batch| output.write(batch).unwrap());
+        output.finish().unwrap();
+        let text = String::from_utf8(text).unwrap();
+        text.lines().skip(1).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn blobs_pins_and_chunks_are_tables_that_show_what_is_there() {
+        let (disk, clock) = (SimulatedDisk::new(), clock());
+        let db = open(&disk, &clock);
+        let all = "select * from blobs";
+        // Asking makes nothing.
+        assert_eq!(rows(&db, all), Vec::<String>::new());
+        assert_eq!(rows(&db, "select count(*) from pins, system.chunks"), ["0"]);
+        assert!(db.existing_blobs().unwrap().is_none());
+
+        let blobs = db.blobs().unwrap();
+        let small = blobs.put(&b"small"[..], Chunking::Fixed).unwrap().hash;
+        let large = blobs.put(&content(1, 9 << 20)[..], Chunking::Fixed).unwrap().hash;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), b"in a tree").unwrap();
+        let tree = blobs.store().put_tree(dir.path(), PutTreeOptions::default()).unwrap().0.hash;
+        blobs.pin(&large, PinMode::Recursive, Some("the model")).unwrap();
+        blobs.pin(&tree, PinMode::Direct, None).unwrap();
+        for name in ["zeta", "alpha"] {
+            blobs.pins().set_name(name, &small).unwrap();
+        }
+
+        let columns = "bytes, form, chunks, pin, array_to_string(names, '+'), fault";
+        let found = rows(&db, &format!("select {columns} from blobs order by bytes"));
+        let wanted = ["5,small,1,,alpha+zeta,", "9,directory,1,direct,,", "9437184,manifest,3,recursive,,"];
+        assert_eq!(found, wanted);
+        assert_eq!(rows(&db, "select mode, label from pins order by mode"), ["direct,", "recursive,the model"]);
+        let of_large = format!("select label from pins where hash = '{large}'");
+        assert_eq!(rows(&db, &of_large), ["the model"]);
+        assert_eq!(rows(&db, &of_large.to_uppercase().replace("SELECT LABEL", "select label")), [""; 0]);
+        let kinds = "select kind, place, is_blob, count(*), sum(bytes) from system.chunks group by 1, 2, 3 order by 1, 2, 3";
+        let lists = rows(&db, "select bytes from system.chunks where kind = 'list'");
+        let directory = rows(&db, "select bytes from system.chunks where kind = 'directory'");
+        let wanted = [
+            "chunk,loose,false,3,9437184".to_owned(),
+            "chunk,packed,false,1,9".to_owned(),
+            "chunk,packed,true,1,5".to_owned(),
+            format!("directory,packed,true,1,{}", directory[0]),
+            format!("list,packed,true,1,{}", lists[0]),
+        ];
+        assert_eq!(rows(&db, kinds), wanted);
+        // What stands where it says that it stands.
+        let place = format!("select file, file_offset from system.chunks where hash = '{small}'");
+        let place = rows(&db, &place);
+        let (file, offset) = place[0].split_once(',').unwrap();
+        let image = disk.read(file).unwrap();
+        let offset: usize = offset.parse().unwrap();
+        assert_eq!(&image[offset..offset + 5], b"small");
+        let times = "select distinct date_trunc('second', put_at) from blobs";
+        assert_eq!(rows(&db, times), ["2023-11-14T22:13:20Z"]);
+
+        // A join with what refers to them.
+        let scans = db.channel("scans").unwrap();
+        let references = [BlobReference { hash: large, bytes: 9 << 20 }];
+        scans.append_all(&[EventInput::new("scan.taken", b"").with_blobs(&references)]).unwrap();
+        drop(blobs);
+        db.close().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let error = runtime.block_on(db.sql(all)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+
+        // Who only reads the directory sees the same.
+        let doors = doors(&disk, &clock);
+        let reader = redex::StoreReader::open(std::path::Path::new("data"), &doors, &Default::default()).unwrap();
+        let pins = netdb::open_pins(std::path::Path::new("data"), &doors, &reader).unwrap().unwrap();
+        assert_eq!(pins.list(None, 9).len(), 2);
+        assert_eq!(pins.name("alpha").unwrap().hash, small);
+        let refused = pins.unpin(&large).unwrap_err();
+        assert!(refused.to_string().contains("opened to be read"), "{refused}");
+    }
+}

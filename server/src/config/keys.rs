@@ -159,6 +159,38 @@ pub(super) const KEYS: &[Key] = &[
         show: |draft| show_duration(draft.config.sql.time),
     },
     Key {
+        name: "blobs.collect-every",
+        variable: "NETDB_BLOBS_COLLECT_EVERY",
+        set: |draft, text, _| {
+            let every = if text == "never" { None } else { Some(duration(text)?) };
+            if every.is_some_and(|every| every.is_zero()) {
+                return Err("collecting takes time itself: give more than none, or never".to_owned());
+            }
+            draft.config.blobs.collect_every = every;
+            Ok(())
+        },
+        show: |draft| draft.config.blobs.collect_every.map_or_else(|| "never".to_owned(), show_duration),
+    },
+    Key {
+        name: "blobs.collect-floor",
+        variable: "NETDB_BLOBS_COLLECT_FLOOR",
+        set: |draft, text, _| put(&mut draft.config.blobs.floor, duration(text)),
+        show: |draft| show_duration(draft.config.blobs.floor),
+    },
+    Key {
+        name: "blobs.quota",
+        variable: "NETDB_BLOBS_QUOTA",
+        set: |draft, text, _| {
+            let quota = if text == "none" { None } else { Some(size(text)?) };
+            if quota == Some(0) {
+                return Err("a quota of 0 admits nothing: give more, or none".to_owned());
+            }
+            draft.config.blobs.quota = quota;
+            Ok(())
+        },
+        show: |draft| draft.config.blobs.quota.map_or_else(|| "none".to_owned(), show_size),
+    },
+    Key {
         name: "mesh.listen",
         variable: "NETDB_MESH_LISTEN",
         set: |draft, text, _| {

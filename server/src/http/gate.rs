@@ -94,12 +94,17 @@ async fn let_through(
             let gauge = shared.metrics.streams.clone();
             Ok(held(response, (room, counted(gauge))))
         }
-        Class::Work => {
+        Class::Work | Class::Transfer => {
             let room = room(&shared.requests, "requests are worked on", shared.config.http.requests_max)?;
             let count = counted(shared.metrics.in_flight.clone());
             let within = shared.config.http.answer_within;
-            let answered = tokio::time::timeout(within, run(next, request)).await;
-            let response = answered.map_err(|_| Problem::late(within))??;
+            let response = match class {
+                Class::Transfer => run(next, request).await?,
+                _ => {
+                    let answered = tokio::time::timeout(within, run(next, request)).await;
+                    answered.map_err(|_| Problem::late(within))??
+                }
+            };
             Ok(held(response, (room, count)))
         }
     }

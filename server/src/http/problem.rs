@@ -55,6 +55,16 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::Invalid, message, next)
     }
 
+    /// The content has no such bytes.
+    pub(crate) fn no_range(asked: &str, bytes: u64) -> Self {
+        let message = format!("`{}` lies behind the end of {bytes} bytes", asked.escape_debug());
+        let problem = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorKind::Invalid, message, CORRECT);
+        match HeaderValue::from_str(&format!("bytes */{bytes}")) {
+            Ok(value) => problem.header(header::CONTENT_RANGE, value),
+            Err(_) => problem,
+        }
+    }
+
     pub(crate) fn media_type(message: impl Into<String>, next: &'static str) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorKind::Invalid, message, next)
     }
@@ -224,6 +234,16 @@ macro_rules! from {
 
 from!(netdb::Error, netdb::base::ChannelNameError, netdb::redex::ReadError);
 from!(netdb::cortex::FoldStopped, netdb::cortex::WaitError);
+
+impl From<netdb::blob::BlobError> for Problem {
+    fn from(error: netdb::blob::BlobError) -> Self {
+        let problem = Self::of_kind(error.kind(), error.to_string());
+        match error.is_full_disk() {
+            true => problem.with_status(StatusCode::INSUFFICIENT_STORAGE).detail("reason", "disk-full"),
+            false => problem,
+        }
+    }
+}
 
 impl From<netdb::cortex::WriteError> for Problem {
     fn from(error: netdb::cortex::WriteError) -> Self {

@@ -6,8 +6,9 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
+use super::blobs::{self, pins};
 use super::{Problem, append, channels, cluster, gate, health, memories, read, sql, tail, tasks};
 use crate::access::Role;
 use crate::shared::Shared;
@@ -19,6 +20,8 @@ pub(super) enum Class {
     Free,
     /// Has an end, in good time.
     Work,
+    /// Has an end, which depends on how much there is to do or to send.
+    Transfer,
     /// Goes on until one side ends it.
     Stream,
 }
@@ -29,6 +32,11 @@ const CHANNEL: &str = "/v1/channels/{channel}";
 const TAIL: &str = "/v1/channels/{channel}/tail";
 const WATCH_TASKS: &str = "/v1/tasks/watch";
 const WATCH_MEMORIES: &str = "/v1/memories/watch";
+const BLOBS: &str = "/v1/blobs";
+const BLOB: &str = "/v1/blobs/{hash}";
+const COLLECT: &str = "/v1/blobs/collect";
+const OVERFLOW: &str = "/v1/blobs/overflow";
+const RUN_OVERFLOW: &str = "/v1/blobs/overflow/run";
 
 /// Makes the routes.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router {
@@ -62,6 +70,17 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/memories/{id}/retag", post(memories::retag))
         .route("/v1/memories/{id}/pin", post(memories::pin))
         .route("/v1/memories/{id}/unpin", post(memories::unpin))
+        .route(BLOBS, get(blobs::list).post(blobs::put))
+        .route(BLOB, get(blobs::get).delete(blobs::remove))
+        .route("/v1/blobs/{hash}/stat", get(blobs::stat))
+        .route(COLLECT, post(blobs::collect))
+        .route(OVERFLOW, get(blobs::overflow).put(blobs::set_overflow))
+        .route(RUN_OVERFLOW, post(blobs::run_overflow))
+        .route("/v1/pins", get(pins::list))
+        .route("/v1/pins/update", post(pins::update))
+        .route("/v1/pins/{hash}", put(pins::set).delete(pins::remove))
+        .route("/v1/blob-names", get(pins::names))
+        .route("/v1/blob-names/{name}", get(pins::name).put(pins::set_name).delete(pins::remove_name))
         .method_not_allowed_fallback(no_method)
         .fallback(nothing)
         .layer(from_fn_with_state(Arc::clone(shared), gate::keep))
@@ -80,6 +99,7 @@ pub(super) fn class(route: &str) -> Class {
     match route {
         "/health/live" | "/health/ready" => Class::Free,
         TAIL | WATCH_TASKS | WATCH_MEMORIES => Class::Stream,
+        BLOBS | BLOB | COLLECT | OVERFLOW | RUN_OVERFLOW => Class::Transfer,
         _ => Class::Work,
     }
 }
@@ -89,6 +109,7 @@ pub(super) fn role(method: &Method, route: &str) -> Role {
     match (method, route) {
         (&Method::GET | &Method::HEAD | &Method::OPTIONS, _) | (_, SQL | "") => Role::Read,
         (_, route) if route.starts_with("/v1/cluster/") => Role::Admin,
+        (_, COLLECT | OVERFLOW | RUN_OVERFLOW) => Role::Admin,
         // It is of all channels in the log.
         (&Method::PATCH, CHANNEL) => Role::Admin,
         _ => Role::Write,

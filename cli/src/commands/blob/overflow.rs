@@ -1,7 +1,6 @@
 //! `net-db blob overflow ...`
 
-use netdb::Blobs;
-use netdb::blob::{OverflowConfig, Ticked};
+use netdb::{Blobs, OverflowChange, OverflowStatus};
 
 use super::open_all;
 use crate::arguments::{OverflowCommand, OverflowEnableArguments};
@@ -14,44 +13,31 @@ pub(super) fn run(context: &Context, command: OverflowCommand) -> Result<(), Fai
     let (_writer, blobs) = open_all(context)?;
     match command {
         OverflowCommand::Status => status(context, &blobs)?,
-        OverflowCommand::Enable(arguments) => enable(context, &blobs, &arguments)?,
+        OverflowCommand::Enable(arguments) => enable(context, &blobs, arguments)?,
         OverflowCommand::Disable(arguments) => disable(context, &blobs, arguments.take_back)?,
         OverflowCommand::Run => tick(context, &blobs)?,
     }
     Ok(blobs.store().close()?)
 }
 
-fn enable(context: &Context, blobs: &Blobs, arguments: &OverflowEnableArguments) -> Result<(), Failure> {
-    let before = blobs.overflow_settings()?;
-    let (config, quota) = before.map(|before| (before.config, before.quota)).unwrap_or_default();
-    let OverflowEnableArguments { place, high, low, pushes_per_tick, quota: wanted } = arguments;
-    let config = OverflowConfig {
-        enabled: true,
-        high: high.unwrap_or(config.high),
-        low: low.unwrap_or(config.low),
-        pushes_per_tick: pushes_per_tick.unwrap_or(config.pushes_per_tick),
-        tick: config.tick,
-    };
-    blobs.set_overflow(place.as_deref(), config, wanted.or(quota))?;
+fn enable(context: &Context, blobs: &Blobs, arguments: OverflowEnableArguments) -> Result<(), Failure> {
+    let OverflowEnableArguments { place, high, low, pushes_per_tick, quota } = arguments;
+    blobs.enable_overflow(&OverflowChange { place, high, low, pushes_per_tick, quota })?;
     status(context, blobs)
 }
 
 fn disable(context: &Context, blobs: &Blobs, take_back: bool) -> Result<(), Failure> {
-    let Some(settings) = blobs.overflow_settings()? else { return status(context, blobs) };
-    let config = OverflowConfig { enabled: false, ..settings.config };
-    let overflow = blobs.set_overflow(None, config, settings.quota)?;
+    let chunks = blobs.disable_overflow(take_back)?;
     if take_back {
-        let chunks = overflow.take_all_back()?;
         context.note(format_args!("{chunks} chunks came back"));
     }
     status(context, blobs)
 }
 
 fn status(context: &Context, blobs: &Blobs) -> Result<(), Failure> {
-    let settings = blobs.overflow_settings()?;
+    let OverflowStatus { settings, disk, away } = blobs.overflow_status()?;
     let (config, quota) =
         settings.as_ref().map(|settings| (settings.config, settings.quota)).unwrap_or_default();
-    let (disk, away) = (blobs.store().disk_use(quota)?, blobs.store().objects().away_use());
     let (number, share) = (Cell::Number, |share: f64| Cell::Json(format!("{share:.3}").into()));
     Ok(context.record(&[
         ("enabled", Cell::Json(config.enabled.to_string().into())),
@@ -70,24 +56,11 @@ fn status(context: &Context, blobs: &Blobs) -> Result<(), Failure> {
 
 /// Goes on until the use is below the low watermark, or nothing goes any more.
 fn tick(context: &Context, blobs: &Blobs) -> Result<(), Failure> {
-    if blobs.overflow_settings()?.is_none_or(|settings| !settings.config.enabled) {
-        return Err(Failure::new(Code::Conflict, "blobs overflow to nowhere")
-            .hint("name a place: `net-db blob overflow enable file:///directory`"));
-    }
-    let (mut sum, mut progress) = (Ticked::default(), Progress::new(context));
-    loop {
-        let Some(ticked) = blobs.tick_overflow()? else { break };
-        sum.pushed += ticked.pushed;
-        sum.pushed_bytes += ticked.pushed_bytes;
-        sum.freed_bytes += ticked.freed_bytes;
-        sum.taken_back += ticked.taken_back;
-        sum.tidied += ticked.tidied;
-        sum.failed += ticked.failed;
+    let mut progress = Progress::new(context);
+    let sum = blobs.run_overflow(|sum| {
         progress.show(|_| format!("{} chunks went, {} bytes", sum.pushed, sum.pushed_bytes));
-        if ticked.failed > 0 || ticked.pushed + ticked.taken_back + ticked.tidied == 0 {
-            break;
-        }
-    }
+        true
+    })?;
     progress.clear();
     let number = Cell::Number;
     context.record(&[
@@ -98,7 +71,12 @@ fn tick(context: &Context, blobs: &Blobs) -> Result<(), Failure> {
         ("tidied", number(sum.tidied)),
         ("failed", number(sum.failed)),
     ])?;
-    match sum.failed {
+    moved(sum.failed)
+}
+
+/// Tells whether all could be moved.
+pub(super) fn moved(failed: u64) -> Result<(), Failure> {
+    match failed {
         0 => Ok(()),
         failed => Err(Failure::new(Code::Unavailable, format!("{failed} chunks could not be moved"))
             .hint("they are as safe as before; look at the place, and run it again")),
