@@ -72,7 +72,9 @@ mod tests {
         assert_eq!(Hash::from_hex(&hash.to_string()), Some(hash));
         assert_eq!(Hash::from_hex(&hash.to_string().to_uppercase()), Some(hash));
         let text = hash.to_string();
-        for other in ["", &text[1..], &format!("{text}0"), &format!("{}g", &text[1..]), &format!(" {}", &text[1..])] {
+        for other in
+            ["", &text[1..], &format!("{text}0"), &format!("{}g", &text[1..]), &format!(" {}", &text[1..])]
+        {
             assert_eq!(Hash::from_hex(other), None, "{other}");
         }
     }

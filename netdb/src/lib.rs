@@ -41,7 +41,9 @@ pub use replication;
 
 pub use base::{ErrorKind, Seq, Timestamp};
 pub use blobs::{
-    BlobDurability, Blobs, INLINE_BYTES, KeepOptions, Keeper, OverflowChange, OverflowStatus, PublishOptions, Published, open_blobs, open_pins};
+    BlobDurability, Blobs, INLINE_BYTES, KeepOptions, Keeper, OverflowChange, OverflowStatus, PublishOptions,
+    Published, open_blobs, open_pins,
+};
 pub use builder::{Builder, hold_models, is_of_models, reserve_models};
 pub use channel::Channel;
 pub use cortex::models::memories::{Memories, Memory, MemoryCommand, MemoryFilter, MemoryQuery};

@@ -132,7 +132,8 @@ fn blobs_are_tables_beside_the_logs() {
     let statement = "select bytes, pin, names from blobs; select count(*) as n from pins; \
                      select place from system.chunks";
     let rows = place.ok(&["sql", "-c", statement]);
-    let wanted = "{\"bytes\":11,\"pin\":\"recursive\",\"names\":[\"today\"]}\n{\"n\":1}\n{\"place\":\"packed\"}\n";
+    let wanted =
+        "{\"bytes\":11,\"pin\":\"recursive\",\"names\":[\"today\"]}\n{\"n\":1}\n{\"place\":\"packed\"}\n";
     assert_eq!(rows, wanted);
     // Nothing is held between two statements.
     let _lock = netdb::open_blobs(&place.data(), &netdb::base::Doors::system()).unwrap();

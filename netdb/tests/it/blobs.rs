@@ -192,7 +192,10 @@ mod sql {
         let found = rows(&db, &format!("select {columns} from blobs order by bytes"));
         let wanted = ["5,small,1,,alpha+zeta,", "9,directory,1,direct,,", "9437184,manifest,3,recursive,,"];
         assert_eq!(found, wanted);
-        assert_eq!(rows(&db, "select mode, label from pins order by mode"), ["direct,", "recursive,the model"]);
+        assert_eq!(
+            rows(&db, "select mode, label from pins order by mode"),
+            ["direct,", "recursive,the model"]
+        );
         let of_large = format!("select label from pins where hash = '{large}'");
         assert_eq!(rows(&db, &of_large), ["the model"]);
         assert_eq!(rows(&db, &of_large.to_uppercase().replace("SELECT LABEL", "select label")), [""; 0]);
@@ -229,7 +232,8 @@ mod sql {
 
         // Who only reads the directory sees the same.
         let doors = doors(&disk, &clock);
-        let reader = redex::StoreReader::open(std::path::Path::new("data"), &doors, &Default::default()).unwrap();
+        let reader =
+            redex::StoreReader::open(std::path::Path::new("data"), &doors, &Default::default()).unwrap();
         let pins = netdb::open_pins(std::path::Path::new("data"), &doors, &reader).unwrap().unwrap();
         assert_eq!(pins.list(None, 9).len(), 2);
         assert_eq!(pins.name("alpha").unwrap().hash, small);

@@ -91,7 +91,9 @@ pub(super) async fn put(State(shared): State<Arc<Shared>>, request: Request) -> 
         Some("content") => Chunking::Content(ContentSizes::default()),
         Some(other) => {
             let other = other.escape_debug();
-            return Err(Problem::invalid(format!("parameter `chunking` is `{other}`: give fixed or content")));
+            return Err(Problem::invalid(format!(
+                "parameter `chunking` is `{other}`: give fixed or content"
+            )));
         }
     };
     let (is_pinned, name) = (params.flag("pin")?, params.text("name")?);
@@ -241,7 +243,9 @@ pub(super) async fn collect(
     let Collect { floor_seconds, disk_pressure, dry_run } = body::json(&shared, &headers, content).await?;
     let floor = match (floor_seconds, disk_pressure) {
         (Some(_), true) => {
-            return Err(Problem::invalid("`disk_pressure` has a floor of its own: leave `floor_seconds` out"));
+            return Err(Problem::invalid(
+                "`disk_pressure` has a floor of its own: leave `floor_seconds` out",
+            ));
         }
         (Some(seconds), false) => Duration::from_secs(seconds),
         (None, true) => KeepOptions::default().pressure_floor,

@@ -30,12 +30,12 @@ const COUNTS: [(&str, &str, Count); 5] = [
 ];
 
 const OVERFLOW_COUNTS: [(&str, &str, OverflowCount); 5] = [
-    (
-        "dataforts_blob_overflow_pushes_admitted",
-        "Chunks that went elsewhere and were read back",
-        |counts| counts.pushes_admitted,
-    ),
-    ("dataforts_blob_overflow_push_errors", "Chunks with which something failed", |counts| counts.push_errors),
+    ("dataforts_blob_overflow_pushes_admitted", "Chunks that went elsewhere and were read back", |counts| {
+        counts.pushes_admitted
+    }),
+    ("dataforts_blob_overflow_push_errors", "Chunks with which something failed", |counts| {
+        counts.push_errors
+    }),
     ("dataforts_blob_overflow_pushed_bytes", "Bytes of chunks that went elsewhere", |counts| {
         counts.pushed_bytes
     }),

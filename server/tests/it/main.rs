@@ -6,6 +6,7 @@
 mod access;
 mod append;
 mod bad_input;
+mod blobs;
 mod clients;
 mod health;
 mod limits;

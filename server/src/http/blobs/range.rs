@@ -9,7 +9,9 @@ use super::super::Problem;
 /// Returns the bytes that are asked for of so many; `None` for all of them, which is also the answer to several ranges and to
 /// what is no range of bytes.
 pub(super) fn of(headers: &HeaderMap, bytes: u64) -> Result<Option<Range<u64>>, Problem> {
-    let Some(text) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else { return Ok(None) };
+    let Some(text) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else {
+        return Ok(None);
+    };
     let Some(Asked { from, to }) = parse(text) else { return Ok(None) };
     let range = match (from, to) {
         (Some(from), Some(to)) => from..to.saturating_add(1).min(bytes),
@@ -70,7 +72,9 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_everything_and_a_range_behind_the_end_is_refused() {
-        for text in ["bytes=", "bytes=-", "bytes=4-3", "bytes=a-b", "bytes=0-1,3-4", "lines=0-1", "bytes=+1-2", "x"] {
+        for text in
+            ["bytes=", "bytes=-", "bytes=4-3", "bytes=a-b", "bytes=0-1,3-4", "lines=0-1", "bytes=+1-2", "x"]
+        {
             assert_eq!(asked(text, 10), Ok(None), "{text}");
         }
         for (text, bytes) in [("bytes=10-", 10), ("bytes=-0", 10), ("bytes=0-", 0), ("bytes=99-100", 10)] {
