@@ -13,9 +13,9 @@ mod state;
 mod transfer;
 
 pub(crate) use blob::{
-    BlobCommand, CollectArguments, GetArguments, GetTreeArguments, NameCommand, OverflowCommand,
-    OverflowEnableArguments, PinAddArguments, PinArguments, PinCommand, PinTypes, PutArguments,
-    PutTreeArguments, ReadSliceArguments, SliceArguments,
+    BlobCommand, ChunkingName, CollectArguments, GetArguments, GetTreeArguments, NameCommand,
+    OverflowCommand, OverflowEnableArguments, PinAddArguments, PinArguments, PinCommand, PinTypes,
+    PutArguments, PutTreeArguments, ReadSliceArguments, SliceArguments,
 };
 pub(crate) use cluster::ClusterCommand;
 pub(crate) use log::{

@@ -1,6 +1,8 @@
 //! Writing through the server that owns the directory, over its HTTP endpoints.
 
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -132,6 +134,47 @@ impl Remote {
         }
     }
 
+    /// Sends content of any length, and waits for what becomes of it.
+    pub(crate) fn upload(&self, path: &str, mut content: impl Read) -> Result<Value, Failure> {
+        let request = self.agent.post(self.url(path)).header("authorization", self.bearer());
+        let body = ureq::SendBody::from_reader(&mut content);
+        self.answer(request.header("content-type", "application/octet-stream").send(body))
+    }
+
+    /// Writes a range of some content.
+    pub(crate) fn download(
+        &self,
+        path: &str,
+        range: std::ops::Range<u64>,
+        target: &mut impl Write,
+    ) -> Result<(), Failure> {
+        let wanted = range.end - range.start;
+        let mut request = self.agent.get(self.url(path)).header("authorization", self.bearer());
+        if wanted > 0 {
+            request = request.header("range", format!("bytes={}-{}", range.start, range.end - 1));
+        }
+        let mut response = request.call().map_err(|error| self.broken(&error))?;
+        if !response.status().is_success() {
+            return self.answer(Ok(response)).map(drop);
+        }
+        let mut content = response.body_mut().as_reader();
+        let copied = io::copy(&mut content.by_ref().take(wanted), target)?;
+        match copied == wanted {
+            true => Ok(()),
+            false => Err(self.odd(format!("{copied} of {wanted} bytes"))),
+        }
+    }
+
+    /// Returns an answer that is text.
+    pub(crate) fn text(&self, path: &str) -> Result<String, Failure> {
+        let request = self.agent.get(self.url(path)).header("authorization", self.bearer());
+        let mut response = request.call().map_err(|error| self.broken(&error))?;
+        if !response.status().is_success() {
+            return self.answer(Ok(response)).map(|value| value.to_string());
+        }
+        response.body_mut().read_to_string().map_err(|error| self.broken(&error))
+    }
+
     /// Deletes a record.
     pub(crate) fn delete(&self, path: &str, key: Option<&str>) -> Result<Value, Failure> {
         let mut request = self.agent.delete(self.url(path)).header("authorization", self.bearer());
@@ -168,17 +211,19 @@ impl Remote {
         &self,
         answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Value, Failure> {
-        let broken = |error: ureq::Error| {
-            let message = format!("the server at {} did not answer: {error}", self.address);
-            Failure::new(Code::Unavailable, message)
-                .hint("what was asked may have been done: repeat it with the same key, or look first")
-        };
+        let broken = |error: ureq::Error| self.broken(&error);
         let mut response = answered.map_err(broken)?;
         let status = response.status();
         let bytes =
             response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(broken)?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|error| self.odd(error))?;
         if status.is_success() { Ok(value) } else { Err(failure(&value["error"])) }
+    }
+
+    fn broken(&self, error: &ureq::Error) -> Failure {
+        let message = format!("the server at {} did not answer: {error}", self.address);
+        Failure::new(Code::Unavailable, message)
+            .hint("what was asked may have been done: repeat it with the same key, or look first")
     }
 
     fn odd(&self, error: impl std::fmt::Display) -> Failure {

@@ -77,6 +77,9 @@ pub(crate) enum BlobCommand {
     /// Has cold chunks go to another place when the disk fills; they are fetched from there whenever they are read.
     #[command(subcommand)]
     Overflow(OverflowCommand),
+    /// Tells what is counted of blobs: what there is, and, where a server runs, what was done since it began.
+    #[command(after_help = "Example:\n  net-db blob metrics --format table")]
+    Metrics,
 }
 
 #[derive(Debug, Subcommand)]
@@ -383,8 +386,8 @@ pub(crate) struct PathArguments {
 }
 
 fn hash(text: &str) -> Result<Hash, String> {
-    let parsed = blake3::Hash::from_hex(text).map(Hash::from);
-    parsed.map_err(|_| "a blob is named by 64 hexadecimal digits: `net-db blob ls` lists them".to_owned())
+    Hash::from_hex(text)
+        .ok_or_else(|| "a blob is named by 64 hexadecimal digits: `net-db blob ls` lists them".to_owned())
 }
 
 /// Reads a range that has an end.

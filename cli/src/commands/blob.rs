@@ -21,15 +21,21 @@ use crate::exit::{Code, Failure};
 use crate::export::Target;
 use crate::output::Cell;
 use crate::progress::Progress;
+use crate::remote::Remote;
 
 mod collect;
+mod metrics;
 mod names;
 mod overflow;
 mod pins;
 mod slices;
+mod through;
 mod trees;
 
 pub(super) fn run(context: &Context, command: BlobCommand) -> Result<(), Failure> {
+    if let Some(remote) = Remote::find(context) {
+        return through::run(context, &remote, command);
+    }
     match command {
         BlobCommand::Put(arguments) => put(context, &arguments),
         BlobCommand::Get(arguments) => get(context, &arguments),
@@ -50,6 +56,7 @@ pub(super) fn run(context: &Context, command: BlobCommand) -> Result<(), Failure
         BlobCommand::Rm(blobs) => remove(context, &blobs.hashes),
         BlobCommand::Gc(arguments) => collect::run(context, &arguments),
         BlobCommand::Overflow(command) => overflow::run(context, command),
+        BlobCommand::Metrics => metrics::here(context),
     }
 }
 

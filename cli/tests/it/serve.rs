@@ -390,3 +390,77 @@ fn proxies_of_the_environment_are_not_asked() {
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(serving.stop("TERM").code, 0);
 }
+
+#[test]
+fn blobs_are_put_got_pinned_and_collected_through_the_server() {
+    let place = Place::new();
+    let content: Vec<u8> = (0..9_000_000u32).map(|at| (at % 251) as u8 ^ (at >> 16) as u8).collect();
+    let (small, large) = (place.write("small", b"a few bytes"), place.write("large", &content));
+    place.ok(&["init"]);
+    let serving = place.serve();
+    let through = |arguments: &[&str]| {
+        let run = place.through(&serving, arguments);
+        assert_eq!(run.code, 0, "{arguments:?}: {run:?}");
+        run.stdout
+    };
+    let hash = |out: String| values(&out)[0]["hash"].as_str().unwrap().to_owned();
+    let first = hash(through(&["blob", "put", &small, "--pin", "--name", "the/one"]));
+    let second = hash(through(&["blob", "put", &large, "--chunking", "content"]));
+    let listed = values(&through(&["blob", "ls"]));
+    let out = place.file("out");
+    let to = out.to_str().unwrap();
+    through(&["blob", "get", &second, "--out", to]);
+    assert!(std::fs::read(&out).unwrap() == content);
+    assert_eq!(through(&["blob", "get", &first, "--range", "2..5"]), "few");
+    // A part that is good is kept, and one that is not is got again.
+    let mut partial = content[..8_000_000].to_vec();
+    partial[7_999_999] ^= 1;
+    std::fs::write(place.file("out.partial"), partial).unwrap();
+    std::fs::remove_file(&out).unwrap();
+    let resumed = place.through(&serving, &["blob", "get", &second, "--out", to, "--resume"]);
+    assert!(resumed.stderr.contains("bytes are there already"), "{resumed:?}");
+    assert!(std::fs::read(&out).unwrap() == content);
+    let stat = through(&["blob", "stat", &second]);
+    let chunks = through(&["blob", "tree", &second]);
+    let path = through(&["blob", "path", &second, "--offset", "5000000"]);
+    through(&["blob", "pin", "add", &second, "--label", "model"]);
+    let pins = values(&through(&["blob", "pin", "ls", "--type", "recursive"]));
+    assert_eq!(pins.len(), 2);
+    let name = through(&["blob", "name", "get", "the/one"]);
+    assert_eq!(values(&name)[0]["hash"], first);
+    assert_eq!(values(&through(&["blob", "name", "ls", "--prefix", "the"])).len(), 1);
+    let metrics = through(&["blob", "metrics"]);
+    assert!(metrics.contains("dataforts_blobs_stored_total"), "{metrics}");
+    let status = values(&through(&["blob", "overflow", "status"]));
+    assert_eq!(status[0]["enabled"], false);
+    through(&["blob", "exists", &first]);
+    let other = blake3::hash(b"other").to_string();
+    assert_eq!(place.through(&serving, &["blob", "exists", &other]).code, 3);
+    assert_eq!(place.through(&serving, &["blob", "get", &other]).code, 3);
+    assert_eq!(place.through(&serving, &["blob", "get", &first, "--range", "0..99"]).code, 1);
+    place.through(&serving, &["blob", "verify"]).failed(6, "stop the server");
+
+    through(&["blob", "unpin", &second, &first]);
+    let collected = values(&through(&["blob", "gc", "--retention", "0s"]));
+    // What has a name stays.
+    assert!(collected[0]["removed"].as_u64().unwrap() >= 4 && collected[0]["reached"] == 1, "{collected:?}");
+    assert_eq!(values(&through(&["blob", "ls"])).len(), 1);
+    let put_again = through(&["blob", "put", &large, "--chunking", "content"]);
+    assert_eq!(serving.stop("TERM").code, 0);
+
+    // Without the server the same is said.
+    assert_eq!(values(&place.ok(&["blob", "ls"])).len(), listed.len());
+    assert_eq!(place.ok(&["blob", "stat", &second]), put_again);
+    let without_time = |out: &str| {
+        let mut value = values(out)[0].clone();
+        value["put_at"].take();
+        value
+    };
+    assert_eq!(without_time(&put_again), without_time(&stat));
+    assert_eq!(place.ok(&["blob", "tree", &second]), chunks);
+    assert_eq!(place.ok(&["blob", "path", &second, "--offset", "5000000"]), path);
+    assert_eq!(place.ok(&["blob", "name", "get", "the/one"]), name);
+    place.ok(&["blob", "verify"]);
+    let metrics = place.ok(&["blob", "metrics"]);
+    assert!(metrics.contains("\"netdb_blobs\",\"value\":2"), "{metrics}");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use netdb::base::{CrashImage, Doors, Hash, ManualClock, SeededRandom, SimulatedDisk, Timestamp};
 use netdb::blob::{Chunking, CollectOptions, PinMode};
-use netdb::{BlobDurability, ErrorKind, EventInput, NetDb, PublishOptions, Seq};
+use netdb::{BlobDurability, ErrorKind, EventInput, KeepOptions, Keeper, NetDb, PublishOptions, Seq};
 use redex::BlobReference;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -239,5 +239,107 @@ mod sql {
         assert_eq!(pins.name("alpha").unwrap().hash, small);
         let refused = pins.unpin(&large).unwrap_err();
         assert!(refused.to_string().contains("opened to be read"), "{refused}");
+    }
+}
+
+/// Has a keeper do what there is to do now.
+fn settle(keeper: &mut Keeper) -> Duration {
+    let waits = (0..10_000).map(|_| keeper.step().unwrap());
+    waits.into_iter().find(|wait| !wait.is_zero()).expect("it comes to rest")
+}
+
+#[test]
+fn a_keeper_collects_when_it_is_time_and_sooner_when_room_is_short() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let db = open(&disk, &clock);
+    let blobs = db.blobs().unwrap();
+    let kept = blobs.put(&content(1, 400_000)[..], Chunking::Fixed).unwrap().hash;
+    blobs.pin(&kept, PinMode::Recursive, None).unwrap();
+    let garbage = |nth| blobs.put(&content(nth, 300_000)[..], Chunking::Fixed).unwrap().hash;
+    let is_here = |hash: &Hash| blobs.store().exists(hash).unwrap();
+    let hour = Duration::from_secs(3_600);
+
+    // When it is time: an hour after the beginning, then every day.
+    let mut keeper = Keeper::new(blobs.clone(), KeepOptions::default());
+    let old = garbage(2);
+    assert_eq!(settle(&mut keeper), Duration::from_secs(30));
+    clock.advance(hour);
+    settle(&mut keeper);
+    assert!(is_here(&old), "it is too young");
+    assert_eq!(blobs.store().metrics().pending, 1);
+    clock.advance(24 * hour - Duration::from_secs(1));
+    settle(&mut keeper);
+    assert!(is_here(&old), "it is not time");
+    clock.advance(Duration::from_secs(1));
+    settle(&mut keeper);
+    assert!(!is_here(&old) && is_here(&kept));
+    assert_eq!((blobs.store().metrics().pending, blobs.store().metrics().swept), (0, 1));
+
+    // When room is short: what is ten minutes old.
+    let quota = KeepOptions { quota: Some(800_000), collect_every: None, ..KeepOptions::default() };
+    let mut keeper = Keeper::new(blobs.clone(), quota);
+    let first = garbage(3);
+    settle(&mut keeper);
+    clock.advance(Duration::from_secs(601));
+    assert!(is_here(&first), "it was too young when room got short");
+    let second = garbage(4);
+    settle(&mut keeper);
+    assert!(!is_here(&first) && is_here(&second) && is_here(&kept));
+    // It is not begun again and again.
+    clock.advance(Duration::from_secs(60));
+    let reads = disk.operation_count();
+    assert_eq!(settle(&mut keeper), Duration::from_secs(30));
+    assert!(disk.operation_count() - reads < 20);
+    clock.advance(DAY);
+    let third = garbage(5);
+    settle(&mut keeper);
+    assert!(!is_here(&second) && is_here(&third) && is_here(&kept));
+
+    // What is needed is never taken, however short room is.
+    for hash in [&third, &kept] {
+        blobs.pin(hash, PinMode::Recursive, None).unwrap();
+    }
+    clock.advance(DAY);
+    let tight = KeepOptions { quota: Some(1), ..quota };
+    settle(&mut Keeper::new(blobs.clone(), tight));
+    assert!(is_here(&third) && is_here(&kept));
+}
+
+#[cfg(feature = "object-stores")]
+#[test]
+fn a_keeper_has_cold_chunks_go_elsewhere_once_garbage_is_gone() {
+    let (dir, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = clock();
+    let doors = Doors { clock: Arc::clone(&clock) as _, ..Doors::system() };
+    let db = NetDb::builder().directory(dir.path().join("data")).doors(doors).open().unwrap();
+    let blobs = db.blobs().unwrap();
+    let put = |nth| {
+        let info = blobs.put(&content(nth, 400_000)[..], Chunking::Fixed).unwrap();
+        blobs.pins().set_name(&format!("blob {nth}"), &info.hash).unwrap();
+        info.hash
+    };
+    let change = netdb::OverflowChange {
+        place: Some(format!("file://{}", away.path().display())),
+        quota: Some(1_000_000),
+        ..Default::default()
+    };
+    blobs.enable_overflow(&change).unwrap();
+    let mut keeper = Keeper::new(blobs.clone(), KeepOptions::default());
+    let named = [put(1), put(2)];
+    let garbage = blobs.put(&content(3, 400_000)[..], Chunking::Fixed).unwrap().hash;
+    clock.advance(Duration::from_secs(700));
+    settle(&mut keeper);
+    // The garbage made room enough: 800,000 of 1,000,000.
+    assert!(!blobs.store().exists(&garbage).unwrap());
+    assert_eq!(blobs.overflow_status().unwrap().away.chunks, 0);
+    put(4);
+    clock.advance(Duration::from_secs(60));
+    settle(&mut keeper);
+    let status = blobs.overflow_status().unwrap();
+    assert!(status.away.chunks >= 1 && status.disk.ratio() < 0.85, "{status:?}");
+    for (nth, hash) in [1, 2].into_iter().zip(&named) {
+        let mut got = Vec::new();
+        blobs.get(hash, &mut got).unwrap();
+        assert!(got == content(nth, 400_000));
     }
 }

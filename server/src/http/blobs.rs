@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use netdb::base::Hash;
-use netdb::blob::{BlobForm, BlobInfo, Chunking, CollectOptions, ContentSizes, PinMode};
+use netdb::blob::{BlobForm, BlobInfo, Chunking, CollectOptions, ContentSizes, PinMode, PlacedChunk};
 use netdb::{Blobs, KeepOptions, OverflowChange, OverflowStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -143,6 +143,32 @@ pub(super) async fn stat(
     Params::of(request.uri())?.finish()?;
     let info = with(&shared, move |blobs| Ok(blobs.store().stat(&hash)?)).await?;
     Ok(done(&described(&info)))
+}
+
+/// `GET /v1/blobs/{hash}/chunks`: a page goes on behind the chunk that begins at `after`.
+pub(super) async fn chunks(
+    State(shared): State<Arc<Shared>>,
+    path: PathText,
+    request: Request,
+) -> Result<Response, Problem> {
+    let hash = hash(path)?;
+    let mut params = Params::of(request.uri())?;
+    let after: Option<u64> = params.value("after")?;
+    let limit = params.value("limit")?.unwrap_or(RECORDS_LISTED_DEFAULT);
+    params.finish()?;
+    let listed = with(&shared, move |blobs| {
+        let behind = |chunk: &Result<PlacedChunk, _>| {
+            let begins = chunk.as_ref().ok().map(|chunk| chunk.offset);
+            begins.is_none_or(|begins| after.is_none_or(|after| begins > after))
+        };
+        let chunks = blobs.store().chunks(&hash)?.filter(behind).take(limit);
+        let shown = chunks.map(|chunk| {
+            let PlacedChunk { hash, offset, bytes } = chunk?;
+            Ok(json!({ "offset": offset, "bytes": bytes, "chunk": hash.to_string() }))
+        });
+        shown.collect::<Result<Vec<_>, Problem>>()
+    });
+    Ok(done(&json!({ "chunks": listed.await? })))
 }
 
 /// `GET /v1/blobs/{hash}`

@@ -73,6 +73,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route(BLOBS, get(blobs::list).post(blobs::put))
         .route(BLOB, get(blobs::get).delete(blobs::remove))
         .route("/v1/blobs/{hash}/stat", get(blobs::stat))
+        .route("/v1/blobs/{hash}/chunks", get(blobs::chunks))
         .route(COLLECT, post(blobs::collect))
         .route(OVERFLOW, get(blobs::overflow).put(blobs::set_overflow))
         .route(RUN_OVERFLOW, post(blobs::run_overflow))

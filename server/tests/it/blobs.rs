@@ -47,6 +47,10 @@ async fn what_is_put_is_got_whole_and_in_ranges() {
     assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, Some("9437184"), 0));
 
     assert_eq!(it.get(&format!("{path}/stat")).await.json(), manifest);
+    let chunks = it.get(&format!("{path}/chunks")).await.json()["chunks"].as_array().unwrap().clone();
+    assert_eq!(json!(chunks.len()), manifest["chunks"]);
+    let second = it.get(&format!("{path}/chunks?after=0&limit=1")).await.json();
+    assert_eq!(second["chunks"], json!([chunks[1]]));
     let listed = it.get("/v1/blobs").await.json()["blobs"].as_array().unwrap().clone();
     let mut wanted = vec![small.clone(), manifest];
     wanted.sort_by_key(|blob| blob["hash"].as_str().unwrap().to_owned());

@@ -1,7 +1,6 @@
 //! `net-db blob gc`
 
-use std::time::Duration;
-
+use netdb::KeepOptions;
 use netdb::blob::CollectOptions;
 
 use super::open_all;
@@ -11,12 +10,14 @@ use crate::exit::Failure;
 use crate::output::Cell;
 use crate::progress::Progress;
 
-/// What was put less long ago stays, however short room is.
-const PRESSURE_FLOOR: Duration = Duration::from_secs(600);
+/// What is told of a collection.
+pub(super) const FIELDS: [&str; 8] =
+    ["reached", "removed", "removed_bytes", "freed_bytes", "young", "young_bytes", "missing", "dry_run"];
 
 pub(super) fn run(context: &Context, arguments: &CollectArguments) -> Result<(), Failure> {
     let (_writer, blobs) = open_all(context)?;
-    let floor = if arguments.disk_pressure { PRESSURE_FLOOR } else { arguments.retention };
+    let short = KeepOptions::default().pressure_floor;
+    let floor = if arguments.disk_pressure { short } else { arguments.retention };
     let options = CollectOptions { floor, dry_run: arguments.dry_run, ..CollectOptions::default() };
     let mut collection = blobs.begin_collection(options)?;
     let mut progress = Progress::new(context);
@@ -27,26 +28,32 @@ pub(super) fn run(context: &Context, arguments: &CollectArguments) -> Result<(),
     progress.clear();
     let collected = collection.collected();
     for hash in &collected.missing {
-        context.note(format_args!(
-            "{hash} is referred to, and not here: put it, or take away what refers to it"
-        ));
+        tell_missing(context, hash);
     }
-    if collected.damaged_packs > 0 {
-        let packs = collected.damaged_packs;
+    tell_damaged(context, collected.damaged_packs);
+    let number = Cell::Number;
+    let values = [
+        number(collected.reached),
+        number(collected.removed),
+        number(collected.removed_bytes),
+        number(collected.freed_bytes),
+        number(collected.young),
+        number(collected.young_bytes),
+        number(collected.missing.len() as u64),
+        Cell::Json(arguments.dry_run.to_string().into()),
+    ];
+    context.record(&FIELDS.into_iter().zip(values).collect::<Vec<_>>())?;
+    Ok(blobs.store().close()?)
+}
+
+pub(super) fn tell_missing(context: &Context, hash: impl std::fmt::Display) {
+    context.note(format_args!("{hash} is referred to, and not here: put it, or take away what refers to it"));
+}
+
+pub(super) fn tell_damaged(context: &Context, packs: u64) {
+    if packs > 0 {
         context.note(format_args!(
             "{packs} packs keep their garbage since something needed in them is damaged: `net-db blob verify` names it"
         ));
     }
-    let number = Cell::Number;
-    context.record(&[
-        ("reached", number(collected.reached)),
-        ("removed", number(collected.removed)),
-        ("removed_bytes", number(collected.removed_bytes)),
-        ("freed_bytes", number(collected.freed_bytes)),
-        ("young", number(collected.young)),
-        ("young_bytes", number(collected.young_bytes)),
-        ("missing", number(collected.missing.len() as u64)),
-        ("dry_run", Cell::Json(arguments.dry_run.to_string().into())),
-    ])?;
-    Ok(blobs.store().close()?)
 }

@@ -9,6 +9,24 @@ use crate::exit::{Code, Failure};
 use crate::output::Cell;
 use crate::progress::Progress;
 
+/// What is told of how it stands.
+pub(super) const STATUS: [&str; 11] = [
+    "enabled",
+    "place",
+    "high",
+    "low",
+    "pushes_per_tick",
+    "quota",
+    "used",
+    "disk_ratio",
+    "away_chunks",
+    "away_bytes",
+    "left_chunks",
+];
+/// What is told of what was moved.
+pub(super) const MOVED: [&str; 6] =
+    ["pushed", "pushed_bytes", "freed_bytes", "taken_back", "tidied", "failed"];
+
 pub(super) fn run(context: &Context, command: OverflowCommand) -> Result<(), Failure> {
     let (_writer, blobs) = open_all(context)?;
     match command {
@@ -39,19 +57,20 @@ fn status(context: &Context, blobs: &Blobs) -> Result<(), Failure> {
     let (config, quota) =
         settings.as_ref().map(|settings| (settings.config, settings.quota)).unwrap_or_default();
     let (number, share) = (Cell::Number, |share: f64| Cell::Json(format!("{share:.3}").into()));
-    Ok(context.record(&[
-        ("enabled", Cell::Json(config.enabled.to_string().into())),
-        ("place", settings.map_or(Cell::Null, |settings| Cell::Text(settings.place.into()))),
-        ("high", share(config.high)),
-        ("low", share(config.low)),
-        ("pushes_per_tick", number(config.pushes_per_tick as u64)),
-        ("quota", quota.map_or(Cell::Null, number)),
-        ("used", number(disk.used)),
-        ("disk_ratio", share(disk.ratio())),
-        ("away_chunks", number(away.chunks)),
-        ("away_bytes", number(away.bytes)),
-        ("left_chunks", number(away.left)),
-    ])?)
+    let values = [
+        Cell::Json(config.enabled.to_string().into()),
+        settings.map_or(Cell::Null, |settings| Cell::Text(settings.place.into())),
+        share(config.high),
+        share(config.low),
+        number(config.pushes_per_tick as u64),
+        quota.map_or(Cell::Null, number),
+        number(disk.used),
+        share(disk.ratio()),
+        number(away.chunks),
+        number(away.bytes),
+        number(away.left),
+    ];
+    Ok(context.record(&STATUS.into_iter().zip(values).collect::<Vec<_>>())?)
 }
 
 /// Goes on until the use is below the low watermark, or nothing goes any more.
@@ -62,15 +81,9 @@ fn tick(context: &Context, blobs: &Blobs) -> Result<(), Failure> {
         true
     })?;
     progress.clear();
-    let number = Cell::Number;
-    context.record(&[
-        ("pushed", number(sum.pushed)),
-        ("pushed_bytes", number(sum.pushed_bytes)),
-        ("freed_bytes", number(sum.freed_bytes)),
-        ("taken_back", number(sum.taken_back)),
-        ("tidied", number(sum.tidied)),
-        ("failed", number(sum.failed)),
-    ])?;
+    let values = [sum.pushed, sum.pushed_bytes, sum.freed_bytes, sum.taken_back, sum.tidied, sum.failed]
+        .map(Cell::Number);
+    context.record(&MOVED.into_iter().zip(values).collect::<Vec<_>>())?;
     moved(sum.failed)
 }
 
