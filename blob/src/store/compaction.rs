@@ -52,9 +52,16 @@ impl Packs {
         let path = pack_path(&self.dir, number);
         let freed = {
             let mut state = self.state();
-            state.open.retain(|(open, _)| *open != number);
             let in_pack = state.index.uses().get(&number).copied().unwrap_or_default();
-            assert!(in_pack.live == 0, "everything that is needed of pack {number} was moved");
+            if in_pack.live > 0 {
+                tracing::error!(
+                    pack = number,
+                    bytes = in_pack.live,
+                    "a pack is kept in which not all reads any more that is needed"
+                );
+                return Ok(None);
+            }
+            state.open.retain(|(open, _)| *open != number);
             state.index.forget_pack(number);
             in_pack.bytes
         };
