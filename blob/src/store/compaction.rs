@@ -110,8 +110,10 @@ impl Packs {
                 whole.is_some_and(|whole| whole.pack == number && whole.put_at == record.put_at)
             }
             What::Removed | What::NoBlob => whole.is_none() && dead_before.contains(&record.name),
+            // Of several of a chunk it is the last that counts.
             What::Sent | What::Away => lies.is_some_and(|lies| {
-                lies.pack == number && lies.bytes.is_some() == (record.what == What::Away)
+                let bytes = (record.what == What::Away).then_some(record.content_crc);
+                (lies.pack, lies.bytes, lies.put_at) == (number, bytes, record.put_at)
             }),
             What::NotSent => lies.is_none() && dead_before.contains(&record.name),
             What::Freed => place.is_none() && dead_before.contains(&record.name),
