@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::store::record::What;
 
-    const LENGTH: u64 = 32 + 2 * 64;
+    const LENGTH: u64 = 32 + 2 * 64 + 8;
 
     fn records() -> Vec<(Record, u64)> {
         let record = Record::of(What::PutWhole, Hash::of(b"x"), &[], Timestamp::from_nanos(1));
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn an_index_that_cannot_be_is_made_anew() {
         let [first, second] = records()[..] else { panic!("two") };
-        for offsets in [[96, 32], [32, 32], [0, 96], [36, 100], [32, 104], [32, u64::MAX - 63]] {
+        for offsets in [[96, 32], [32, 32], [0, 96], [36, 100], [32, 112], [32, u64::MAX - 63]] {
             let records = [(first.0, offsets[0]), (second.0, offsets[1])];
             assert_eq!(read(&encode(7, LENGTH, &records)), None, "{offsets:?}");
         }
