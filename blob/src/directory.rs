@@ -139,7 +139,8 @@ fn decode(bytes: &[u8]) -> Result<Directory, Malformed> {
         let (number, zero, mode) = (cursor.u8("kind")?, cursor.u8("reserved byte")?, cursor.u16("mode")?);
         let name = short(&mut cursor, "name")?;
         let follows = directory.entries.last().is_none_or(|last| *last.name < *name);
-        if !is_name(name) || !follows || zero != 0 || mode & !MODE_MASK != 0 {
+        let mode_max = if number == 3 { 0 } else { MODE_MASK };
+        if !is_name(name) || !follows || zero != 0 || mode & !mode_max != 0 {
             return Err(Malformed::new("name or mode"));
         }
         let what = match number {
@@ -232,5 +233,8 @@ mod tests {
         let mut set_user_id = directory();
         set_user_id.entries[1].mode = 0o4755;
         assert!(Directory::decode(&set_user_id.encode().unwrap()).is_err());
+        let mut link_with_mode = directory();
+        link_with_mode.entries[2].mode = 0o644;
+        assert!(Directory::decode(&link_with_mode.encode().unwrap()).is_err());
     }
 }

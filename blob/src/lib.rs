@@ -22,6 +22,9 @@ mod chunking;
 mod collect;
 mod directory;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 pub mod limits;
 mod metrics;

@@ -414,7 +414,7 @@ impl Maps {
 
 impl Pin {
     /// u8 version, u8 mode: 1 direct, 2 recursive, i64 since when in nanoseconds, the label.
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.put_u8(match self.mode {
             PinMode::Direct => 1,
@@ -425,7 +425,7 @@ impl Pin {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(bytes);
         cursor.u8("version")?;
         let mode = match cursor.u8("mode")? {
@@ -441,14 +441,14 @@ impl Pin {
 
 impl Named {
     /// u8 version, [32] hash, i64 since when in nanoseconds.
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.put(self.hash.as_bytes());
         out.put_i64(self.named_at.as_nanos());
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(bytes);
         cursor.u8("version")?;
         let hash = Hash::from_bytes(cursor.array("hash")?);
@@ -459,13 +459,13 @@ impl Named {
 }
 
 /// u8 version, i64 until when in nanoseconds.
-fn encode_lease(until: Timestamp) -> Vec<u8> {
+pub(crate) fn encode_lease(until: Timestamp) -> Vec<u8> {
     let mut out = vec![VERSION];
     out.put_i64(until.as_nanos());
     out
 }
 
-fn decode_lease(bytes: &[u8]) -> Result<Timestamp, Malformed> {
+pub(crate) fn decode_lease(bytes: &[u8]) -> Result<Timestamp, Malformed> {
     let mut cursor = Cursor::new(bytes);
     cursor.u8("version")?;
     let until = Timestamp::from_nanos(cursor.i64("time")?);

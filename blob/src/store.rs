@@ -23,6 +23,8 @@ use crate::object::ObjectKind;
 
 mod away;
 mod compaction;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod guards;
 mod index;
 mod loose;

@@ -137,25 +137,46 @@ impl BlobStore {
         hash: &Hash,
         visit: &mut dyn FnMut(TreeEntry) -> Result<(), BlobError>,
     ) -> Result<(), BlobError> {
-        let mut open = vec![(PathBuf::new(), *hash)];
-        while let Some((path, hash)) = open.pop() {
-            let directory = self.directory(&hash)?;
-            let mut below = Vec::new();
-            for entry in directory.entries {
-                let path = path.join(os(&entry.name));
-                let what = match entry.what {
-                    Content::File { blob, bytes } => TreeContent::File { blob, bytes },
-                    Content::Link { target } => TreeContent::Link { target: os(&target) },
-                    Content::Directory { object: hash, .. } => {
-                        below.push((path.clone(), hash));
-                        TreeContent::Directory { hash }
-                    }
-                };
-                visit(TreeEntry { path, mode: entry.mode, what })?;
+        // What is to come at each level: a few objects can stand for many long paths.
+        let mut path = PathBuf::new();
+        let mut open = vec![self.visit_directory(hash, &path, visit)?.into_iter()];
+        while let Some(below) = open.last_mut() {
+            match below.next() {
+                Some((name, hash)) => {
+                    path.push(name);
+                    open.push(self.visit_directory(&hash, &path, visit)?.into_iter());
+                }
+                None => {
+                    open.pop();
+                    path.pop();
+                }
             }
-            open.extend(below.into_iter().rev());
         }
         Ok(())
+    }
+
+    /// Tells of what is in a directory, and returns the directories in it.
+    fn visit_directory(
+        &self,
+        hash: &Hash,
+        path: &Path,
+        visit: &mut dyn FnMut(TreeEntry) -> Result<(), BlobError>,
+    ) -> Result<Vec<(PathBuf, Hash)>, BlobError> {
+        let mut below = Vec::new();
+        for entry in self.directory(hash)?.entries {
+            let name = os(&entry.name);
+            let path = path.join(&name);
+            let what = match entry.what {
+                Content::File { blob, bytes } => TreeContent::File { blob, bytes },
+                Content::Link { target } => TreeContent::Link { target: os(&target) },
+                Content::Directory { object: hash, .. } => {
+                    below.push((name, hash));
+                    TreeContent::Directory { hash }
+                }
+            };
+            visit(TreeEntry { path, mode: entry.mode, what })?;
+        }
+        Ok(below)
     }
 
     /// Returns a directory.

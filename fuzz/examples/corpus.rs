@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use base::{Random, SeededRandom};
+use blob::fuzzing as blobs;
 use net::fuzzing::{Message, Picks};
 use netdb_fuzz::corpus;
 use redex::fuzzing::{Choices, Structure};
@@ -16,6 +17,10 @@ fn main() {
     }
     for message in Message::ALL {
         write(&corpus::folder_of(message), |choices| message.make(&mut Picks(choices)));
+    }
+    for structure in blobs::Structure::ALL {
+        let folder = corpus::folder_of_blobs(structure);
+        write(&folder, |choices| structure.make(&mut blobs::Choices(choices)));
     }
 }
 

@@ -15,6 +15,11 @@ pub fn folder_of(read: impl Debug) -> PathBuf {
     folder(&format!("{read:?}"))
 }
 
+/// Returns the folder of the files of a structure of blobs.
+pub fn folder_of_blobs(read: impl Debug) -> PathBuf {
+    folder(&format!("blob-{read:?}"))
+}
+
 /// Returns the names and contents of a folder's files, by name.
 ///
 /// # Panics

@@ -6,6 +6,8 @@ use std::cell::Cell;
 thread_local! {
     /// The largest single request since the measure began.
     static LARGEST: Cell<usize> = const { Cell::new(0) };
+    /// What is in use more than when the measure began, and the most of it.
+    static IN_USE: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
 }
 
 /// The system's allocator, which notes each thread's largest request.
@@ -19,29 +21,41 @@ fn note(bytes: usize) {
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(bytes)));
 }
 
+fn note_change(bytes: usize, before: usize) {
+    let _ = IN_USE.try_with(|in_use| {
+        let (mut now, most) = in_use.get();
+        now = now.wrapping_add_unsigned(bytes).wrapping_sub_unsigned(before);
+        in_use.set((now, most.max(now)));
+    });
+}
+
 // SAFETY: each request is handed to the system's allocator unchanged, which keeps the contract. Noting it does not
 // allocate: the cell is initialised at compile time and has nothing to drop.
 #[expect(unsafe_code)]
 unsafe impl GlobalAlloc for Metered {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
+        note_change(layout.size(), 0);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
+        note_change(layout.size(), 0);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         note(bytes);
+        note_change(bytes, layout.size());
         // SAFETY: the caller's promise is passed on.
         unsafe { System.realloc(at, layout, bytes) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        note_change(0, layout.size());
         // SAFETY: the caller's promise is passed on.
         unsafe { System.dealloc(at, layout) }
     }
@@ -52,6 +66,13 @@ pub fn largest_request<T>(read: impl FnOnce() -> T) -> (T, usize) {
     LARGEST.set(0);
     let result = read();
     (result, LARGEST.get())
+}
+
+/// Runs `read` and returns with its result the most bytes that this thread had in use meanwhile, beyond those from before.
+pub fn most_in_use<T>(read: impl FnOnce() -> T) -> (T, usize) {
+    IN_USE.set((0, 0));
+    let result = read();
+    (result, IN_USE.get().1.unsigned_abs())
 }
 
 /// Runs `read` over so many bytes of input.

@@ -37,7 +37,7 @@ pub struct OverflowSettings {
 }
 
 impl OverflowSettings {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let Self { place, config, quota } = self;
         let mut out = MAGIC.to_vec();
         out.put_u16(VERSION);
@@ -53,7 +53,7 @@ impl OverflowSettings {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, BlobError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BlobError> {
         let malformed =
             |malformed: Malformed| BlobError::Decode { what: format!("file `{FILE}` ({malformed})") };
         let (bytes, crc) = bytes.split_last_chunk().ok_or_else(|| malformed(Malformed::new("length")))?;
@@ -78,13 +78,24 @@ impl OverflowSettings {
     }
 
     fn take(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
-        let (enabled, has_quota) = (cursor.u8("state")? != 0, cursor.u8("quota")? != 0);
+        let flag = |byte: u8, what| match byte {
+            0 | 1 => Ok(byte == 1),
+            _ => Err(Malformed::new(what)),
+        };
+        let enabled = flag(cursor.u8("state")?, "state")?;
+        let has_quota = flag(cursor.u8("quota")?, "quota")?;
         let mut ratio = || cursor.u64("watermark").map(f64::from_bits);
         let (high, low) = (ratio()?, ratio()?);
         let pushes_per_tick = cursor.u32("pushes")? as usize;
         let tick = Duration::from_nanos(cursor.u64("tick")?);
         let quota = cursor.u64("quota")?;
         let place = cursor.text(cursor.remaining(), "place")?.to_owned();
+        if place.len() > PLACE_BYTES_MAX {
+            return Err(Malformed::new("place"));
+        }
+        if !has_quota && quota != 0 {
+            return Err(Malformed::new("quota"));
+        }
         let config = OverflowConfig { enabled, high, low, pushes_per_tick, tick };
         Ok(Self { place, config, quota: has_quota.then_some(quota) })
     }
@@ -161,4 +172,35 @@ fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_data()?;
     disk.rename(&staged, path)?;
     disk.sync_directory(path.parent().unwrap_or(Path::new("")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_come_back_and_have_one_encoding() {
+        for (quota, place) in [(None, String::new()), (Some(0), "x".repeat(PLACE_BYTES_MAX))] {
+            let settings = OverflowSettings { place, config: OverflowConfig::default(), quota };
+            let bytes = settings.encode();
+            assert_eq!(OverflowSettings::decode(&bytes).unwrap(), settings);
+            for length in 0..bytes.len() {
+                assert!(OverflowSettings::decode(&bytes[..length]).is_err(), "{length}");
+            }
+        }
+        let settings = OverflowSettings { place: "x".into(), config: OverflowConfig::default(), quota: None };
+        let bytes = settings.encode();
+        let long = OverflowSettings { place: "x".repeat(PLACE_BYTES_MAX + 1), ..settings }.encode();
+        let changed = |at: usize| {
+            let mut bytes = bytes[..bytes.len() - 4].to_vec();
+            bytes[at] = 2;
+            bytes.put_u32(crc32fast::hash(&bytes));
+            bytes
+        };
+        // Neither yes nor no, and a quota where there is none.
+        for wrong in [changed(10), changed(11), changed(40), long] {
+            let read = OverflowSettings::decode(&wrong);
+            assert!(matches!(read, Err(BlobError::Decode { .. })), "{read:?}");
+        }
+    }
 }

@@ -145,8 +145,11 @@ impl ObjectStore {
     /// Notes durably that chunks are about to be sent, unless they were sent before; returns those that are to be sent now.
     pub(crate) fn begin_sending(&self, chunks: &[LocalChunk]) -> Result<Vec<LocalChunk>, BlobError> {
         let packs = &self.shared.packs;
-        let is_there =
-            |chunk: &LocalChunk| packs.elsewhere(&chunk.name).is_some_and(|lies| lies.bytes.is_some());
+        // A note that says another length is damaged: the chunk is sent as if it never had been.
+        let is_there = |chunk: &LocalChunk| {
+            let bytes = packs.elsewhere(&chunk.name).and_then(|lies| lies.bytes);
+            bytes.is_some_and(|bytes| u64::from(bytes) == chunk.bytes)
+        };
         let to_send: Vec<_> = chunks.iter().filter(|chunk| !is_there(chunk)).copied().collect();
         for chunk in &to_send {
             packs.note_sent(chunk.name, chunk.put_at)?;

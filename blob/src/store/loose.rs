@@ -133,9 +133,10 @@ impl Loose {
     /// Removes an object, and returns how long its file was; 0 where there was none. That it is gone is not durable.
     pub(super) fn remove(&self, name: &Hash) -> Result<u64, BlobError> {
         let path = self.path(name);
+        // Held from the beginning, since somebody else may remove it, too.
+        let mut bytes = self.bytes();
         let Some(file) = self.open_file(&path)? else { return Ok(0) };
         let length = file.length().map_err(BlobError::io(&path))?;
-        let mut bytes = self.bytes();
         self.disk.remove(&path).map_err(BlobError::io(&path))?;
         *bytes = bytes.map(|bytes| bytes.saturating_sub(length));
         self.unsynced.store(true, Ordering::Release);
@@ -197,5 +198,41 @@ fn describe(path: &Path, name: &Hash, length: u64, footer: &[u8]) -> Result<Loos
             Ok(LooseObject { kind, bytes: record.bytes, put_at: record.put_at })
         }
         _ => Err(BlobError::Decode { what: format!("end of {}", path.display()) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use base::SimulatedDisk;
+
+    use super::*;
+
+    /// A collection and overflow may want the same gone.
+    #[test]
+    fn of_two_who_remove_an_object_at_the_same_time_one_does() {
+        let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
+        let [dir, staging] = ["chunks", "staging"].map(PathBuf::from);
+        for dir in [&dir, &staging] {
+            disk.create_directories(dir).unwrap();
+        }
+        let loose = Loose::open(&disk, dir, staging).unwrap();
+        for nth in 0..400_u32 {
+            let name = Hash::of(&nth.to_le_bytes());
+            loose.add(ObjectKind::Chunk, name, b"content", Timestamp::from_nanos(1)).unwrap();
+            assert_eq!(loose.all_bytes().unwrap(), 71);
+            let both = Barrier::new(2);
+            let remove = || {
+                both.wait();
+                loose.remove(&name).unwrap()
+            };
+            let removed = std::thread::scope(|scope| {
+                let other = scope.spawn(remove);
+                [remove(), other.join().unwrap()]
+            });
+            assert!(matches!(removed, [71, 0] | [0, 71]), "{removed:?}");
+            assert_eq!(loose.all_bytes().unwrap(), 0);
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use base::{Disk, OpenMode};
 
 use super::packs::{check_header, pack_path};
-use super::record::{RECORD_BYTES, Record, VERSION};
+use super::record::{PACK_HEADER_BYTES, RECORD_BYTES, Record, VERSION};
 use super::scan::scan;
 use crate::BlobError;
 
@@ -45,31 +45,37 @@ pub(super) fn load_or_make(
 
 fn load(disk: &dyn Disk, dir: &Path, number: u32, length: u64) -> Option<Vec<(Record, u64)>> {
     let file = disk.open(&index_path(dir, number), OpenMode::Read).ok()?;
-    let bytes = base::read_to_end(&*file, usize::MAX).ok()?;
+    decode(&base::read_to_end(&*file, usize::MAX).ok()?, number, length)
+}
+
+/// Reads the index of a pack of that length; `None` for anything else.
+pub(super) fn decode(bytes: &[u8], number: u32, length: u64) -> Option<Vec<(Record, u64)>> {
     let (content, crc) = bytes.split_last_chunk()?;
     let header = content.get(..HEADER_BYTES)?;
     if header[..24] != begin(number, length)[..] || u32::from_le_bytes(*crc) != crc32fast::hash(content) {
         return None;
     }
     let entries = content[HEADER_BYTES..].chunks_exact(ENTRY_BYTES);
+    let count = u32::try_from(entries.len()).ok()?.to_le_bytes();
+    if header[24..28] != count || header[28..] != [0; 4] || !entries.remainder().is_empty() {
+        return None;
+    }
+    let mut end = PACK_HEADER_BYTES;
     entries
         .map(|entry| {
-            Some((Record::decode(entry)?, u64::from_le_bytes(*entry[RECORD_BYTES..].first_chunk()?)))
+            let record = Record::decode(entry)?;
+            let offset = u64::from_le_bytes(*entry[RECORD_BYTES..].first_chunk()?);
+            // Nothing is looked for where nothing can be.
+            let follows = offset >= end && offset.is_multiple_of(8);
+            end = offset.checked_add(record.length() as u64).filter(|end| follows && *end <= length)?;
+            Some((record, offset))
         })
         .collect()
 }
 
 /// Writes the index of a pack; that it cannot be written is no failure.
 pub(super) fn write(disk: &dyn Disk, dir: &Path, number: u32, length: u64, records: &[(Record, u64)]) {
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + records.len() * ENTRY_BYTES + 4);
-    bytes.extend_from_slice(&begin(number, length));
-    bytes.extend_from_slice(&(records.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&[0; 4]);
-    for (record, offset) in records {
-        bytes.extend_from_slice(&record.encode_header());
-        bytes.extend_from_slice(&offset.to_le_bytes());
-    }
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    let bytes = encode(number, length, records);
     let path = index_path(dir, number);
     let written = (|| {
         if disk.exists(&path)? {
@@ -81,6 +87,19 @@ pub(super) fn write(disk: &dyn Disk, dir: &Path, number: u32, length: u64, recor
     if let Err(cause) = written {
         tracing::warn!(file = %path.display(), %cause, "the index of a pack was not written; it is made when it is needed");
     }
+}
+
+pub(super) fn encode(number: u32, length: u64, records: &[(Record, u64)]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + records.len() * ENTRY_BYTES + 4);
+    bytes.extend_from_slice(&begin(number, length));
+    bytes.extend_from_slice(&(records.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    for (record, offset) in records {
+        bytes.extend_from_slice(&record.encode_header());
+        bytes.extend_from_slice(&offset.to_le_bytes());
+    }
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    bytes
 }
 
 /// Removes the index of a pack that is gone; one that stays does no harm, since it fits no other pack.
@@ -95,4 +114,61 @@ fn begin(number: u32, length: u64) -> Vec<u8> {
     begin.extend_from_slice(&number.to_le_bytes());
     begin.extend_from_slice(&length.to_le_bytes());
     begin
+}
+
+#[cfg(test)]
+mod tests {
+    use base::{Hash, Timestamp};
+
+    use super::*;
+    use crate::store::record::What;
+
+    const LENGTH: u64 = 32 + 2 * 64 + 8;
+
+    fn records() -> Vec<(Record, u64)> {
+        let record = Record::of(What::PutWhole, Hash::of(b"x"), &[], Timestamp::from_nanos(1));
+        vec![(record, 32), (record, 96)]
+    }
+
+    fn read(bytes: &[u8]) -> Option<Vec<(Record, u64)>> {
+        decode(bytes, 7, LENGTH)
+    }
+
+    #[test]
+    fn an_index_comes_back_and_any_other_is_made_anew() {
+        let bytes = encode(7, LENGTH, &records());
+        assert_eq!(read(&bytes), Some(records()));
+        assert_eq!((decode(&bytes, 8, LENGTH), decode(&bytes, 7, LENGTH + 8)), (None, None));
+        for length in 0..bytes.len() {
+            assert_eq!(read(&bytes[..length]), None, "{length}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(read(&flipped), None, "{bit}");
+        }
+    }
+
+    /// The checksum is right of what says that something stands where it cannot.
+    #[test]
+    fn an_index_that_cannot_be_is_made_anew() {
+        let [first, second] = records()[..] else { panic!("two") };
+        for offsets in [[96, 32], [32, 32], [0, 96], [36, 100], [32, 112], [32, u64::MAX - 63]] {
+            let records = [(first.0, offsets[0]), (second.0, offsets[1])];
+            assert_eq!(read(&encode(7, LENGTH, &records)), None, "{offsets:?}");
+        }
+        let body = encode(7, LENGTH, &records());
+        let body = &body[..body.len() - 4];
+        let with_checksum = |mut bytes: Vec<u8>| {
+            bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+            read(&bytes)
+        };
+        assert!(with_checksum(body.to_vec()).is_some());
+        assert_eq!(with_checksum([body, &[0]].concat()), None, "a byte more");
+        for at in [24, 28] {
+            let mut other = body.to_vec();
+            other[at] ^= 1;
+            assert_eq!(with_checksum(other), None, "{at}");
+        }
+    }
 }

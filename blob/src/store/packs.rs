@@ -434,8 +434,12 @@ pub(super) fn check_header(path: &Path, bytes: &[u8], number: u32) -> Result<(),
 
 fn numbers(disk: &dyn Disk, dir: &Path) -> Result<Vec<u32>, BlobError> {
     let names = disk.list(dir).map_err(BlobError::io(dir))?;
-    let mut numbers: Vec<u32> =
-        names.iter().filter_map(|name| name.strip_suffix(".pack")?.parse().ok()).collect();
+    // One name each, so that no pack is taken for another.
+    let number = |name: &String| {
+        let number = name.strip_suffix(".pack")?.parse().ok()?;
+        pack_path(Path::new(""), number).to_str().is_some_and(|path| path == name).then_some(number)
+    };
+    let mut numbers: Vec<u32> = names.iter().filter_map(number).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }

@@ -23,6 +23,7 @@
 
 use base::{Hash, Timestamp};
 
+use crate::limits::CHUNK_BYTES_MAX;
 use crate::object::ObjectKind;
 
 /// Bytes of a pack's header.
@@ -137,7 +138,12 @@ impl Record {
         let name = Hash::from_bytes(*header[8..].first_chunk()?);
         let put_at = Timestamp::from_nanos(i64::from_le_bytes(*header[48..].first_chunk()?));
         let (bytes, synced, content_crc) = (u32_at(40), u32_at(44), u32_at(56));
-        zeros.then_some(Self { what, name, bytes, put_at, content_crc, synced })
+        let is_sound = match what {
+            What::Object(_) => bytes as usize <= CHUNK_BYTES_MAX,
+            What::Away => bytes == 0,
+            _ => bytes == 0 && content_crc == 0,
+        };
+        (zeros && is_sound).then_some(Self { what, name, bytes, put_at, content_crc, synced })
     }
 }
 
@@ -171,23 +177,39 @@ mod tests {
 
     #[test]
     fn records_come_back_and_no_changed_bit_passes() {
-        for what in [
-            What::Object(ObjectKind::Chunk),
-            What::Object(ObjectKind::Node),
-            What::PutWhole,
-            What::Closed,
-            What::Removed,
-            What::NoBlob,
-        ] {
-            let record = Record::of(what, Hash::of(b"x"), b"content", Timestamp::from_nanos(77));
-            let bytes = record.encode(b"content");
-            assert_eq!((Record::decode(&bytes), bytes.len()), (Some(record), 72));
+        let kinds = [ObjectKind::Chunk, ObjectKind::Node, ObjectKind::Directory].map(What::Object);
+        let notes = [What::PutWhole, What::Closed, What::Removed, What::NoBlob, What::Sent, What::NotSent];
+        let (name, put_at) = (Hash::of(b"x"), Timestamp::from_nanos(77));
+        let kinds = kinds.map(|what| (Record::of(what, name, b"content", put_at), &b"content"[..]));
+        let notes = notes.map(|what| (Record::of(what, name, b"", put_at), &b""[..]));
+        let others = [Record::of(What::Freed, name, b"", put_at), Record::away(name, 9, put_at)];
+        for (record, content) in kinds.into_iter().chain(notes).chain(others.map(|other| (other, &b""[..]))) {
+            let bytes = record.encode(content);
+            assert_eq!(Record::decode(&bytes), Some(record));
+            assert_eq!(bytes.len(), (64 + content.len()).next_multiple_of(8));
             for bit in 0..RECORD_BYTES * 8 {
                 let mut flipped = bytes.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
                 assert_eq!(Record::decode(&flipped), None, "{bit}");
             }
             assert_eq!(Record::decode(&bytes[..RECORD_BYTES - 1]), None);
+        }
+    }
+
+    #[test]
+    fn what_no_record_says_is_none() {
+        let (name, put_at) = (Hash::of(b"x"), Timestamp::from_nanos(77));
+        let object = Record::of(What::Object(ObjectKind::Chunk), name, b"", put_at);
+        let away = Record::away(name, 9, put_at);
+        let most = CHUNK_BYTES_MAX as u32;
+        assert!(Record::decode(&Record { bytes: most, ..object }.encode_header()).is_some());
+        for wrong in [
+            Record { bytes: most + 1, ..object },
+            Record { bytes: 8, ..away },
+            Record::of(What::Removed, name, b"content", put_at),
+            Record { content_crc: 1, ..Record::of(What::PutWhole, name, b"", put_at) },
+        ] {
+            assert_eq!(Record::decode(&wrong.encode_header()), None, "{wrong:?}");
         }
     }
 

@@ -60,13 +60,14 @@ impl<'a> Checked<'a> {
             }
             let directory = self.directory(&hash)?;
             let below: Vec<Hash> = below(&directory).collect();
-            let missing: Vec<Hash> =
-                below.iter().filter(|below| !counts.contains_key(*below)).copied().collect();
-            for hash in &missing {
+            // Also of those that were counted, since recursion must end.
+            for hash in &below {
                 if self.directory(hash)?.levels >= directory.levels {
                     return Err(BlobError::Decode { what: format!("directory {hash}") });
                 }
             }
+            let missing: Vec<Hash> =
+                below.iter().filter(|below| !counts.contains_key(*below)).copied().collect();
             if missing.is_empty() {
                 open.pop();
                 let own = directory.entries.len() as u64;
@@ -81,26 +82,36 @@ impl<'a> Checked<'a> {
         Ok(())
     }
 
-    /// Returns everything in a tree that leads out of it, and names beside a link that some file systems take for the link's.
-    pub(super) fn find_unsafe(&mut self, top: &Hash) -> Result<Vec<Unsafe>, BlobError> {
+    /// Returns what in a tree leads out of it, and names beside a link that some file systems take for the link's: about so many
+    /// at most.
+    pub(super) fn find_unsafe(&mut self, top: &Hash, max: usize) -> Result<Vec<Unsafe>, BlobError> {
         let mut found = Vec::new();
-        let top = self.directory(top)?;
-        let mut open = vec![(PathBuf::new(), vec![top])];
-        while let Some((path, way)) = open.pop() {
-            let Some(directory) = way.last().cloned() else { continue };
-            find_alike(&path, &directory, &mut found);
-            for entry in &directory.entries {
-                match &entry.what {
-                    Content::File { .. } => {}
-                    Content::Directory { object, .. } => {
-                        let mut way = way.clone();
-                        way.push(self.directory(object)?);
-                        open.push((path.join(os(&entry.name)), way));
-                    }
-                    Content::Link { target } => {
-                        if let Some(why) = self.why_unsafe(&way, target)? {
-                            found.push(Unsafe { path: path.join(os(&entry.name)), why });
-                        }
+        let mut path = PathBuf::new();
+        // Where it is, and which of the entries is next at each level: a few objects can stand for many long paths.
+        let (mut way, mut next) = (vec![self.directory(top)?], vec![0]);
+        while let (Some(directory), Some(at)) = (way.last().cloned(), next.last_mut()) {
+            if *at == 0 {
+                find_alike(&path, &directory, &mut found, max);
+            }
+            if found.len() >= max {
+                break;
+            }
+            let Some(entry) = directory.entries.get(*at) else {
+                (way.pop(), next.pop());
+                path.pop();
+                continue;
+            };
+            *at += 1;
+            match &entry.what {
+                Content::File { .. } => {}
+                Content::Directory { object, .. } => {
+                    way.push(self.directory(object)?);
+                    next.push(0);
+                    path.push(os(&entry.name));
+                }
+                Content::Link { target } => {
+                    if let Some(why) = self.why_unsafe(&way, target)? {
+                        found.push(Unsafe { path: path.join(os(&entry.name)), why });
                     }
                 }
             }
@@ -169,7 +180,7 @@ fn split(path: &[u8]) -> VecDeque<Vec<u8>> {
 
 /// Finds names that are one name where case or the form of Unicode does not count, if one of them is a link: what is written below the
 /// other one would go where the link leads.
-fn find_alike(path: &std::path::Path, directory: &Directory, found: &mut Vec<Unsafe>) {
+fn find_alike(path: &std::path::Path, directory: &Directory, found: &mut Vec<Unsafe>, max: usize) {
     let is_link = |entry: &&crate::directory::Entry| matches!(entry.what, Content::Link { .. });
     let links: Vec<_> = directory.entries.iter().filter(is_link).collect();
     if links.is_empty() {
@@ -180,6 +191,9 @@ fn find_alike(path: &std::path::Path, directory: &Directory, found: &mut Vec<Uns
         *folded.entry(fold(&entry.name)).or_default() += 1;
     }
     for link in links {
+        if found.len() >= max {
+            return;
+        }
         if folded.get(&fold(&link.name)).is_some_and(|count| *count > 1) {
             let why = "another name beside it is the same but for case or the form of Unicode";
             found.push(Unsafe { path: path.join(os(&link.name)), why });

@@ -30,7 +30,7 @@ pub(super) fn get_tree(
     let _held = store.objects().hold(hash)?;
     let mut checked = Checked::new(store);
     checked.count(hash, options.entries_max)?;
-    if let Some(found) = checked.find_unsafe(hash)?.into_iter().next() {
+    if let Some(found) = checked.find_unsafe(hash, 1)?.into_iter().next() {
         return Err(found.into());
     }
     let failed = || BlobError::file(target);

@@ -32,7 +32,7 @@ pub(super) fn put_tree(
         let mut put = Put { store, putting: &putting, options, root: dir, left_out: &left_out, info };
         let (hash, directory) = put.directory(&top, &PathBuf::new())?;
         let mut info = put.info;
-        let found = Checked::new(store).find_unsafe(&hash)?;
+        let found = Checked::new(store).find_unsafe(&hash, usize::MAX)?;
         if found.is_empty() {
             (info.hash, info.bytes) = (hash, directory.bytes());
             info.skipped.sort_unstable();

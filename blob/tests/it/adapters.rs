@@ -3,13 +3,16 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base::{CrashImage, Disk, Fault, SimulatedDisk, Snapshot};
 use blob::adapter::conformance::{self, Damage};
-use blob::adapter::{BlobAdapter, FileSystemAdapter, MemoryAdapter, ObjectName, OwnAdapter};
-use blob::{BlobError, ObjectKind};
+use blob::adapter::{
+    BlobAdapter, FileSystemAdapter, ListQuery, MemoryAdapter, ObjectName, OwnAdapter, VerifiedAdapter,
+};
+use blob::{BlobError, CollectOptions, Collection, MemoryJournal, NoRoots, ObjectKind, PinMode, Pins};
 
-use crate::support::{noise, open};
+use crate::support::{clock, noise, open, open_at};
 
 const FILES: &str = "mounted/objects";
 
@@ -57,6 +60,45 @@ fn the_adapter_of_files_conforms_and_finds_each_kind_of_damage() {
 fn the_adapter_of_our_own_store_conforms() {
     let disk = SimulatedDisk::new();
     conforms(OwnAdapter::new(open(&disk)), None);
+}
+
+/// What the adapter refuses is the store's: it lists the blobs, and removes what nobody needs of them.
+#[test]
+fn what_came_through_the_adapter_of_our_own_store_is_listed_and_removed_by_the_store() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let store = open_at(&disk, &clock);
+    let adapter: Arc<dyn BlobAdapter> = Arc::new(OwnAdapter::new(store.clone()));
+    let verified = VerifiedAdapter::new(Arc::clone(&adapter));
+    let contents = [noise(1, 20_000), noise(2, 300), noise(3, 300_000)];
+    let references: Vec<_> = contents
+        .iter()
+        .map(|content| verified.put(&mut &content[..], crate::support::small_chunks()).unwrap())
+        .collect();
+    let mut hashes: Vec<_> = references.iter().map(blob::BlobRef::hash).collect();
+    hashes.sort_unstable();
+    assert_eq!(store.list(), hashes);
+    let refused = [
+        verified.delete(&references[0], &|_| false).unwrap_err(),
+        adapter.list_objects(&ListQuery::new(9)).unwrap_err(),
+    ];
+    assert!(!adapter.supports_delete() && !adapter.supports_list());
+    for error in refused {
+        assert!(matches!(error, BlobError::Backend { can_repeat: false, .. }), "{error}");
+    }
+    let pins = Pins::open(store.clone(), Arc::<MemoryJournal>::default(), Arc::clone(&clock) as _).unwrap();
+    pins.pin(&references[1].hash(), PinMode::Recursive, None).unwrap();
+    clock.advance(Duration::from_secs(1));
+    let options = CollectOptions { floor: Duration::ZERO, ..CollectOptions::default() };
+    Collection::begin(&pins, &NoRoots, &*clock, options).unwrap().run().unwrap();
+    assert_eq!(store.list(), [references[1].hash()]);
+    for (reference, content) in references.iter().zip(&contents) {
+        let is_pinned = reference.hash() == references[1].hash();
+        assert_eq!(verified.exists(reference).unwrap(), is_pinned);
+        match verified.fetch(reference) {
+            Ok(found) => assert!(is_pinned && found == *content),
+            Err(error) => assert!(!is_pinned && matches!(error, BlobError::NotFound { .. }), "{error}"),
+        }
+    }
 }
 
 #[test]

@@ -364,6 +364,42 @@ fn only_the_list_of_what_is_pinned_directly_stays() {
     assert!(matches!(refused, BlobError::Pinned { .. }), "{refused}");
 }
 
+/// The index told of something that the pack, once the index was lost, does not tell of any more.
+#[test]
+fn a_pack_that_does_not_read_any_more_as_it_did_is_kept() {
+    let world = World::new();
+    let [stays, goes] =
+        [1, 2].map(|seed| world.store().put(&noise(seed, 1_000)[..], Chunking::Fixed).unwrap().hash);
+    world.pins.pin(&stays, PinMode::Direct, None).unwrap();
+    world.store().close().unwrap();
+    let mut next = world.disk.read(format!("{}/packs/0000000000.pack", crate::support::DIR)).unwrap();
+    next.truncate(28);
+    next[12] = 1;
+    next.extend(crc32fast::hash(&next).to_le_bytes());
+    world.disk.write(format!("{}/packs/0000000001.pack", crate::support::DIR), &next);
+    let world = world.reopen();
+    world.clock.advance(HOUR);
+    let pack = |ending: &str| format!("{}/packs/0000000000.{ending}", crate::support::DIR);
+    world.disk.flip_bit(pack("idx"), 0);
+    world.disk.flip_bit(pack("pack"), (32 + 10) * 8);
+    let options = CollectOptions { floor: Duration::ZERO, garbage_share: 0.0, ..CollectOptions::default() };
+    let collected = world.begin(options).run().unwrap();
+    assert_eq!((collected.removed, collected.compacted, collected.damaged_packs), (1, 0, 1));
+    assert!(read(world.store(), &stays) == noise(1, 1_000));
+    assert!(!world.store().exists(&goes).unwrap());
+    assert_eq!(world.store().verify().unwrap().stretches.len(), 1);
+}
+
+#[test]
+fn names_that_no_pack_has_are_left_alone() {
+    let world = World::new();
+    let hash = world.store().put(&b"x"[..], Chunking::Fixed).unwrap().hash;
+    for name in ["1.pack", "+000000000.pack", "00000000000.pack", "0000000000.pack.bak", "x.pack"] {
+        world.disk.write(format!("{}/packs/{name}", crate::support::DIR), b"x");
+    }
+    assert_eq!(read(world.reopen().store(), &hash), b"x");
+}
+
 #[test]
 fn a_damaged_list_that_is_needed_stops_a_collection_before_anything_goes() {
     let world = World::new();

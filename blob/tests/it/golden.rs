@@ -10,6 +10,9 @@ use blob::Chunking;
 
 use crate::support::{DIR, open, read, small_chunks};
 
+mod notes;
+mod structures;
+
 /// The BLAKE3 hash of the names and bytes of all golden files.
 const GOLDEN: &str = "9fefe5e1ec6dfebe4a5f632fd9d70be8bb49fa84de3cc0df7ef8d841a577891c";
 
@@ -35,40 +38,73 @@ fn write() -> (SimulatedDisk, Vec<(Hash, Vec<u8>)>) {
     (disk, blobs)
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/store")
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
 }
 
-/// Returns the golden files, by their names in the store.
-fn golden() -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files = Vec::new();
-    for dir in ["chunks", "packs"] {
-        for entry in std::fs::read_dir(folder().join(dir)).unwrap() {
+/// Returns the golden files of a folder, by their names in it.
+fn golden(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    fn visit(top: &Path, dir: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
-            files.push((path.strip_prefix(folder()).unwrap().to_owned(), std::fs::read(&path).unwrap()));
+            match path.is_dir() {
+                true => visit(top, &path, files),
+                false => {
+                    files.push((path.strip_prefix(top).unwrap().to_owned(), std::fs::read(&path).unwrap()))
+                }
+            }
         }
     }
+    let mut files = Vec::new();
+    visit(&folder(name), &folder(name), &mut files);
     files.sort();
     files
+}
+
+/// Writes golden files into a folder that is not there, if whoever runs the test says so.
+fn write_anew(name: &str, files: &[(PathBuf, Vec<u8>)]) {
+    if std::env::var_os("NETDB_GOLDEN").is_some_and(|value| value == "write") && !folder(name).exists() {
+        for (path, bytes) in files {
+            let path = folder(name).join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+}
+
+/// Asserts that the golden files of a folder are those that were written once: `GOLDEN` is their hash.
+fn assert_unchanged(files: &[(PathBuf, Vec<u8>)], hash: &str) {
+    let mut hasher = blake3::Hasher::new();
+    for (name, bytes) in files {
+        hasher.update(name.to_str().unwrap().as_bytes()).update(&[0]);
+        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+    }
+    assert_eq!(hasher.finalize().to_hex().as_str(), hash, "the format changed: see the top of this file");
+}
+
+/// Returns the files of a store but for the lock and the reserve.
+fn files_of(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = disk.files().into_iter().map(|(path, _)| path);
+    let files = files.filter(|path| !path.ends_with("lock") && !path.ends_with("reserve"));
+    files.map(|path| (path.strip_prefix(DIR).unwrap().to_owned(), disk.read(&path).unwrap())).collect()
+}
+
+/// Returns a disk with the files of a store.
+fn disk_of(files: &[(PathBuf, Vec<u8>)]) -> SimulatedDisk {
+    let disk = SimulatedDisk::new();
+    for (name, bytes) in files {
+        let path = Path::new(DIR).join(name);
+        disk.create_directories(path.parent().unwrap()).unwrap();
+        disk.write(path, bytes);
+    }
+    disk
 }
 
 #[test]
 fn what_is_written_is_what_was_written() {
     let (disk, _) = write();
-    let files = disk
-        .files()
-        .into_iter()
-        .map(|(path, _)| path)
-        .filter(|path| !path.ends_with("lock") && !path.ends_with("reserve"));
-    let written: Vec<_> =
-        files.map(|path| (path.strip_prefix(DIR).unwrap().to_owned(), disk.read(&path).unwrap())).collect();
-    if std::env::var_os("NETDB_GOLDEN").is_some_and(|value| value == "write") && !folder().exists() {
-        for (name, bytes) in &written {
-            let path = folder().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, bytes).unwrap();
-        }
-    }
+    let written = files_of(&disk);
+    write_anew("store", &written);
     // Chunks of one blob come into a pack in the order in which they happen to be ready.
     let sorted = |files: Vec<(PathBuf, Vec<u8>)>| {
         let words = |bytes: Vec<u8>| {
@@ -78,21 +114,14 @@ fn what_is_written_is_what_was_written() {
         };
         files.into_iter().map(|(name, bytes)| (name, words(bytes))).collect::<Vec<_>>()
     };
-    assert!(sorted(written) == sorted(golden()));
+    assert!(sorted(written) == sorted(golden("store")));
 }
 
 #[test]
 fn golden_files_stay_as_they_are_and_are_read() {
-    let (disk, mut hasher) = (SimulatedDisk::new(), blake3::Hasher::new());
-    for (name, bytes) in golden() {
-        hasher.update(name.to_str().unwrap().as_bytes()).update(&[0]);
-        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
-        let path = Path::new(DIR).join(name);
-        disk.create_directories(path.parent().unwrap()).unwrap();
-        disk.write(path, &bytes);
-    }
-    assert_eq!(hasher.finalize().to_hex().as_str(), GOLDEN, "the format changed: see the top of this file");
-    let store = open(&disk);
+    let files = golden("store");
+    assert_unchanged(&files, GOLDEN);
+    let store = open(&disk_of(&files));
     let (_, blobs) = write();
     for (hash, content) in &blobs {
         assert!(read(&store, hash) == *content);

@@ -448,6 +448,32 @@ fn a_damaged_chunk_is_given_out_of_its_copy_elsewhere() {
     assert!(read(world.store(), &hash) == content);
 }
 
+/// The checksum is right of a note that says something wrong.
+#[test]
+fn a_chunk_whose_note_says_a_wrong_length_is_mended_by_putting_it() {
+    let world = World::new();
+    let content = noise(1, 500);
+    let hash = world.store().put(&content[..], Chunking::Fixed).unwrap().hash;
+    assert_eq!(world.overflow.tick(FULL).unwrap().pushed, 1);
+    world.store().close().unwrap();
+    let path = format!("{}/packs/0000000001.pack", crate::support::DIR);
+    let mut bytes = world.disk.read(&path).unwrap();
+    let is_away = |at: &usize| bytes[*at..].starts_with(b"ObjR\x08");
+    let at = (32..bytes.len()).step_by(8).find(is_away).unwrap();
+    bytes[at + 57] ^= 0x80;
+    let crc = crc32fast::hash(&bytes[at..at + 60]).to_le_bytes();
+    bytes[at + 60..at + 64].copy_from_slice(&crc);
+    world.disk.write(&path, &bytes);
+    let world = world.reopen();
+    let error = world.store().get(&hash, &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, BlobError::ShortChunk { found: 500, .. }), "{error}");
+    world.store().put(&content[..], Chunking::Fixed).unwrap();
+    assert!(read(world.store(), &hash) == content);
+    assert_eq!(world.overflow.tick(FULL).unwrap().pushed, 1);
+    assert_eq!(world.place(&hash), Some(ObjectPlace::Away));
+    assert!(read(world.reopen().store(), &hash) == content);
+}
+
 #[test]
 fn everything_comes_back_before_another_place_is_used() {
     let world = World::new();

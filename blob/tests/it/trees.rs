@@ -338,6 +338,13 @@ fn a_hostile_corpus_is_refused_whole() {
             let below = Crafted::new(3).directory(b"a", &inner, 1).put(&store, 1);
             Crafted::new(3).directory(b"a", &below, 1).put(&store, 1)
         }),
+        // Read in this order, the one below has been looked at already.
+        ("levels that do not fall, beside each other", {
+            let one = Crafted::new(1).directory(b"a", &inner, 1).put(&store, 1);
+            let two = Crafted::new(1).directory(b"a", &one, 1).put(&store, 1);
+            let top = Crafted::new(2).directory(b"a", &two, 1).directory(b"b", &one, 1);
+            top.directory(b"c", &inner, 1).put(&store, 3)
+        }),
         ("many levels", Crafted::new(u16::MAX).file(b"a", &file).put(&store, 1)),
     ];
     let huge = [&[1, 0, 0, 0][..], &u32::MAX.to_le_bytes(), &[0; 8]].concat();
@@ -357,6 +364,29 @@ fn a_hostile_corpus_is_refused_whole() {
         assert_eq!(names, ["good"], "{what}: {error}");
     }
     assert_eq!(look(&dir.path().join("good")).len(), 4);
+}
+
+#[test]
+fn a_tree_of_as_many_levels_as_there_may_be_is_listed_and_got_or_told_of() {
+    let (dir, store) = (TempDir::new().unwrap(), open(&SimulatedDisk::new()));
+    let mut top = Crafted::new(0).put(&store, 0);
+    for level in 1..=1_000 {
+        top = Crafted::new(level).directory(b"d", &top, 0).put(&store, 0);
+    }
+    let mut deepest = 0;
+    let mut visit = |entry: blob::TreeEntry| {
+        deepest = deepest.max(entry.path.components().count());
+        Ok(())
+    };
+    store.visit_tree(&top, &mut visit).unwrap();
+    assert_eq!(deepest, 1_000);
+    match get(&store, &top, &dir.path().join("target")) {
+        Ok(info) => assert_eq!(info.directories, 1_000),
+        // As many directories are open, and some systems allow for fewer.
+        Err(error) => assert!(matches!(error, BlobError::File { .. }), "{error}"),
+    }
+    let more = Crafted::new(1_001).directory(b"d", &top, 0).put(&store, 0);
+    assert!(matches!(store.stat(&more), Err(BlobError::Decode { .. })));
 }
 
 impl Crafted {

@@ -12,14 +12,14 @@ use blob::{BlobError, Chunking};
 use crate::support::{chunk, open};
 
 /// A server with the bucket `netdb`, which ends with the test.
-struct Server {
+pub struct Server {
     child: Child,
-    host: String,
+    pub host: String,
 }
 
 impl Server {
     /// Starts one, or says why not.
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let started = Command::new("moto_server")
             .args(["-H", "127.0.0.1", "-p", "0"])
             .stdin(Stdio::null())

@@ -4,5 +4,6 @@
 
 mod bucket;
 mod directory;
+mod overflow;
 mod scripted;
 mod support;

@@ -13,10 +13,10 @@ use blob_remote::ObjectStoreAdapter;
 use crate::support::{SECRET, chunk, hasty, open};
 
 /// What a request is answered with: the status, headers, and the body.
-type Answer = (&'static str, &'static str, &'static str);
+pub type Answer = (&'static str, &'static str, &'static str);
 
 /// Answers the nth request of a method (counted from 0), whatever its path.
-type Script = dyn Fn(&str, usize) -> Answer + Send + Sync;
+pub type Script = dyn Fn(&str, usize) -> Answer + Send + Sync;
 
 /// A server, and what was asked of it. Its thread ends with the process.
 struct Server {
@@ -52,7 +52,7 @@ impl Server {
 }
 
 /// Answers the requests of a connection.
-fn serve(mut stream: &TcpStream, log: &Mutex<Vec<String>>, script: &Script) -> std::io::Result<()> {
+pub fn serve(mut stream: &TcpStream, log: &Mutex<Vec<String>>, script: &Script) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let (mut head, mut length) = (String::new(), 0);

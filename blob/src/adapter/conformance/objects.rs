@@ -118,7 +118,7 @@ pub(super) fn other_content_is_replaced(scene: &Scene<'_>) -> Verdict {
 
 pub(super) fn removing_is_idempotent(scene: &Scene<'_>) -> Verdict {
     if !scene.adapter.supports_delete() {
-        return Ok(());
+        return removing_is_refused(scene);
     }
     let ((name, content), (other, _)) = (chunk("removed", 900), chunk("stays", 900));
     scene.verified.store_object(&other, &noise("stays", 900))?;
@@ -131,6 +131,21 @@ pub(super) fn removing_is_idempotent(scene: &Scene<'_>) -> Verdict {
         hold!(scene.verified.stat_object(&name)?.is_none(), "it is told as there");
     }
     hold!(scene.verified.fetch_object(&other).is_ok(), "another went with it");
+    Ok(())
+}
+
+/// What an adapter cannot remove stays, and it says so, also of what is not there.
+fn removing_is_refused(scene: &Scene<'_>) -> Verdict {
+    let ((name, content), (missing, _)) = (chunk("removed", 900), chunk("missing", 900));
+    scene.verified.store_object(&name, &content)?;
+    for name in [&name, &missing] {
+        let removed = scene.verified.delete_object(name);
+        hold!(
+            matches!(removed, Err(BlobError::Backend { can_repeat: false, .. })),
+            "not refused: {removed:?}"
+        );
+    }
+    hold!(scene.verified.fetch_object(&name)? == content, "it went all the same");
     Ok(())
 }
 

@@ -72,7 +72,7 @@ fn tree() -> Result<Sample, BlobError> {
 }
 
 /// Makes a list of chunks.
-fn list<'a>(
+pub(super) fn list<'a>(
     chunks: impl Iterator<Item = &'a [u8]>,
     objects: &mut Vec<(ObjectName, Vec<u8>)>,
 ) -> Result<Part, BlobError> {

@@ -3,7 +3,7 @@ use std::sync::Barrier;
 use base::Hash;
 
 use super::*;
-use crate::adapter::{ListQuery, NoopAdapter, ObjectStat};
+use crate::adapter::{ListQuery, NoopAdapter, ObjectStat, unsupported};
 use crate::object::ObjectKind;
 
 /// What an adapter does wrong.
@@ -33,6 +33,11 @@ enum Defect {
     ListsTheBound,
     ListsNothing,
     RemovesOnlyChunks,
+    /// What follows says that nothing can be removed.
+    OnlyKeeps,
+    RemovesAllTheSame,
+    SaysNothingOfWhatItCannotRemove,
+    OnlyKeepsAndLosesLists,
 }
 
 #[derive(Debug)]
@@ -78,7 +83,7 @@ impl BlobAdapter for Wrong {
                 self.inner.store_object(name, &content[..1 << 20])
             }
             Defect::LosesEmptyObjects if content.is_empty() => Ok(()),
-            Defect::LosesLists if name.kind == ObjectKind::Node => Ok(()),
+            Defect::LosesLists | Defect::OnlyKeepsAndLosesLists if name.kind == ObjectKind::Node => Ok(()),
             Defect::FlipsABit if content.len() == 1 => self.inner.store_object(name, &[content[0] ^ 1]),
             Defect::RefusesWhatIsThere if there.is_some() => self.broken(),
             Defect::KeepsWhatHasTheSameLength if there == Some(content.len() as u64) => Ok(()),
@@ -123,8 +128,21 @@ impl BlobAdapter for Wrong {
                 }
                 Ok(true)
             }
+            Defect::OnlyKeeps | Defect::OnlyKeepsAndLosesLists => Err(unsupported("wrong", "remove")),
+            Defect::RemovesAllTheSame => {
+                self.inner.delete_object(name)?;
+                Err(unsupported("wrong", "remove"))
+            }
+            Defect::SaysNothingOfWhatItCannotRemove => Ok(false),
             _ => self.inner.delete_object(name),
         }
+    }
+
+    fn supports_delete(&self) -> bool {
+        use Defect::{OnlyKeeps, OnlyKeepsAndLosesLists, RemovesAllTheSame, SaysNothingOfWhatItCannotRemove};
+        let only_keeps =
+            [OnlyKeeps, RemovesAllTheSame, SaysNothingOfWhatItCannotRemove, OnlyKeepsAndLosesLists];
+        !only_keeps.contains(&self.defect)
     }
 
     fn list_objects(&self, query: &ListQuery) -> Result<Vec<Hash>, BlobError> {
@@ -155,6 +173,7 @@ fn facts(defect: Defect) -> Vec<&'static str> {
 #[test]
 fn an_adapter_without_defect_has_no_faults() {
     assert_eq!(facts(Defect::None), [""; 0]);
+    assert_eq!(facts(Defect::OnlyKeeps), [""; 0]);
 }
 
 #[test]
@@ -173,6 +192,11 @@ fn each_defect_is_found_by_the_check_for_it() {
         (Defect::RemovesNeighbours, "removing says"),
         (Defect::RemovesOnlyChunks, "blobs are removed"),
         (Defect::RemovesOnlyChunks, "a blob without one of its parts"),
+        (Defect::RemovesAllTheSame, "removing says"),
+        (Defect::RemovesAllTheSame, "blobs are removed"),
+        (Defect::SaysNothingOfWhatItCannotRemove, "removing says"),
+        (Defect::SaysNothingOfWhatItCannotRemove, "blobs are removed"),
+        (Defect::OnlyKeepsAndLosesLists, "a blob without one of its parts"),
         (Defect::TellsOtherLengths, "objects come back"),
         (Defect::CutsLargeObjects, "an object of 16 MiB"),
         (Defect::LosesEmptyObjects, "objects come back"),

@@ -6,11 +6,12 @@ use base::{Classify, ErrorKind};
 
 use super::super::VerifiedAdapter;
 use super::flipping::{Change, Flipping};
-use super::samples::{Sample, noise, small_chunks};
+use super::samples::{self, Sample, noise, small_chunks};
 use super::{Scene, Verdict, hold};
 use crate::BlobError;
 use crate::chunking::Chunking;
-use crate::reference::ReferenceForm;
+use crate::node::Part;
+use crate::reference::{BlobRef, ReferenceForm};
 
 pub(super) fn blobs_round_trip(scene: &Scene<'_>) -> Verdict {
     for sample in &scene.samples {
@@ -74,7 +75,7 @@ pub(super) fn ranges_are_exact(scene: &Scene<'_>) -> Verdict {
 
 pub(super) fn missing_parts_are_missing(scene: &Scene<'_>) -> Verdict {
     if !scene.adapter.supports_delete() {
-        return Ok(());
+        return parts_that_were_never_there_are_missing(scene);
     }
     for Sample { reference, content, objects } in &scene.samples {
         scene.verified.copy_from(&scene.source, reference)?;
@@ -95,6 +96,22 @@ pub(super) fn missing_parts_are_missing(scene: &Scene<'_>) -> Verdict {
         hold!(matches!(range, Err(BlobError::NotFound { .. })), "range: {range:?}");
     }
     Ok(())
+}
+
+fn parts_that_were_never_there_are_missing(scene: &Scene<'_>) -> Verdict {
+    let (content, mut objects) = (noise("incomplete", 9_000), Vec::new());
+    let Part { name, bytes } = samples::list(content.chunks(3_000), &mut objects)?;
+    let reference = BlobRef::new(ReferenceForm::Manifest { chunks: 3 }, name, bytes)?;
+    // From what names it to its end, and the middle last.
+    for at in [3, 0, 2, 1] {
+        let mut found = Vec::new();
+        let fetched = scene.verified.fetch_stream(&reference, &mut found);
+        hold!(matches!(fetched, Err(BlobError::NotFound { .. })), "not all is there: {fetched:?}");
+        hold!(content.starts_with(&found), "wrong bytes before what is missing");
+        let (name, stored) = &objects[at];
+        scene.verified.store_object(name, stored)?;
+    }
+    same(&scene.verified.fetch(&reference)?, &content, reference.form())
 }
 
 pub(super) fn flipped_bits_are_found(scene: &Scene<'_>) -> Verdict {
@@ -134,7 +151,7 @@ pub(super) fn damage_is_found(scene: &Scene<'_>) -> Verdict {
 
 pub(super) fn removing_keeps_what_is_kept(scene: &Scene<'_>) -> Verdict {
     if !scene.adapter.supports_delete() {
-        return Ok(());
+        return removing_is_refused(scene);
     }
     for Sample { reference, objects, .. } in &scene.samples {
         scene.verified.copy_from(&scene.source, reference)?;
@@ -152,6 +169,18 @@ pub(super) fn removing_keeps_what_is_kept(scene: &Scene<'_>) -> Verdict {
         for (name, _) in objects {
             hold!(scene.verified.stat_object(name)?.is_none(), "{} of {reference} stayed", name.hash);
         }
+    }
+    Ok(())
+}
+
+/// What an adapter cannot remove stays as a whole.
+fn removing_is_refused(scene: &Scene<'_>) -> Verdict {
+    for Sample { reference, content, .. } in &scene.samples {
+        scene.verified.copy_from(&scene.source, reference)?;
+        let removed = scene.verified.delete(reference, &|_| false);
+        let is_refused = matches!(removed, Err(BlobError::Backend { can_repeat: false, .. }));
+        hold!(is_refused, "not refused: {removed:?} for {reference}");
+        same(&scene.verified.fetch(reference)?, content, reference.form())?;
     }
     Ok(())
 }
