@@ -3,7 +3,7 @@
 use crate::support::{Place, values};
 
 /// Bytes that nothing compresses or repeats.
-fn noise(bytes: usize) -> Vec<u8> {
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
     let mut noise = vec![0; bytes];
     blake3::Hasher::new().update(b"noise").finalize_xof().fill(&mut noise);
     noise

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use crate::blob::noise;
 use crate::support::{Killed, Place, Run, finish, numbers, records, signal, values, wait_for};
 
 /// A server on the directory of a place.
@@ -394,7 +395,7 @@ fn proxies_of_the_environment_are_not_asked() {
 #[test]
 fn blobs_are_put_got_pinned_and_collected_through_the_server() {
     let place = Place::new();
-    let content: Vec<u8> = (0..9_000_000u32).map(|at| (at % 251) as u8 ^ (at >> 16) as u8).collect();
+    let content = noise(30_000_000);
     let (small, large) = (place.write("small", b"a few bytes"), place.write("large", &content));
     place.ok(&["init"]);
     let serving = place.serve();
@@ -413,8 +414,8 @@ fn blobs_are_put_got_pinned_and_collected_through_the_server() {
     assert!(std::fs::read(&out).unwrap() == content);
     assert_eq!(through(&["blob", "get", &first, "--range", "2..5"]), "few");
     // A part that is good is kept, and one that is not is got again.
-    let mut partial = content[..8_000_000].to_vec();
-    partial[7_999_999] ^= 1;
+    let mut partial = content[..29_000_000].to_vec();
+    partial[28_999_999] ^= 1;
     std::fs::write(place.file("out.partial"), partial).unwrap();
     std::fs::remove_file(&out).unwrap();
     let resumed = place.through(&serving, &["blob", "get", &second, "--out", to, "--resume"]);
