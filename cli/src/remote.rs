@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use netdb::base::{Classify as _, ErrorKind, Hash};
+use netdb::meshdb::{RecordBatch, SchemaRef, output};
 use netdb::redex::{Ack, AppendRequest, EventInput, Expect, Idempotency, read_owner};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +19,7 @@ use crate::exit::{Code, Failure};
 
 const BATCH: &str = "application/vnd.netdb.batch+json";
 const JSON: &str = "application/json";
+const ARROW: &str = "application/vnd.apache.arrow.stream";
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The server ends requests by its own, shorter limit.
 const ANSWER_WITHIN: Duration = Duration::from_secs(600);
@@ -163,6 +165,22 @@ impl Remote {
             true => Ok(()),
             false => Err(self.odd(format!("{copied} of {wanted} bytes"))),
         }
+    }
+
+    /// Runs a statement.
+    pub(crate) fn sql(&self, statement: &str) -> Result<(SchemaRef, Vec<RecordBatch>), Failure> {
+        let request = self.agent.post(self.url("/v1/sql")).header("authorization", self.bearer());
+        let request = request.header("content-type", JSON).header("accept", ARROW);
+        let body = serde_json::json!({ "sql": statement }).to_string();
+        let mut response = request.send(body.as_bytes()).map_err(|error| self.broken(&error))?;
+        if !response.status().is_success() {
+            self.answer(Ok(response))?;
+            return Err(self.odd("a refusal without a reason"));
+        }
+        output::read_arrow(response.body_mut().as_reader()).map_err(|error| {
+            Failure::new(Code::Failed, format!("the rows broke off: {error}"))
+                .hint("limits of the server may have ended the statement: add LIMIT, or see its log")
+        })
     }
 
     /// Returns an answer that is text.

@@ -6,13 +6,14 @@
 //!
 //! Writing blocks for as long as the output does.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::csv;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::arrow::json::Writer as JsonWriter;
 use datafusion::arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder};
@@ -126,6 +127,20 @@ impl<W: Write> std::fmt::Debug for Output<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Output").field("schema", &self.schema).finish_non_exhaustive()
     }
+}
+
+/// Reads rows that were written as [`Format::Arrow`].
+///
+/// # Errors
+///
+/// Kind `InvalidData` for anything else; what the source said.
+pub fn read_arrow(source: impl Read) -> io::Result<(SchemaRef, Vec<RecordBatch>)> {
+    let failed = |error: ArrowError| match error {
+        ArrowError::IoError(_, error) => error,
+        other => io::Error::new(io::ErrorKind::InvalidData, other),
+    };
+    let reader = StreamReader::try_new(source, None).map_err(failed)?;
+    Ok((reader.schema(), reader.collect::<Result<_, _>>().map_err(failed)?))
 }
 
 /// Writes rows as a table.

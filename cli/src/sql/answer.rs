@@ -2,26 +2,36 @@
 
 use std::io::{self, BufWriter};
 
-use netdb::meshdb::QueryResult;
 use netdb::meshdb::output::{self, Output};
+use netdb::meshdb::{QueryResult, RecordBatch, SchemaRef};
 
 use crate::exit::Failure;
 use crate::output::Format;
 
 /// Writes all rows to standard output as they come.
 pub(super) async fn write(mut rows: QueryResult, format: Format) -> Result<(), Failure> {
+    let mut output = begin(&rows.schema(), format);
+    while let Some(batch) = rows.next().await {
+        output.write(&batch?)?;
+    }
+    Ok(output.finish()?)
+}
+
+/// Writes rows to standard output that are there.
+pub(super) fn write_all(schema: &SchemaRef, batches: &[RecordBatch], format: Format) -> Result<(), Failure> {
+    let mut output = begin(schema, format);
+    batches.iter().try_for_each(|batch| output.write(batch))?;
+    Ok(output.finish()?)
+}
+
+fn begin(schema: &SchemaRef, format: Format) -> Output<BufWriter<io::Stdout>> {
     let format = match format {
         Format::Table => output::Format::Table,
         Format::Json => output::Format::Json,
         Format::Ndjson => output::Format::Ndjson,
         Format::Csv => output::Format::Csv,
     };
-    let out = BufWriter::with_capacity(64 << 10, io::stdout());
-    let mut output = Output::new(format, &rows.schema(), out);
-    while let Some(batch) = rows.next().await {
-        output.write(&batch?)?;
-    }
-    Ok(output.finish()?)
+    Output::new(format, schema, BufWriter::with_capacity(64 << 10, io::stdout()))
 }
 
 /// Returns the texts of a statement's first two columns, joined as a qualified name.

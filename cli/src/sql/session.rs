@@ -1,6 +1,9 @@
 //! Statements one after the other, over what is durable when each begins.
 
-use netdb::meshdb::{Gateway, GatewayOptions, Limits, Principal};
+use std::panic;
+
+use netdb::ErrorKind;
+use netdb::meshdb::{Gateway, GatewayOptions, Limits, Principal, QueryError};
 use netdb::redex::StoreReader;
 use tokio::runtime::Runtime;
 
@@ -8,6 +11,7 @@ use super::answer;
 use crate::context::{Context, say};
 use crate::exit::{Code, Failure};
 use crate::output::Format;
+use crate::remote::Remote;
 use crate::state;
 
 /// The names of all tables, as they are written in a statement.
@@ -79,8 +83,21 @@ impl<'a> Session<'a> {
 
     async fn write_rows(&self, statement: &str) -> Result<(), Failure> {
         self.refresh()?;
-        let rows = self.gateway.execute(&Principal::owner(), statement, &[], &self.limits).await?;
-        answer::write(rows, self.context.output_format()).await
+        let format = self.context.output_format();
+        match self.gateway.execute(&Principal::owner(), statement, &[], &self.limits).await {
+            // A server has open what stands beside the logs, and answers for it.
+            Err(QueryError::Beside { table, source }) if source.kind == ErrorKind::Unavailable => {
+                let Some(remote) = Remote::find(self.context) else {
+                    return Err(QueryError::Beside { table, source }.into());
+                };
+                let statement = statement.to_owned();
+                let asked = tokio::task::spawn_blocking(move || remote.sql(&statement)).await;
+                let (schema, batches) =
+                    asked.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))?;
+                answer::write_all(&schema, &batches, format)
+            }
+            rows => answer::write(rows?, format).await,
+        }
     }
 
     /// Looks at what other processes have written meanwhile.

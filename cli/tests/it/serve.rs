@@ -440,6 +440,10 @@ fn blobs_are_put_got_pinned_and_collected_through_the_server() {
     assert_eq!(place.through(&serving, &["blob", "get", &other]).code, 3);
     assert_eq!(place.through(&serving, &["blob", "get", &first, "--range", "0..99"]).code, 1);
     place.through(&serving, &["blob", "verify"]).failed(6, "stop the server");
+    let statement = "select names, pin, put_at > to_timestamp(0) as new from blobs where bytes < 100";
+    let rows = "{\"names\":[\"the/one\"],\"pin\":\"recursive\",\"new\":true}\n";
+    assert_eq!(through(&["sql", "-c", statement]), rows);
+    place.through(&serving, &["sql", "-c", "select odd from pins"]).failed(1, "`odd`");
 
     through(&["blob", "unpin", &second, &first]);
     let collected = values(&through(&["blob", "gc", "--retention", "0s"]));
