@@ -97,7 +97,8 @@ impl<'a> Checked<'a> {
                 break;
             }
             let Some(entry) = directory.entries.get(*at) else {
-                (way.pop(), next.pop());
+                way.pop();
+                next.pop();
                 path.pop();
                 continue;
             };

@@ -82,7 +82,7 @@ fn ranges() {
     check!().with_type::<(u8, u8, u64, u64)>().with_iterations(3000).for_each(|(of, to, from, end)| {
         let [of, to] = [of, to].map(|nth| &samples[usize::from(*nth) % samples.len()]);
         // Mostly near the beginning.
-        let near = |at: u64| if at % 4 == 0 { at } else { at % 100_000 };
+        let near = |at: u64| if at.is_multiple_of(4) { at } else { at % 100_000 };
         let range = near(*from)..near(*end);
         read(&to.hash, &to.content, range, &of.slice);
     });
