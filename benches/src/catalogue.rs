@@ -39,6 +39,10 @@ const fn megabytes(name: &'static str, what: &'static str, run: fn(&Setting) -> 
     Benchmark { name, what, unit: Unit::Megabytes, run }
 }
 
+const fn blobs(name: &'static str, what: &'static str, run: fn(&Setting) -> Result<Sample>) -> Benchmark {
+    Benchmark { name, what, unit: Unit::BlobsPerSecond, run }
+}
+
 const fn micros(name: &'static str, what: &'static str, run: fn(&Setting) -> Result<Sample>) -> Benchmark {
     Benchmark { name, what, unit: Unit::Microseconds, run }
 }
@@ -183,11 +187,11 @@ pub const ALL: [Benchmark; 57] = [
         unit: Unit::MegabytesPerSecond,
         run: blob::get_large,
     },
-    events("blob-put-small", "100,000 blobs of 4 KiB, durable at the end", blob::put_small),
-    events("blob-put-small-durable-64", "64 threads, 25,000 blobs of 4 KiB, each durable", |s| {
+    blobs("blob-put-small", "100,000 blobs of 4 KiB, durable at the end", blob::put_small),
+    blobs("blob-put-small-durable-64", "64 threads, 25,000 blobs of 4 KiB, each durable", |s| {
         blob::put_small_durable(s, 64)
     }),
-    events("blob-get-small", "100,000 blobs of 4 KiB, verified, warm", blob::get_small),
+    blobs("blob-get-small", "100,000 blobs of 4 KiB, verified, warm", blob::get_small),
     megabytes("blob-small-on-disk", "100,000 blobs of 4 KiB, which are 409.6 MB", blob::small_on_disk),
     micros("blob-pin", "a pin beside a million, durable", |s| blob::pin(s, true)),
     micros("blob-unpin", "the same, taken away", |s| blob::pin(s, false)),

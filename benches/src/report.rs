@@ -10,6 +10,8 @@ use crate::harness::Sample;
 pub enum Unit {
     /// More is better.
     EventsPerSecond,
+    /// More is better.
+    BlobsPerSecond,
     /// Millions of bytes per second; more is better.
     MegabytesPerSecond,
     /// Less is better.
@@ -27,6 +29,7 @@ impl Unit {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EventsPerSecond => "events/s",
+            Self::BlobsPerSecond => "blobs/s",
             Self::MegabytesPerSecond => "MB/s",
             Self::Milliseconds => "ms",
             Self::Microseconds => "us",
@@ -38,7 +41,7 @@ impl Unit {
     /// Returns by how much ours is better: above 1 it is.
     pub fn better(self, ours: f64, theirs: f64) -> f64 {
         match self {
-            Self::EventsPerSecond | Self::MegabytesPerSecond => ours / theirs,
+            Self::EventsPerSecond | Self::BlobsPerSecond | Self::MegabytesPerSecond => ours / theirs,
             Self::Milliseconds | Self::Microseconds | Self::Megabytes | Self::Percent => theirs / ours,
         }
     }

@@ -101,6 +101,16 @@ pub fn sync_directory(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the file system of a directory has written everything, the removal of what was there before included.
+///
+/// # Errors
+///
+/// When `sync`, which does it, cannot be run or fails.
+pub fn settle(dir: &Path) -> Result<()> {
+    let ended = std::process::Command::new("sync").arg("--file-system").arg(dir).status()?;
+    if ended.success() { Ok(()) } else { Err(format!("sync of {}: {ended}", dir.display()).into()) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;

@@ -5,10 +5,10 @@ use netdb_benches::prepared::{Entries, Left};
 use netdb_benches::read::Compared;
 use netdb_benches::report::Unit;
 use netdb_benches::session::Setting;
-use netdb_benches::{Result, append, asynchronous, fold, read, reopened, tail};
+use netdb_benches::{Result, append, asynchronous, blob, fold, read, reopened, tail};
 use redex::Ack;
 
-use crate::{Side, mesh, probe, redis, tasks, wal};
+use crate::{Side, blobs, mesh, probe, redis, tasks, wal};
 
 /// One workload of ours and what peers do for the same promise.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ const fn contest(
 const REDIS: &str = "Redis XADD, appendfsync always, Unix socket";
 
 /// All contests, in the order in which they run.
-pub(crate) const CONTESTS: [Contest; 34] = [
+pub(crate) const CONTESTS: [Contest; 40] = [
     events(
         "append-memory",
         "1 thread, in memory (ours is visible to readers when synced, net-mesh at once)",
@@ -272,4 +272,46 @@ pub(crate) const CONTESTS: [Contest; 34] = [
         ours: |s| Ok(reopened::tasks(s)?.memory()),
         peers: &[("net-mesh open", |s| Ok(tasks::reopened(s)?.memory()))],
     },
+    contest(
+        "blob-put",
+        "256 MiB from memory, hashed, durable when it returns",
+        Unit::MegabytesPerSecond,
+        blob::put_large,
+        blobs::PUT,
+    ),
+    contest(
+        "blob-get",
+        "256 MiB into new memory, warm (ours verified, from files)",
+        Unit::MegabytesPerSecond,
+        blob::get_large,
+        blobs::GET,
+    ),
+    contest(
+        "blob-put-small",
+        "100,000 blobs of 4 KiB (--events if fewer), hashed, durable in the end (ours one after the other)",
+        Unit::BlobsPerSecond,
+        blob::put_small,
+        blobs::PUT_SMALL,
+    ),
+    contest(
+        "blob-put-small-durable-64",
+        "a quarter as many, each durable when its put returns (ours 64 threads)",
+        Unit::BlobsPerSecond,
+        |s| blob::put_small_durable(s, 64),
+        blobs::PUT_SMALL_DURABLE,
+    ),
+    contest(
+        "blob-get-small",
+        "100,000 blobs of 4 KiB (--events if fewer), one after the other by hash, warm (ours verified, from files)",
+        Unit::BlobsPerSecond,
+        blob::get_small,
+        blobs::GET_SMALL,
+    ),
+    contest(
+        "blob-small-on-disk",
+        "what those take on the disk in blocks, without inodes (100,000 have 409.6 MB of content)",
+        Unit::Megabytes,
+        blob::small_on_disk,
+        blobs::SMALL_ON_DISK,
+    ),
 ];

@@ -19,6 +19,7 @@ use netdb_benches::payload::PAYLOAD_BYTES;
 use netdb_benches::session::{Session, SessionOptions, Setting};
 use netdb_benches::{Result, big, reopened};
 
+mod blobs;
 mod contests;
 mod mesh;
 mod probe;
@@ -86,6 +87,10 @@ fn versions() -> String {
         known.push("**built without stores**".to_owned());
     } else if !cfg!(feature = "rocksdb") {
         known.push("**built without RocksDB**".to_owned());
+    }
+    match cfg!(feature = "iroh") {
+        true => known.push(locked("iroh-blobs")),
+        false => known.push("**built without iroh-blobs**".to_owned()),
     }
     known.join(", ")
 }
