@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
@@ -255,6 +256,54 @@ impl BlobStore {
         let bytes = self.stat(hash)?.bytes;
         self.get_range(hash, 0..bytes, target)?;
         Ok(bytes)
+    }
+
+    /// Returns a blob as a whole, verified. Its chunks are read straight into their places, several at a time, which is the
+    /// quickest way where all of it is wanted in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::TooLarge`] for more than `bytes_max`; as [`get`](Self::get).
+    pub fn read(&self, hash: &Hash, bytes_max: u64) -> Result<Vec<u8>, BlobError> {
+        // A collection does not take what is being read.
+        let _held = self.objects.hold(hash)?;
+        let BlobInfo { bytes, form, .. } = self.stat(hash)?;
+        let length = usize::try_from(bytes).ok().filter(|_| bytes <= bytes_max);
+        let length = length.ok_or(BlobError::TooLarge { max: bytes_max })?;
+        let content = match form {
+            BlobForm::Small => self.objects.get(hash)?.1,
+            _ => self.read_chunks(hash, length)?,
+        };
+        self.objects.counters().count_fetch(bytes);
+        Ok(content)
+    }
+
+    fn read_chunks(&self, hash: &Hash, length: usize) -> Result<Vec<u8>, BlobError> {
+        let mut content = vec![0; length];
+        let (mut places, mut rest) = (Vec::new(), &mut *content);
+        for chunk in self.chunks(hash)? {
+            let chunk = chunk?;
+            let wrong = || BlobError::Decode { what: format!("list of chunks {hash}") };
+            let bytes = usize::try_from(chunk.bytes).map_err(|_| wrong())?;
+            let (place, behind) = rest.split_at_mut_checked(bytes).ok_or_else(wrong)?;
+            places.push((chunk.hash, place));
+            rest = behind;
+        }
+        let (workers, places) = (WORKERS.min(places.len()), Mutex::new(places.into_iter()));
+        let work = || {
+            loop {
+                let next = places.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((hash, place)) = next else { return Ok(()) };
+                self.objects.get_chunk_into(&hash, place)?;
+            }
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+            let ended =
+                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            ended.collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()
+        })?;
+        Ok(content)
     }
 
     /// Writes a range of a blob, as [`get`](Self::get). Only chunks are read that have something of it.

@@ -261,12 +261,10 @@ impl Blobs {
     ///
     /// Kind `NotFound` for a blob that is not here, `Corrupt` for a damaged one.
     pub fn content(&self, event: &Event) -> Result<Vec<u8>, Error> {
-        let mut content = Vec::new();
         match event.blobs.first() {
-            Some(reference) => drop(self.get(&reference.hash, &mut content)?),
-            None => content.extend_from_slice(&event.payload),
+            Some(reference) => Ok(self.store().read(&reference.hash, reference.bytes)?),
+            None => Ok(event.payload.to_vec()),
         }
-        Ok(content)
     }
 }
 

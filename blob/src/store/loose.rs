@@ -90,6 +90,23 @@ impl Loose {
         Ok(Some((object, bytes)))
     }
 
+    /// Reads a chunk into memory of its length, unverified; tells whether there is one of that length.
+    pub(super) fn read_chunk_into(&self, name: &Hash, target: &mut [u8]) -> Result<bool, BlobError> {
+        let path = self.path(name);
+        let Some(file) = self.open_file(&path)? else { return Ok(false) };
+        let mut footer = [0; RECORD_BYTES];
+        let read = file.length().and_then(|length| {
+            if length != (target.len() + RECORD_BYTES) as u64 {
+                return Ok(None);
+            }
+            base::read_exact_at(&*file, &mut footer, target.len() as u64)?;
+            base::read_exact_at(&*file, target, 0)?;
+            Ok(Some(length))
+        });
+        let Some(length) = read.map_err(BlobError::io(&path))? else { return Ok(false) };
+        Ok(describe(&path, name, length, &footer)?.kind == ObjectKind::Chunk)
+    }
+
     /// Writes an object; its content is durable once this returns, its name once [`sync`](Self::sync) does.
     pub(super) fn add(
         &self,

@@ -32,9 +32,15 @@ fn notices(store: &BlobStore, blobs: &[(Hash, Vec<u8>)], what: &str) -> bool {
     let mut noticed = false;
     for (hash, content) in blobs {
         let mut found = Vec::new();
-        match store.get(hash, &mut found) {
-            Ok(_) => assert!(found == *content, "{what}: wrong bytes"),
-            Err(_) => noticed = true,
+        match (store.get(hash, &mut found), store.read(hash, u64::MAX)) {
+            (Ok(_), Ok(read)) => assert!(found == *content && read == *content, "{what}: wrong bytes"),
+            (Err(got), Err(read)) => {
+                // What is wrong is named in the same way; of several chunks another may be met first.
+                let kinds = [&got, &read].map(std::mem::discriminant);
+                assert!(kinds[0] == kinds[1], "{what}: {got} or {read}");
+                noticed = true;
+            }
+            (got, read) => panic!("{what}: {got:?} or {:?}", read.map(|read| read.len())),
         }
         assert!(content.starts_with(&found), "{what}: wrong bytes before an error");
     }
@@ -81,6 +87,22 @@ fn any_flipped_bit_is_found_and_never_served() {
             assert!(found || (!noticed && is_padding), "{what}: noticed {noticed}, not found by verify");
         }
     }
+}
+
+#[test]
+fn what_is_read_whole_has_the_length_that_was_allowed() {
+    let (disk, blobs) = filled();
+    let store = open(&disk);
+    for (hash, content) in &blobs {
+        let bytes = content.len() as u64;
+        assert!(store.read(hash, bytes).unwrap() == *content);
+        if bytes > 0 {
+            let refused = store.read(hash, bytes - 1).unwrap_err();
+            assert!(matches!(refused, BlobError::TooLarge { max } if max == bytes - 1), "{refused}");
+        }
+    }
+    let missing = store.read(&Hash::of(b"nothing"), u64::MAX).unwrap_err();
+    assert!(matches!(missing, BlobError::NotFound { .. }), "{missing}");
 }
 
 #[test]

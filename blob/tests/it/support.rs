@@ -38,6 +38,7 @@ pub fn small_chunks() -> Chunking {
 
 pub fn read(store: &BlobStore, hash: &base::Hash) -> Vec<u8> {
     let mut bytes = Vec::new();
-    store.get(hash, &mut bytes).unwrap();
+    let length = store.get(hash, &mut bytes).unwrap();
+    assert!(store.read(hash, length).unwrap() == bytes);
     bytes
 }
