@@ -290,7 +290,7 @@ impl BlobStore {
             rest = behind;
         }
         let (workers, places) = (WORKERS.min(places.len()), Mutex::new(places.into_iter()));
-        let work = || {
+        let work = || -> Result<(), BlobError> {
             loop {
                 let next = places.lock().unwrap_or_else(PoisonError::into_inner).next();
                 let Some((hash, place)) = next else { return Ok(()) };
@@ -299,9 +299,11 @@ impl BlobStore {
         };
         thread::scope(|scope| {
             let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            let ended =
-                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            ended.collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()
+            let mut ended = Ok(());
+            for thread in threads {
+                ended = ended.and(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            ended
         })?;
         Ok(content)
     }
