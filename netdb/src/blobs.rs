@@ -185,9 +185,21 @@ impl Blobs {
     ///
     /// # Errors
     ///
-    /// Kind `Unavailable` while another collection goes on; `Corrupt` where a log cannot be read: nothing is collected then.
+    /// Kind `Unavailable` while another collection goes on; `Corrupt` where a log cannot be read or lost entries: nothing is
+    /// collected then.
     pub fn begin_collection(&self, options: CollectOptions) -> Result<Collection, Error> {
-        let references = References::new(&self.store);
+        let references = References::new(&self.store, false);
+        Ok(Collection::begin(&self.pins, &references, &*self.clock, options)?)
+    }
+
+    /// Begins to collect as [`begin_collection`](Self::begin_collection) does, although logs lost entries for good: what only
+    /// these referred to goes.
+    ///
+    /// # Errors
+    ///
+    /// The same, but for entries that are known to be lost.
+    pub fn begin_collection_beside_holes(&self, options: CollectOptions) -> Result<Collection, Error> {
+        let references = References::new(&self.store, true);
         Ok(Collection::begin(&self.pins, &references, &*self.clock, options)?)
     }
 

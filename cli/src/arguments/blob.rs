@@ -267,6 +267,9 @@ pub(crate) struct CollectArguments {
     /// Removes nothing, and tells what would go.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Collects although logs lost entries for good; what only these referred to goes.
+    #[arg(long)]
+    pub(crate) beside_holes: bool,
 }
 
 /// A blob by its name.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base::{Classify, Doors, Hash};
 use blob::{BlobError, BlobStore, Roots, WiringError};
-use redex::{BlobReference, HeldBlobs, Store, StoreReader};
+use redex::{BlobReference, HeldBlobs, ReadError, Store, StoreReader};
 
 /// How long what an append refers to is kept before the append is found in its log.
 const HELD_FOR: Duration = Duration::from_secs(2 * 3_600);
@@ -15,18 +15,31 @@ const HELD_FOR: Duration = Duration::from_secs(2 * 3_600);
 #[derive(Debug)]
 pub(crate) struct References {
     reader: StoreReader,
+    /// Whether entries that are known to be lost are passed over.
+    beside_holes: bool,
 }
 
 impl References {
-    pub(crate) fn new(store: &Store) -> Self {
-        Self { reader: store.reader() }
+    pub(crate) fn new(store: &Store, beside_holes: bool) -> Self {
+        Self { reader: store.reader(), beside_holes }
     }
 }
 
 impl Roots for References {
     fn visit(&self, visit: &mut dyn FnMut(Hash)) -> Result<(), WiringError> {
-        let visited = self.reader.blob_references(&mut |hash| visit(*hash));
-        visited.map_err(|error| WiringError::new(error.kind(), error))
+        let visited = match self.beside_holes {
+            true => self.reader.blob_references_beside_holes(&mut |hash| visit(*hash)),
+            false => self.reader.blob_references(&mut |hash| visit(*hash)),
+        };
+        visited.map_err(|error| match error {
+            ReadError::Hole { .. } if !self.beside_holes => {
+                let message = format!(
+                    "{error}: what these entries referred to is not known, so nothing is collected; restore them, or, if they are lost for good, collect beside holes"
+                );
+                WiringError::new(error.kind(), crate::Error::new(error.kind(), message))
+            }
+            error => WiringError::new(error.kind(), error),
+        })
     }
 }
 

@@ -343,3 +343,45 @@ fn a_keeper_has_cold_chunks_go_elsewhere_once_garbage_is_gone() {
         assert!(got == content(nth, 400_000));
     }
 }
+
+#[test]
+fn a_log_that_lost_entries_stops_collections_until_somebody_says_that_they_are_lost_for_good() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let db = open(&disk, &clock);
+    let (blobs, scans) = (db.blobs().unwrap(), db.channel("scans").unwrap());
+    let publish = |nth| {
+        let event = EventInput::new("scan.taken", b"");
+        blobs
+            .publish(&scans, event, &content(nth, 9_000)[..], PublishOptions::default())
+            .unwrap()
+            .blob
+            .unwrap()
+            .hash
+    };
+    let hashes: Vec<Hash> = (0..5).map(publish).collect();
+    drop((blobs, scans));
+    db.close().unwrap();
+    drop(db);
+    // The entry that refers to the third.
+    let segment = disk.files().into_iter().map(|(path, _)| path).find(|path| {
+        path.starts_with("data/logs/main") && path.extension().is_some_and(|extension| extension == "seg")
+    });
+    let segment = segment.unwrap();
+    let bytes = disk.read(&segment).unwrap();
+    let at = bytes.windows(32).position(|part| part == hashes[2].as_bytes()).unwrap();
+    disk.flip_bit(&segment, 8 * at as u64);
+    clock.advance(3 * DAY);
+
+    let db = open(&disk, &clock);
+    assert_eq!(db.recovery().quarantined.len(), 1);
+    let blobs = db.blobs().unwrap();
+    let options = CollectOptions { floor: Duration::ZERO, ..CollectOptions::default() };
+    let refused = blobs.collect(options).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
+    assert!(refused.to_string().contains("collect beside holes"), "{refused}");
+    assert!(hashes.iter().all(|hash| blobs.store().exists(hash).unwrap()));
+    let collected = blobs.begin_collection_beside_holes(options).unwrap().run().unwrap();
+    assert_eq!(collected.removed, 1);
+    let left: Vec<bool> = hashes.iter().map(|hash| blobs.store().exists(hash).unwrap()).collect();
+    assert_eq!(left, [true, true, false, true, true]);
+}

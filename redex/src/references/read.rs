@@ -51,9 +51,24 @@ impl LogReader {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn blob_references(&self, visit: &mut dyn FnMut(&Hash)) -> Result<(), ReadError> {
+        self.visit_references(false, visit)
+    }
+
+    /// Visits as [`blob_references`](Self::blob_references) does, but passes over the entries that are known to be lost
+    /// ([`LogView::holes`](crate::LogView::holes)), whatever they referred to.
+    ///
+    /// # Errors
+    ///
+    /// The same, but for those entries.
+    pub fn blob_references_beside_holes(&self, visit: &mut dyn FnMut(&Hash)) -> Result<(), ReadError> {
+        self.visit_references(true, visit)
+    }
+
+    fn visit_references(&self, beside_holes: bool, visit: &mut dyn FnMut(&Hash)) -> Result<(), ReadError> {
         let mut attempt = 1;
         loop {
-            let cut = Cut::take(self)?;
+            let mut cut = Cut::take(self)?;
+            cut.beside_holes = beside_holes;
             match cut.visit(visit) {
                 Err(_) if attempt < ATTEMPTS_MAX && cut.is_overtaken(self) => attempt += 1,
                 visited => break visited?,
@@ -77,6 +92,8 @@ struct Cut<'a> {
     all: Vec<Arc<Segment>>,
     /// Every entry below is there.
     end: Position,
+    /// Whether entries that are known to be lost are passed over.
+    beside_holes: bool,
 }
 
 impl<'a> Cut<'a> {
@@ -94,7 +111,8 @@ impl<'a> Cut<'a> {
         let visible = shared.published.get();
         let end = if beside { visible.position } else { segments.written() };
         let replicated = shared.superblock.kind == LogKind::Replicated;
-        Ok(Self { segments, visible, replicated, beside, cuts: *cuts, all: segments.all(), end })
+        let (cuts, all) = (*cuts, segments.all());
+        Ok(Self { segments, visible, replicated, beside, cuts, all, end, beside_holes: false })
     }
 
     /// Tells whether entries were cut off since, or another process has moved on, so that reading may have failed on
@@ -151,7 +169,14 @@ impl<'a> Cut<'a> {
         // A replica that began behind what the others kept has that on record.
         let has_begun_there = self.replicated
             && self.visible.holes.iter().any(|hole| hole.first <= begins && hole.next >= first);
-        if first <= begins || has_begun_there { Ok(()) } else { Err(lost(begins, first)) }
+        if first <= begins || has_begun_there { Ok(()) } else { self.miss(begins, first) }
+    }
+
+    /// Fails for entries that are not there, unless they are known to be lost and passed over.
+    fn miss(&self, first: Index, next: Index) -> Result<(), ReadError> {
+        let mut holes = self.visible.holes.iter();
+        let is_known = holes.any(|hole| hole.first <= first && next <= hole.next);
+        if self.beside_holes && is_known { Ok(()) } else { Err(lost(first, next)) }
     }
 
     /// Visits what a segment refers to that another one goes on behind.
@@ -212,12 +237,15 @@ impl<'a> Cut<'a> {
                 Found::Entry { body, .. } => {
                     let index = self.entry(segment, frames.last_offset(), &body, visit)?;
                     if index != expected {
-                        return Err(lost(expected, index.max(expected.next())));
+                        self.miss(expected, index.max(expected.next()))?;
                     }
                     expected = index.next();
                 }
                 Found::Other => {}
-                Found::End => return Err(lost(expected, end.next_index())),
+                Found::End => {
+                    self.miss(expected, end.next_index())?;
+                    break;
+                }
             }
         }
         Ok(frames.offset())
@@ -271,7 +299,7 @@ impl<'a> Cut<'a> {
                         let body = frame.body().map_err(|malformed| corrupt(segment, at, &malformed))?;
                         let index = self.entry(segment, at, &Bytes::copy_from_slice(&body), visit)?;
                         if index != expected {
-                            return Err(lost(expected, index.max(expected.next())));
+                            self.miss(expected, index.max(expected.next()))?;
                         }
                         expected = index.next();
                     }

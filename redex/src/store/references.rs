@@ -18,16 +18,33 @@ impl StoreReader {
     ///
     /// As [`LogReader::blob_references`]; nothing may be taken for unused by what was visited until then.
     pub fn blob_references(&self, visit: &mut dyn FnMut(&Hash)) -> Result<(), ReadError> {
+        self.visit_references(&mut |log| log.blob_references(visit))
+    }
+
+    /// Visits as [`blob_references`](Self::blob_references) does, but passes over the entries that are known to be lost,
+    /// whatever they referred to.
+    ///
+    /// # Errors
+    ///
+    /// As [`LogReader::blob_references_beside_holes`].
+    pub fn blob_references_beside_holes(&self, visit: &mut dyn FnMut(&Hash)) -> Result<(), ReadError> {
+        self.visit_references(&mut |log| log.blob_references_beside_holes(visit))
+    }
+
+    fn visit_references(
+        &self,
+        of_log: &mut dyn FnMut(&LogReader) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
         self.refresh()?;
         let known = self.logs();
         for log in &known {
-            match log.blob_references(visit) {
+            match of_log(log) {
                 // It was given up meanwhile.
                 Err(_) if log.is_gone() => {}
                 visited => visited?,
             }
         }
-        self.unattached(&known)?.iter().try_for_each(|log| log.blob_references(visit))
+        self.unattached(&known)?.iter().try_for_each(of_log)
     }
 
     /// Opens the logs that the directory holds and nobody has attached, or not yet.

@@ -164,10 +164,27 @@ fn a_log_that_lost_entries_says_so_instead_of_giving_less() {
     assert_eq!(store.recovery().quarantined.len(), 1);
     let failed = try_visit(store.main().reader());
     assert!(matches!(failed, Err(ReadError::Hole { .. })), "{failed:?}");
+    let wanted = |numbers: std::ops::Range<u64>| hashes(numbers.filter(|number| *number != 1));
+    let beside_holes = |reader: &LogReader| {
+        let mut found = Hashes::new();
+        let visited = reader.blob_references_beside_holes(&mut |hash| {
+            found.insert(*hash);
+        });
+        visited.map(|()| found)
+    };
+    assert_eq!(beside_holes(store.main().reader()).unwrap(), wanted(0..3));
     // The segment with the hole does not pass for whole once it is sealed.
     (3..9).for_each(|number| refer(store.main(), "photos", number, 6_000));
     let failed = try_visit(store.main().reader());
     assert!(matches!(failed, Err(ReadError::Hole { .. })), "{failed:?}");
+    assert_eq!(beside_holes(store.main().reader()).unwrap(), wanted(0..9));
+    store.close().unwrap();
+    drop(store);
+    // What nobody set aside is not passed over.
+    damage(&world, 4);
+    let reader = StoreReader::open(Path::new(DIR), &world.doors, &small()).unwrap();
+    let failed = beside_holes(reader.main());
+    assert!(failed.is_err(), "{failed:?}");
 }
 
 #[test]

@@ -257,6 +257,8 @@ struct Collect {
     disk_pressure: bool,
     #[serde(default)]
     dry_run: bool,
+    #[serde(default)]
+    beside_holes: bool,
 }
 
 /// `POST /v1/blobs/collect`
@@ -266,7 +268,8 @@ pub(super) async fn collect(
 ) -> Result<Response, Problem> {
     let (headers, params, content) = parts(request)?;
     params.finish()?;
-    let Collect { floor_seconds, disk_pressure, dry_run } = body::json(&shared, &headers, content).await?;
+    let Collect { floor_seconds, disk_pressure, dry_run, beside_holes } =
+        body::json(&shared, &headers, content).await?;
     let floor = match (floor_seconds, disk_pressure) {
         (Some(_), true) => {
             return Err(Problem::invalid(
@@ -280,7 +283,10 @@ pub(super) async fn collect(
     let options = CollectOptions { floor, dry_run, ..CollectOptions::default() };
     let stopping = Arc::clone(&shared);
     let collected = with(&shared, move |blobs| {
-        let mut collection = blobs.begin_collection(options)?;
+        let mut collection = match beside_holes {
+            true => blobs.begin_collection_beside_holes(options)?,
+            false => blobs.begin_collection(options)?,
+        };
         while collection.step()? {
             if stopping.is_stopping() {
                 return Err(Problem::stopping());

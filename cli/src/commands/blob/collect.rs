@@ -19,7 +19,10 @@ pub(super) fn run(context: &Context, arguments: &CollectArguments) -> Result<(),
     let short = KeepOptions::default().pressure_floor;
     let floor = if arguments.disk_pressure { short } else { arguments.retention };
     let options = CollectOptions { floor, dry_run: arguments.dry_run, ..CollectOptions::default() };
-    let mut collection = blobs.begin_collection(options)?;
+    let mut collection = match arguments.beside_holes {
+        true => blobs.begin_collection_beside_holes(options)?,
+        false => blobs.begin_collection(options)?,
+    };
     let mut progress = Progress::new(context);
     while collection.step()? {
         let so_far = collection.collected();

@@ -269,10 +269,13 @@ fn names(context: &Context, remote: &Remote, command: NameCommand) -> Result<(),
 }
 
 fn collect(context: &Context, remote: &Remote, arguments: &CollectArguments) -> Result<(), Failure> {
-    let body = match arguments.disk_pressure {
-        true => json!({ "disk_pressure": true, "dry_run": arguments.dry_run }),
-        false => json!({ "floor_seconds": arguments.retention.as_secs(), "dry_run": arguments.dry_run }),
-    };
+    let floor = (!arguments.disk_pressure).then_some(arguments.retention.as_secs());
+    let body = json!({
+        "floor_seconds": floor,
+        "disk_pressure": arguments.disk_pressure,
+        "dry_run": arguments.dry_run,
+        "beside_holes": arguments.beside_holes,
+    });
     let mut answer = remote.change("/v1/blobs/collect", None, Some(&body))?;
     let missing = answer["missing"].as_array().cloned().unwrap_or_default();
     for hash in missing.iter().filter_map(Value::as_str) {
