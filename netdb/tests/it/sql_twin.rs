@@ -180,7 +180,7 @@ async fn the_public_schema_lists_models_and_channels_of_plain_names() {
         db.channel(name).unwrap().append("k", b"{}").unwrap();
     }
     let sql = "select table_name from information_schema.tables where table_schema = 'public' order by 1";
-    assert_eq!(ask(&db, sql).await, ["events", "orders", "tasks"]);
+    assert_eq!(ask(&db, sql).await, ["blobs", "events", "orders", "pins", "tasks"]);
     let sql = "select table_name from information_schema.tables where table_schema = 'channels' order by 1";
     assert_eq!(ask(&db, sql).await, ["Orders2", "orders", "orders/audit", "tasks"]);
     assert_eq!(ask(&db, "select count(*) from channels.\"orders/audit\"").await, ["1"]);
