@@ -50,7 +50,7 @@ impl Default for KeepOptions {
 /// let db = netdb::NetDb::in_memory()?;
 /// let mut keeper = Keeper::new(db.blobs()?, KeepOptions::default());
 /// // There is nothing to do yet. `keep` goes on until a signal is raised.
-/// assert_eq!(keeper.step()?, Duration::from_secs(30));
+/// assert!(keeper.step()? <= Duration::from_secs(30));
 /// # db.close()?;
 /// # Ok::<(), netdb::Error>(())
 /// ```

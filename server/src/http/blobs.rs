@@ -7,7 +7,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use netdb::base::Hash;
-use netdb::blob::{BlobForm, BlobInfo, Chunking, CollectOptions, ContentSizes, PinMode, PlacedChunk};
+use netdb::blob::{
+    BlobError, BlobForm, BlobInfo, Chunking, CollectOptions, ContentSizes, PinMode, PlacedChunk,
+};
 use netdb::{Blobs, KeepOptions, OverflowChange, OverflowStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,6 +35,19 @@ async fn with<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let db = shared.db()?;
     tokio::task::spawn_blocking(move || work(db.blobs()?)).await?
+}
+
+/// Asks the blobs something, as [`with`] does; `None` where nothing was ever put, which asking does not change.
+async fn ask<T: Send + 'static>(
+    shared: &Shared,
+    work: impl FnOnce(Blobs) -> Result<T, Problem> + Send + 'static,
+) -> Result<Option<T>, Problem> {
+    let db = shared.db()?;
+    tokio::task::spawn_blocking(move || db.existing_blobs()?.map(work).transpose()).await?
+}
+
+fn missing(hash: &Hash) -> Problem {
+    BlobError::NotFound { hash: *hash }.into()
 }
 
 /// Reads the name of a blob out of a path.
@@ -121,7 +136,7 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, request: Request) ->
     let (after, limit) = page(&mut params)?;
     params.finish()?;
     let after = after.map(|after| parse(&after)).transpose()?;
-    let listed = with(&shared, move |blobs| {
+    let listed = ask(&shared, move |blobs| {
         let all = blobs.store().list();
         let from = after.map_or(0, |after| all.partition_point(|hash| *hash <= after));
         let page = all[from..].iter().take(limit).map(|hash| match blobs.store().stat(hash) {
@@ -130,7 +145,11 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, request: Request) ->
         });
         Ok(page.collect::<Vec<_>>())
     });
-    Ok(done(&json!({ "blobs": listed.await? })))
+    Ok(done(&json!({ "blobs": listed.await?.unwrap_or_default() })))
+}
+
+async fn info_of(shared: &Shared, hash: Hash) -> Result<BlobInfo, Problem> {
+    ask(shared, move |blobs| Ok(blobs.store().stat(&hash)?)).await?.ok_or_else(|| missing(&hash))
 }
 
 /// `GET /v1/blobs/{hash}/stat`
@@ -141,8 +160,7 @@ pub(super) async fn stat(
 ) -> Result<Response, Problem> {
     let hash = hash(path)?;
     Params::of(request.uri())?.finish()?;
-    let info = with(&shared, move |blobs| Ok(blobs.store().stat(&hash)?)).await?;
-    Ok(done(&described(&info)))
+    Ok(done(&described(&info_of(&shared, hash).await?)))
 }
 
 /// `GET /v1/blobs/{hash}/chunks`: a page goes on behind the chunk that begins at `after`.
@@ -156,7 +174,7 @@ pub(super) async fn chunks(
     let after: Option<u64> = params.value("after")?;
     let limit = params.value("limit")?.unwrap_or(RECORDS_LISTED_DEFAULT);
     params.finish()?;
-    let listed = with(&shared, move |blobs| {
+    let listed = ask(&shared, move |blobs| {
         let behind = |chunk: &Result<PlacedChunk, _>| {
             let begins = chunk.as_ref().ok().map(|chunk| chunk.offset);
             begins.is_none_or(|begins| after.is_none_or(|after| begins > after))
@@ -168,7 +186,8 @@ pub(super) async fn chunks(
         });
         shown.collect::<Result<Vec<_>, Problem>>()
     });
-    Ok(done(&json!({ "chunks": listed.await? })))
+    let listed = listed.await?.ok_or_else(|| missing(&hash))?;
+    Ok(done(&json!({ "chunks": listed })))
 }
 
 /// `GET /v1/blobs/{hash}`
@@ -185,7 +204,7 @@ pub(super) async fn get(
         name_content(&mut response, &etag);
         return Ok(response);
     }
-    let info = with(&shared, move |blobs| Ok(blobs.store().stat(&hash)?)).await?;
+    let info = info_of(&shared, hash).await?;
     if let BlobForm::Directory { .. } = info.form {
         let message = format!("{hash} is a directory: get the files in it");
         return Err(Problem::invalid(message));

@@ -156,11 +156,21 @@ async fn pins_and_names_keep_what_a_collection_takes_otherwise() {
 async fn blobs_overflow_to_a_directory_and_are_looked_after_by_themselves() {
     let (dir, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let data = dir.path().join("data");
+    let blobs = data.join("blobs");
     let open = {
         let data = data.clone();
         move |doors: Doors| NetDb::builder().directory(data).doors(doors).open()
     };
     let it = begin(config(), Doors::system(), open.clone()).await;
+    // Asking makes nothing.
+    let nothing = Hash::of(b"nothing");
+    for path in ["/v1/blobs", "/v1/pins", "/v1/blob-names"] {
+        assert_eq!(it.get(path).await.status, 200);
+    }
+    for path in [format!("/v1/blobs/{nothing}"), format!("/v1/blobs/{nothing}/chunks")] {
+        it.get(&path).await.refused(404, "not-found", "no blob");
+    }
+    assert!(!blobs.exists());
     it.send("POST", "/v1/blobs/overflow/run", "", "").await.refused(409, "conflict", "overflow to nowhere");
     let place = format!("file://{}", away.path().display());
     let settings = json!({ "enabled": true, "place": place, "quota": 4 << 20, "high": 0.5, "low": 0.2 });

@@ -12,7 +12,7 @@ use super::super::channels::{PathText, text};
 use super::super::params::Params;
 use super::super::tasks::parts;
 use super::super::{Problem, body};
-use super::{done, hash, page, parse, with};
+use super::{ask, done, hash, page, parse, with};
 use crate::shared::Shared;
 
 #[derive(Default, Deserialize)]
@@ -64,7 +64,7 @@ pub(in crate::http) async fn list(
     let (after, limit) = page(&mut params)?;
     params.finish()?;
     let after = after.map(|after| parse(&after)).transpose()?;
-    let listed = with(&shared, move |blobs| {
+    let listed = ask(&shared, move |blobs| {
         let pins = blobs.pins().list(after.as_ref(), limit).into_iter();
         let shown = pins.map(|(hash, pin)| {
             let bytes = blobs.store().stat(&hash).ok().map(|info| info.bytes);
@@ -72,7 +72,7 @@ pub(in crate::http) async fn list(
         });
         Ok(shown.collect::<Vec<_>>())
     });
-    Ok(done(&json!({ "pins": listed.await? })))
+    Ok(done(&json!({ "pins": listed.await?.unwrap_or_default() })))
 }
 
 fn shown(hash: &str, pin: &Pin, bytes: Option<u64>) -> Value {
@@ -146,8 +146,8 @@ pub(in crate::http) async fn names(
     let (after, limit) = page(&mut params)?;
     let prefix = params.text("prefix")?.unwrap_or_default();
     params.finish()?;
-    let listed = with(&shared, move |blobs| Ok(blobs.pins().names(&prefix, after.as_deref(), limit))).await?;
-    let listed: Vec<_> = listed.iter().map(|(name, of)| named(name, of)).collect();
+    let listed = ask(&shared, move |blobs| Ok(blobs.pins().names(&prefix, after.as_deref(), limit))).await?;
+    let listed: Vec<_> = listed.iter().flatten().map(|(name, of)| named(name, of)).collect();
     Ok(done(&json!({ "names": listed })))
 }
 
@@ -164,8 +164,8 @@ pub(in crate::http) async fn name(
     let name = text(path)?;
     Params::of(request.uri())?.finish()?;
     let asked = name.clone();
-    let found = with(&shared, move |blobs| Ok(blobs.pins().name(&asked))).await?;
-    Ok(done(&named(&name, &found.ok_or_else(|| missing(&name))?)))
+    let found = ask(&shared, move |blobs| Ok(blobs.pins().name(&asked))).await?;
+    Ok(done(&named(&name, &found.flatten().ok_or_else(|| missing(&name))?)))
 }
 
 /// `PUT /v1/blob-names/{name}`
