@@ -20,6 +20,7 @@ use crate::exit::{Code, Failure};
 const BATCH: &str = "application/vnd.netdb.batch+json";
 const JSON: &str = "application/json";
 const ARROW: &str = "application/vnd.apache.arrow.stream";
+const PARTIAL_CONTENT: u16 = 206;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The server ends requests by its own, shorter limit.
 const ANSWER_WITHIN: Duration = Duration::from_secs(600);
@@ -159,12 +160,20 @@ impl Remote {
         if !response.status().is_success() {
             return self.answer(Ok(response)).map(drop);
         }
+        if range.start > 0 && wanted > 0 && response.status() != PARTIAL_CONTENT {
+            return Err(self.odd("other bytes than those that were asked for"));
+        }
         let mut content = response.body_mut().as_reader();
         let copied = io::copy(&mut content.by_ref().take(wanted), target)?;
         match copied == wanted {
             true => Ok(()),
             false => Err(self.odd(format!("{copied} of {wanted} bytes"))),
         }
+    }
+
+    /// Returns a number of an answer.
+    pub(crate) fn number(&self, answer: &Value, field: &str) -> Result<u64, Failure> {
+        answer[field].as_u64().ok_or_else(|| self.odd(format!("no number `{field}`")))
     }
 
     /// Runs a statement.

@@ -4,6 +4,7 @@ use netdb::NetDb;
 use netdb::base::{Doors, Hash, SeededRandom};
 use serde_json::{Value, json};
 use server::{Role, Token};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{Fixture, JSON, begin, config, start, start_with};
 
@@ -104,13 +105,19 @@ async fn what_is_wrong_is_said_and_nothing_is_put() {
         .await
         .refused(400, "invalid", "floor");
     assert_eq!(it.get("/v1/blobs").await.json()["blobs"], json!([]));
-    // A body that breaks off is no blob.
-    use tokio::io::AsyncWriteExt as _;
+    // A body that breaks off is no blob, whatever the client hears of it.
     let mut stream = it.connect().await;
     let head = format!("POST /v1/blobs HTTP/1.1\r\nhost: {}\r\ncontent-length: 100\r\n\r\nhalf", it.address);
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
-    drop(stream);
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).await.unwrap();
+    assert!(!heard.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&heard));
+    assert_eq!(it.get("/v1/blobs").await.json()["blobs"], json!([]));
+    let half = format!("/v1/blobs/{}", Hash::of(b"half"));
+    it.get(&half).await.refused(404, "not-found", "no blob");
+    assert_eq!(put(&it, b"half", "").await["bytes"], 4);
+    assert_eq!(it.get(&half).await.body, b"half");
     it.running.stop().await.unwrap();
 }
 

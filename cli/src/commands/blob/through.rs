@@ -159,7 +159,7 @@ fn put(context: &Context, remote: &Remote, arguments: &PutArguments) -> Result<(
 
 fn get(context: &Context, remote: &Remote, arguments: &GetArguments) -> Result<(), Failure> {
     let hash = &arguments.blob.hash;
-    let bytes = remote.get(&format!("{}/stat", path(hash)))?["bytes"].as_u64().unwrap_or_default();
+    let bytes = remote.number(&remote.get(&format!("{}/stat", path(hash)))?, "bytes")?;
     let range = match &arguments.range {
         None => 0..bytes,
         Some(range) if range.end == u64::MAX => range.start..bytes,
@@ -194,7 +194,7 @@ fn get(context: &Context, remote: &Remote, arguments: &GetArguments) -> Result<(
 fn good(remote: &Remote, hash: &Hash, file: &mut File) -> Result<u64, Failure> {
     let (mut good, mut content, mut is_good) = (0, Vec::new(), true);
     each(remote, (&format!("{}/chunks?", path(hash)), "chunks", "offset"), |chunk| {
-        let bytes = chunk["bytes"].as_u64().unwrap_or_default();
+        let bytes = remote.number(chunk, "bytes")?;
         content.clear();
         if is_good {
             Read::by_ref(file).take(bytes).read_to_end(&mut content)?;
@@ -209,10 +209,8 @@ fn good(remote: &Remote, hash: &Hash, file: &mut File) -> Result<u64, Failure> {
 fn chunk_at(context: &Context, remote: &Remote, hash: &Hash, offset: u64) -> Result<(), Failure> {
     let mut found = None;
     each(remote, (&format!("{}/chunks?", path(hash)), "chunks", "offset"), |chunk| {
-        let (begins, bytes) = (chunk["offset"].as_u64(), chunk["bytes"].as_u64());
-        if let (Some(begins), Some(bytes)) = (begins, bytes)
-            && (begins..begins + bytes).contains(&offset)
-        {
+        let (begins, bytes) = (remote.number(chunk, "offset")?, remote.number(chunk, "bytes")?);
+        if (begins..begins + bytes).contains(&offset) {
             found = Some(json!({ "chunk": chunk["chunk"], "offset": offset - begins, "bytes": bytes }));
         }
         Ok(())
@@ -281,7 +279,7 @@ fn collect(context: &Context, remote: &Remote, arguments: &CollectArguments) -> 
     for hash in missing.iter().filter_map(Value::as_str) {
         super::collect::tell_missing(context, hash);
     }
-    super::collect::tell_damaged(context, answer["damaged_packs"].as_u64().unwrap_or_default());
+    super::collect::tell_damaged(context, remote.number(&answer, "damaged_packs")?);
     answer["missing"] = missing.len().into();
     record(context, &answer, &super::collect::FIELDS)
 }
@@ -308,7 +306,7 @@ fn run_overflow(context: &Context, remote: &Remote, command: OverflowCommand) ->
         OverflowCommand::Run => {
             let answer = remote.change("/v1/blobs/overflow/run", None, None)?;
             record(context, &answer, &overflow::MOVED)?;
-            overflow::moved(answer["failed"].as_u64().unwrap_or_default())
+            overflow::moved(remote.number(&answer, "failed")?)
         }
     }
 }
